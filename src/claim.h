@@ -1,0 +1,44 @@
+/*
+ * claim.h
+ *		Handing out jobs.
+ */
+#ifndef FS_CLAIM_H
+#define FS_CLAIM_H
+
+#include "ledger.h"
+#include "rows.h"
+
+/* The arguments of fairsched_claim, checked. */
+typedef struct FsClaimArgs
+{
+	char	   *worker;
+	int			max_jobs;
+	int64		lease;			/* usec */
+	int			nlanes;
+	char	  **lanes;
+	bool		caps_given;
+	int			caps_len;
+	char		caps[FS_CAPS_LEN];
+	bool		has_request;
+	pg_uuid_t	request;
+	int64		max_wait;		/* usec */
+} FsClaimArgs;
+
+/* Read the seven arguments of fairsched_claim from `first` on. */
+extern void fs_claim_args(FunctionCallInfo fcinfo, int first, FsClaimArgs *args);
+
+/* Claim and put the result rows into the function's tuplestore; returns how many. */
+extern int	fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *args,
+					 int ngifts, int32 *gifts);
+
+/* This session's worker name where none is given. */
+extern char *fs_session_worker(void);
+
+/* Make a worker known or refresh when it was seen; raises when there is no room. */
+extern int32 fs_worker_seen(FsDatabase *db, const char *name, const char *caps, int caps_len);
+
+/* Put an entry into the claim log: these jobs run under first_token, first_token + 1, … */
+extern void fs_claim_log_add(FsDatabase *db, TimestampTz now, int64 lease, int64 first_token,
+							 const char *worker, const pg_uuid_t *request, const int64 *job_ids, int n);
+
+#endif							/* FS_CLAIM_H */

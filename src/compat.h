@@ -1,0 +1,101 @@
+/*
+ * compat.h
+ *		The only file that knows about PostgreSQL's major versions.
+ */
+#ifndef FS_COMPAT_H
+#define FS_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/tableam.h"
+#include "catalog/pg_database.h"
+#include "storage/proc.h"
+#include "utils/rel.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "fairsched needs PostgreSQL 15 or later"
+#endif
+
+/* The file that holds a relation's rows: it changes with TRUNCATE, CLUSTER, VACUUM FULL. */
+#if PG_VERSION_NUM >= 160000
+#define FsRelFile(rel) ((rel)->rd_locator.relNumber)
+#else
+#define FsRelFile(rel) ((rel)->rd_node.relNode)
+#endif
+
+/* heap_update without waiting for a row lock; *hot tells whether indexes need no new entries. */
+static inline TM_Result
+fs_heap_update(Relation rel, ItemPointer tid, HeapTuple tup, CommandId cid,
+			   bool wait, bool *hot)
+{
+	TM_FailureData failure;
+	LockTupleMode lockmode;
+	TM_Result	result;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes update_indexes;
+
+	result = heap_update(rel, tid, tup, cid, InvalidSnapshot, wait, &failure,
+						 &lockmode, &update_indexes);
+#else
+	result = heap_update(rel, tid, tup, cid, InvalidSnapshot, wait, &failure,
+						 &lockmode);
+#endif
+	*hot = HeapTupleIsHeapOnly(tup);
+	return result;
+}
+
+/* My slot among all processes, from 0. */
+#if PG_VERSION_NUM >= 170000
+#define FsMyProcNumber() ((int) MyProcNumber)
+#else
+#define FsMyProcNumber() ((int) MyProc->pgprocno)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define FS_INDEX_INSERT_CLEANUP(rel, info) index_insert_cleanup(rel, info)
+#else
+#define FS_INDEX_INSERT_CLEANUP(rel, info) ((void) 0)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define FS_INDEX_BEGINSCAN(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define FS_INDEX_BEGINSCAN(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* May the current user own-level operate on this database? */
+#if PG_VERSION_NUM >= 160000
+#define FsOwnsDatabase(dboid) object_ownercheck(DatabaseRelationId, dboid, GetUserId())
+#else
+#define FsOwnsDatabase(dboid) pg_database_ownercheck(dboid, GetUserId())
+#endif
+
+/* Databases half dropped by an interrupted DROP DATABASE; minor versions before 15.4 lack it. */
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB -2
+#endif
+
+/* A wait event of our own by name; *cache starts as 0. */
+static inline uint32
+fs_wait_event(uint32 *cache, const char *name)
+{
+	if (*cache == 0)
+#if PG_VERSION_NUM >= 170000
+		*cache = WaitEventExtensionNew(name);
+#else
+		*cache = PG_WAIT_EXTENSION;
+#endif
+	return *cache;
+}
+
+#if PG_VERSION_NUM >= 170000
+#define FS_HAS_TRANSACTION_TIMEOUT true
+#else
+#define FS_HAS_TRANSACTION_TIMEOUT false
+#endif
+
+#endif							/* FS_COMPAT_H */

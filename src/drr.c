@@ -1,0 +1,77 @@
+/*
+ * drr.c
+ *		Deficit Round Robin in closed form; see drr.h.
+ */
+#include "drr.h"
+
+/* drr_rounds_needed: how many more quanta until a head of this cost is affordable. */
+uint64_t
+drr_rounds_needed(const DrrShare *share, int64_t cost)
+{
+	if (cost <= share->deficit)
+		return 0;
+	return (uint64_t) ((cost - share->deficit + share->quantum - 1) / share->quantum);
+}
+
+/* drr_key: the round in which a head of this cost is served. */
+uint64_t
+drr_key(const DrrShare *share, int64_t cost)
+{
+	return share->round + drr_rounds_needed(share, cost);
+}
+
+/* drr_grant_until: the quanta of every round up to and including `round`. */
+void
+drr_grant_until(DrrShare *share, uint64_t round)
+{
+	if (round <= share->round)
+		return;
+	share->deficit += (int64_t) (round - share->round) * share->quantum;
+	share->round = round;
+}
+
+/*
+ * drr_join: a share (re)enters a ring that is in `ring_round`.  The rounds it
+ * was away for bring it nothing, except that they pay off a debt, one quantum
+ * each; it is visited once before the ring's next round begins.
+ */
+void
+drr_join(DrrShare *share, uint64_t ring_round)
+{
+	uint64_t	missed;
+
+	if (share->round + 1 >= ring_round)
+		return;
+	missed = ring_round - 1 - share->round;
+	if (share->deficit < 0)
+	{
+		uint64_t	owed = (uint64_t) (-share->deficit);
+		uint64_t	rounds = (owed + share->quantum - 1) / share->quantum;
+
+		if (missed >= rounds)
+			share->deficit = 0;
+		else
+			share->deficit += (int64_t) missed * share->quantum;
+	}
+	share->round = ring_round - 1;
+}
+
+void
+drr_charge(DrrShare *share, int64_t cost)
+{
+	share->deficit -= cost;
+}
+
+void
+drr_refund(DrrShare *share, int64_t cost)
+{
+	share->deficit += cost;
+}
+
+/* drr_empty: a queue that empties loses what it did not use; a debt stays. */
+void
+drr_empty(DrrShare *share)
+{
+	if (share->deficit > 0)
+		share->deficit = 0;
+}

@@ -1,0 +1,588 @@
+/*
+ * enqueue.c
+ *		New jobs: fairsched_enqueue, fairsched_enqueue_many, fairsched.inbox.
+ *
+ * Order of a call: arguments are checked; under fs->lock the workspace, its
+ * queue limit and the flow are looked up, and the jobs are reserved against the
+ * limit (the reservation also keeps workspace and flow in memory); rows are
+ * inserted; then the hints that make them claimable at commit are put into the
+ * ledger.  A claimer may pass a position whose insert is not committed yet: the
+ * hint brings it back.
+ */
+#include "enqueue.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "math.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "pgstat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/snapmgr.h"
+#include "config.h"
+#include "text.h"
+
+PG_FUNCTION_INFO_V1(fs_enqueue);
+PG_FUNCTION_INFO_V1(fs_enqueue_many);
+PG_FUNCTION_INFO_V1(fs_inbox_insert);
+
+#define CHUNK 4096				/* numbers drawn and rows inserted at once */
+
+/* fs_jsonb_empty_is_null: {} and null are stored as nothing. */
+Datum
+fs_jsonb_empty_is_null(Datum jsonb)
+{
+	Jsonb	   *jb = DatumGetJsonbP(jsonb);
+
+	return JB_ROOT_COUNT(jb) == 0 ? (Datum) 0 : jsonb;
+}
+
+/* fs_enqueue_spec: what tells flows of one workspace, lane and capability set apart. */
+void
+fs_enqueue_spec(Datum resources, Datum budgets, uint64 *spec)
+{
+	spec[0] = spec[1] = 0;
+	if (resources)
+	{
+		Jsonb	   *jb = DatumGetJsonbP(resources);
+
+		spec[0] ^= hash_bytes_extended((unsigned char *) VARDATA(jb), VARSIZE(jb) - VARHDRSZ, 1);
+		spec[1] ^= hash_bytes_extended((unsigned char *) VARDATA(jb), VARSIZE(jb) - VARHDRSZ, 2);
+	}
+	if (budgets)
+	{
+		ArrayType  *a = DatumGetArrayTypeP(budgets);
+
+		spec[0] ^= hash_bytes_extended((unsigned char *) VARDATA(a), VARSIZE(a) - VARHDRSZ, 3);
+		spec[1] ^= hash_bytes_extended((unsigned char *) VARDATA(a), VARSIZE(a) - VARHDRSZ, 4);
+	}
+}
+
+int32
+fs_enqueue_flow(FsDatabase *db, int32 workspace, const char *lane, const char *caps, int caps_len,
+				const uint64 *spec)
+{
+	int32		ring;
+	int32		flow;
+
+	fs_workspaces[workspace].refs++;
+	ring = fs_sched_ring_get(FsDbIndex(db), lane, caps, caps_len);
+	flow = FS_NONE;
+	if (ring != FS_NONE)
+	{
+		flow = fs_sched_flow_get(workspace, ring, spec);
+		if (flow == FS_NONE)
+			flow = fs_sched_flow_overflow(workspace, ring);
+	}
+	fs_workspaces[workspace].refs--;
+	return flow;
+}
+
+/* ---------- arguments ---------- */
+
+static void
+check_budgets(Datum array)
+{
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("budgets must not contain null"),
+					 errhint("Use '{}' for no budget.")));
+		(void) fs_text_name(elems[i], "budget");
+	}
+}
+
+static void
+check_resources(Datum jsonb)
+{
+	Jsonb	   *jb = DatumGetJsonbP(jsonb);
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken t;
+	int			depth = 0;
+
+	if (!JB_ROOT_IS_OBJECT(jb))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("resources must be an object"),
+				 errhint("Use for example '{\"cpu\": 0.5, \"memory\": 2}'.")));
+	it = JsonbIteratorInit(&jb->root);
+	while ((t = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
+	{
+		if (t == WJB_BEGIN_OBJECT || t == WJB_BEGIN_ARRAY)
+			depth++;
+		if (depth > 1 || (t == WJB_VALUE &&
+						  (v.type != jbvNumeric ||
+						   DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(v.val.numeric),
+															DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))))))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("resources must be numbers that are not negative"),
+					 errhint("Use for example '{\"cpu\": 0.5, \"memory\": 2}'.")));
+	}
+}
+
+/* The options, as arguments or as columns of the inbox: isnull means the default. */
+typedef struct FsOption
+{
+	Datum		value;
+	bool		isnull;
+} FsOption;
+
+enum
+{
+	OPT_WORKSPACE, OPT_KIND, OPT_PRIORITY, OPT_RUN_AT, OPT_LANE, OPT_COST, OPT_MAX_ATTEMPTS,
+	OPT_CAPABILITIES, OPT_RESOURCES, OPT_BUDGETS, OPT_RUN_ID, OPT_MAX_RUNTIME, OPT_COUNT
+};
+
+static void
+read_options(const FsOption *o, FsNewJobs *j)
+{
+	memset(j, 0, sizeof(FsNewJobs));
+	if (o[OPT_WORKSPACE].isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("workspace must not be null"),
+				 errhint("Every job belongs to a workspace: name the tenant.")));
+	j->workspace = fs_text_name(o[OPT_WORKSPACE].value, "workspace");
+	j->kind = o[OPT_KIND].isnull ? "default" : fs_text_name(o[OPT_KIND].value, "kind");
+	j->lane = o[OPT_LANE].isnull ? "default" : fs_text_name(o[OPT_LANE].value, "lane");
+	j->cls = o[OPT_PRIORITY].isnull ? 2 : fs_text_priority(o[OPT_PRIORITY].value);
+	j->run_at = o[OPT_RUN_AT].isnull ? 0 : DatumGetTimestampTz(o[OPT_RUN_AT].value);
+	if (!o[OPT_RUN_AT].isnull && TIMESTAMP_NOT_FINITE(j->run_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("run_at must be finite"),
+				 errhint("Leave it out to run the job as soon as possible.")));
+	if (!o[OPT_COST].isnull)
+	{
+		j->cost = DatumGetInt32(o[OPT_COST].value);
+		if (j->cost < 1 || j->cost > fs_max_cost)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("cost must be between 1 and %d", fs_max_cost),
+					 errhint("fairsched.max_cost sets the limit.")));
+	}
+	j->max_attempts = o[OPT_MAX_ATTEMPTS].isnull ? 25 : DatumGetInt32(o[OPT_MAX_ATTEMPTS].value);
+	if (j->max_attempts < 1 || j->max_attempts > 1000000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_attempts must be between 1 and 1000000"),
+				 errhint("Use 1 for a job that must not be tried again.")));
+	if (!o[OPT_CAPABILITIES].isnull)
+	{
+		j->caps_len = fs_text_caps(o[OPT_CAPABILITIES].value, j->caps);
+		if (j->caps_len > 0)
+			j->capabilities = fs_caps_array(j->caps, j->caps_len);
+	}
+	if (!o[OPT_RESOURCES].isnull)
+	{
+		check_resources(o[OPT_RESOURCES].value);
+		j->resources = fs_jsonb_empty_is_null(o[OPT_RESOURCES].value);
+	}
+	if (!o[OPT_BUDGETS].isnull)
+	{
+		check_budgets(o[OPT_BUDGETS].value);
+		if (ARR_NDIM(DatumGetArrayTypeP(o[OPT_BUDGETS].value)) > 0)
+			j->budgets = o[OPT_BUDGETS].value;
+	}
+	if (!o[OPT_RUN_ID].isnull)
+	{
+		(void) fs_text_name(o[OPT_RUN_ID].value, "run_id");
+		j->run_id = o[OPT_RUN_ID].value;
+	}
+	if (!o[OPT_MAX_RUNTIME].isnull)
+	{
+		(void) fs_interval_usec(o[OPT_MAX_RUNTIME].value, "max_runtime", false);
+		j->max_runtime = o[OPT_MAX_RUNTIME].value;
+	}
+}
+
+/* ---------- the work ---------- */
+
+typedef struct FsPlace
+{
+	int32		workspace;
+	int32		flow;
+	int32		flow_id;
+	int			job_table;
+	int64		ahead;			/* ready jobs before the first one; -1 unknown */
+	double		rate;			/* jobs a second; 0 unknown */
+} FsPlace;
+
+/* Look up workspace and flow, and reserve n jobs against the queue limit. */
+static void
+reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, TimestampTz now, FsPlace *p)
+{
+	for (;;)
+	{
+		FsWorkspace *ws;
+		int64		limit;
+		int64		queued;
+		bool		moving;
+		bool		full = false;
+
+		fs_ledger_reserve(n + 1);
+		p->workspace = fs_workspace_lock(db, j->workspace);
+		ws = &fs_workspaces[p->workspace];
+		moving = ws->parked == FS_PARK_MOVING;
+		limit = ws->set.max_queue_size >= 0 ? ws->set.max_queue_size : fs_max_queue_size;
+		queued = ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] + ws->waiting + ws->reserved;
+		if (!moving)
+		{
+			full = limit > 0 && queued + n > limit;
+			p->flow = full ? FS_NONE
+				: fs_enqueue_flow(db, p->workspace, j->lane, j->caps, j->caps_len, spec);
+			if (p->flow != FS_NONE)
+			{
+				double		age = (double) (now - ws->rate_since) / USECS_PER_SEC;
+
+				fs_ledger_reserved(p->workspace, p->flow, n);
+				p->flow_id = fs_flows[p->flow].id;
+				p->job_table = ws->set.job_table;
+				p->ahead = -1;
+				if (db->counted)
+				{
+					p->ahead = fs_ledger_pending(p->workspace, j->cls);
+					for (int c = 0; c <= j->cls; c++)
+						p->ahead += ws->ready[c];
+				}
+				p->rate = 0;
+				if (ws->rate_since != 0 && age > 0)
+					p->rate = ws->rate * exp(-(double) (now - ws->rate_at) / (FS_RATE_TAU * USECS_PER_SEC)) /
+						(1.0 - exp(-Max(age, 0.1) / FS_RATE_TAU));
+			}
+		}
+		FsUnlock();
+		if (moving)
+		{
+			/* its last step takes moments; positions and unique keys depend on waiting */
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 2,
+							 PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+			continue;
+		}
+		if (full)
+			ereport(ERROR,
+					(errcode(ERRCODE_FS_QUEUE_FULL),
+					 errmsg("queue of workspace \"%s\" is full", j->workspace),
+					 errdetail("It may hold " INT64_FORMAT " jobs.", limit),
+					 errhint("Enqueue later, or raise max_queue_size with fairsched_alter_workspace.")));
+		if (p->flow == FS_NONE)
+			ereport(ERROR,
+					(errcode(ERRCODE_FS_CAPACITY),
+					 errmsg("too many flows have jobs"),
+					 errhint("Increase fairsched.max_flows, fairsched.max_workspaces or fairsched.max_rings and restart the server.")));
+		return;
+	}
+}
+
+/*
+ * Insert n jobs; payloads are jsonb, keys (or NULL) text with 0 for none.
+ * ids[] gets the job ids, dup[] whether each is an earlier job's.
+ */
+static void
+enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const Datum *keys,
+		int64 *ids, bool *dup, FsPlace *place)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz run_at = j->run_at == 0 ? now : j->run_at;
+	bool		ready = run_at <= now;
+	int			rank = FsRankOf(j->cls, false);
+	uint64		spec[2];
+	Datum		values[FS_JOB_COLUMNS];
+	bool		nulls[FS_JOB_COLUMNS];
+	HeapTuple  *tuples = palloc(sizeof(HeapTuple) * Min(n, CHUNK));
+	int		   *costs = palloc(sizeof(int) * n);
+	FsJobRel   *jr;
+
+	for (int i = 0; i < n; i++)
+	{
+		costs[i] = j->cost ? j->cost : fs_kind_cost(j->kind, payloads[i]);
+		if (costs[i] > fs_max_cost)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("job costs %d, more than fairsched.max_cost", costs[i]),
+					 errdetail("The cost follows from its kind \"%s\" and payload; the limit is %d.",
+							   j->kind, fs_max_cost),
+					 errhint("Split the job, or raise fairsched.max_cost.")));
+	}
+	fs_enqueue_spec(j->resources, j->budgets, spec);
+
+	reserve(db, j, n, spec, now, place);
+	if (j->run_at != 0 && ready)
+		run_at = now;			/* it has been ready since now, not since a past run_at */
+	memset(nulls, 0, sizeof(nulls));
+	values[FS_COL_CREATED_AT] = TimestampTzGetDatum(now);
+	values[FS_COL_RUN_AT] = TimestampTzGetDatum(run_at);
+	values[FS_COL_JOB_TABLE] = Int32GetDatum(place->job_table);
+	values[FS_COL_FLOW] = Int32GetDatum(place->flow_id);
+	values[FS_COL_MAX_ATTEMPTS] = Int32GetDatum(j->max_attempts);
+	values[FS_COL_RANK] = Int32GetDatum(rank);
+	values[FS_COL_ATTEMPT] = Int32GetDatum(0);
+	values[FS_COL_TOKEN] = Int64GetDatum(0);
+	values[FS_COL_STATE] = CStringGetTextDatum(ready ? "available" : "scheduled");
+	values[FS_COL_PRIORITY] = CStringGetTextDatum(FsPriorityNames[j->cls]);
+	values[FS_COL_WORKSPACE] = CStringGetTextDatum(j->workspace);
+	values[FS_COL_LANE] = CStringGetTextDatum(j->lane);
+	values[FS_COL_KIND] = CStringGetTextDatum(j->kind);
+	values[FS_COL_RUN_ID] = j->run_id;
+	nulls[FS_COL_RUN_ID] = j->run_id == 0;
+	values[FS_COL_CAPABILITIES] = j->capabilities;
+	nulls[FS_COL_CAPABILITIES] = j->capabilities == 0;
+	values[FS_COL_RESOURCES] = j->resources;
+	nulls[FS_COL_RESOURCES] = j->resources == 0;
+	values[FS_COL_BUDGETS] = j->budgets;
+	nulls[FS_COL_BUDGETS] = j->budgets == 0;
+	values[FS_COL_MAX_RUNTIME] = j->max_runtime;
+	nulls[FS_COL_MAX_RUNTIME] = j->max_runtime == 0;
+	nulls[FS_COL_CHECKPOINT] = nulls[FS_COL_ERRORS] = nulls[FS_COL_PRIORITY_NOTE] = true;
+
+	jr = fs_rows_open(place->job_table, false);
+	for (int from = 0; from < n; from += CHUNK)
+	{
+		int			m = Min(CHUNK, n - from);
+		int			plain = 0;
+		int64		first_job = fs_state_numbers(db, FS_COUNTER_JOB, m);
+		int64		first_position = ready ? fs_state_numbers(db, FS_COUNTER_POSITION, m) : 0;
+
+		for (int i = 0; i < m; i++)
+		{
+			Datum		key = keys ? keys[from + i] : (Datum) 0;
+			HeapTuple	tuple;
+
+			ids[from + i] = FsMakeJobId(place->job_table, first_job + i);
+			dup[from + i] = false;
+			values[FS_COL_JOB_ID] = Int64GetDatum(ids[from + i]);
+			values[FS_COL_POSITION] = Int64GetDatum(ready ? first_position + i : 0);
+			values[FS_COL_COST] = Int32GetDatum(costs[from + i]);
+			values[FS_COL_PAYLOAD] = payloads[from + i];
+			values[FS_COL_UNIQUE_KEY] = key;
+			nulls[FS_COL_UNIQUE_KEY] = key == 0;
+			tuple = fs_rows_form(jr, values, nulls);
+			tuples[i] = tuple;
+			if (key == 0)
+			{
+				tuples[plain++] = tuple;
+				continue;
+			}
+			if (!fs_rows_insert_unique(jr, tuple, j->workspace, key, &ids[from + i]))
+				dup[from + i] = true;
+			else
+			{
+				FsLock();
+				fs_ledger_queue(place->workspace, ready ? place->flow : FS_NONE,
+								FsRankSlot(rank), first_position + i, &tuple->t_self,
+								costs[from + i], ready ? 1 : 0, ready ? 0 : 1,
+								ready ? 0 : run_at, ready, false);
+				FsUnlock();
+			}
+		}
+		if (plain > 0)
+		{
+			fs_rows_insert(jr, tuples, plain);
+			FsLock();
+			for (int i = 0; i < plain; i++)
+				fs_ledger_queue(place->workspace, ready ? place->flow : FS_NONE,
+								FsRankSlot(rank), FsJob(tuples[i])->position, &tuples[i]->t_self,
+								FsJob(tuples[i])->cost, ready ? 1 : 0, ready ? 0 : 1,
+								ready ? 0 : run_at, ready, false);
+			FsUnlock();
+		}
+		for (int i = 0; i < plain; i++)
+			heap_freetuple(tuples[i]);
+	}
+	fs_rows_close(jr);
+	if (!ready)
+		place->ahead = -1;
+}
+
+/* A unique key: NULL is none, and empty is refused. */
+static Datum
+check_key(Datum key, bool isnull)
+{
+	text	   *t;
+
+	if (isnull)
+		return (Datum) 0;
+	t = DatumGetTextPP(key);
+	if (VARSIZE_ANY_EXHDR(t) < 1 || VARSIZE_ANY_EXHDR(t) > 512)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unique_key must have 1 to 512 bytes"),
+				 errhint("Leave it out for a job that may be there twice, or hash a longer key.")));
+	return PointerGetDatum(t);
+}
+
+#define ARG(n) ((FsOption) {PG_ARGISNULL(n) ? (Datum) 0 : PG_GETARG_DATUM(n), PG_ARGISNULL(n)})
+
+/*
+ * fairsched_enqueue(workspace, payload, kind, priority, run_at, lane, cost, unique_key,
+ *		max_attempts, capabilities, resources, budgets, run_id, max_runtime)
+ */
+Datum
+fs_enqueue(PG_FUNCTION_ARGS)
+{
+	FsOption	o[OPT_COUNT] = {
+		[OPT_WORKSPACE] = ARG(0), [OPT_KIND] = ARG(2), [OPT_PRIORITY] = ARG(3),
+		[OPT_RUN_AT] = ARG(4), [OPT_LANE] = ARG(5), [OPT_COST] = ARG(6),
+		[OPT_MAX_ATTEMPTS] = ARG(8), [OPT_CAPABILITIES] = ARG(9), [OPT_RESOURCES] = ARG(10),
+		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13)
+	};
+	FsDatabase *db = fs_state_ready("fairsched_enqueue()");
+	FsNewJobs	j;
+	FsPlace		place;
+	Datum		payload;
+	Datum		key;
+	int64		id;
+	bool		dup;
+	TupleDesc	desc;
+	Datum		out[4];
+	bool		nulls[4] = {0};
+
+	read_options(o, &j);
+	fs_need_arg(fcinfo, 1, "payload");
+	payload = PG_GETARG_DATUM(1);
+	key = check_key(PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7), PG_ARGISNULL(7));
+	enqueue(db, &j, 1, &payload, &key, &id, &dup, &place);
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	out[0] = Int64GetDatum(id);
+	out[1] = BoolGetDatum(dup);
+	out[2] = Int64GetDatum(place.ahead);
+	nulls[2] = nulls[3] = dup || place.ahead < 0;
+	if (!nulls[3] && (place.rate > 0 || place.ahead == 0))
+	{
+		double		secs = place.ahead == 0 ? 0 : Min(place.ahead / place.rate, 1e9);
+		Interval   *i = palloc0(sizeof(Interval));
+
+		i->time = (int64) (secs * USECS_PER_SEC);
+		out[3] = IntervalPGetDatum(i);
+	}
+	else
+		nulls[3] = true;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), out, nulls)));
+}
+
+/*
+ * fairsched_enqueue_many(workspace, payloads, kind, priority, run_at, lane, cost, unique_keys,
+ *		max_attempts, capabilities, resources, budgets, run_id, max_runtime) → bigint[]
+ */
+Datum
+fs_enqueue_many(PG_FUNCTION_ARGS)
+{
+	FsOption	o[OPT_COUNT] = {
+		[OPT_WORKSPACE] = ARG(0), [OPT_KIND] = ARG(2), [OPT_PRIORITY] = ARG(3),
+		[OPT_RUN_AT] = ARG(4), [OPT_LANE] = ARG(5), [OPT_COST] = ARG(6),
+		[OPT_MAX_ATTEMPTS] = ARG(8), [OPT_CAPABILITIES] = ARG(9), [OPT_RESOURCES] = ARG(10),
+		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13)
+	};
+	FsDatabase *db = fs_state_ready("fairsched_enqueue_many()");
+	FsNewJobs	j;
+	FsPlace		place;
+	Datum	   *payloads;
+	bool	   *nulls;
+	Datum	   *keys = NULL;
+	bool	   *key_nulls;
+	int			n;
+	int			nkeys;
+	int64	   *ids;
+	bool	   *dup;
+	Datum	   *out;
+
+	read_options(o, &j);
+	fs_need_arg(fcinfo, 1, "payloads");
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT,
+					  &payloads, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("payloads must not contain null"),
+					 errhint("Use '{}' for a job without a payload.")));
+	if (!PG_ARGISNULL(7))
+	{
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(7), TEXTOID, -1, false, TYPALIGN_INT,
+						  &keys, &key_nulls, &nkeys);
+		if (nkeys != n)
+			ereport(ERROR,
+					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+					 errmsg("unique_keys has %d elements for %d payloads", nkeys, n),
+					 errhint("Give one key for each payload, null for those without.")));
+		for (int i = 0; i < n; i++)
+			keys[i] = check_key(keys[i], key_nulls[i]);
+	}
+	if (n == 0)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
+	ids = palloc(sizeof(int64) * n);
+	dup = palloc(sizeof(bool) * n);
+	enqueue(db, &j, n, payloads, keys, ids, dup, &place);
+	out = palloc(sizeof(Datum) * n);
+	for (int i = 0; i < n; i++)
+		out[i] = Int64GetDatum(ids[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(out, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										  TYPALIGN_DOUBLE));
+}
+
+/* INSTEAD OF INSERT on fairsched.inbox: its columns are in the order of the arguments. */
+Datum
+fs_inbox_insert(PG_FUNCTION_ARGS)
+{
+	TriggerData *t = (TriggerData *) fcinfo->context;
+	FsDatabase *db;
+	TupleDesc	desc;
+	Datum		v[16];
+	bool		isnull[16];
+	FsNewJobs	j;
+	FsPlace		place;
+	Datum		key;
+	int64		id;
+	bool		dup;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_INSTEAD(t->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(t->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("fairsched.inbox_insert() must be called as an INSTEAD OF INSERT trigger")));
+	db = fs_state_ready("INSERT into fairsched.inbox");
+	desc = RelationGetDescr(t->tg_relation);
+	if (desc->natts != 15)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("fairsched.inbox_insert() works for fairsched.inbox only")));
+	heap_deform_tuple(t->tg_trigtuple, desc, v, isnull);
+	{
+#define COL(n) ((FsOption) {v[n], isnull[n]})
+		FsOption	o[OPT_COUNT] = {
+			[OPT_WORKSPACE] = COL(0), [OPT_KIND] = COL(2), [OPT_PRIORITY] = COL(3),
+			[OPT_RUN_AT] = COL(4), [OPT_LANE] = COL(5), [OPT_COST] = COL(6),
+			[OPT_MAX_ATTEMPTS] = COL(8), [OPT_CAPABILITIES] = COL(9), [OPT_RESOURCES] = COL(10),
+			[OPT_BUDGETS] = COL(11), [OPT_RUN_ID] = COL(12), [OPT_MAX_RUNTIME] = COL(13)
+		};
+
+		read_options(o, &j);
+	}
+	if (isnull[1])
+		v[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	key = check_key(v[7], isnull[7]);
+	enqueue(db, &j, 1, &v[1], &key, &id, &dup, &place);
+	v[14] = Int64GetDatum(id);
+	isnull[14] = isnull[1] = false;
+	return PointerGetDatum(heap_form_tuple(desc, v, isnull));
+}

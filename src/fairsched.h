@@ -1,0 +1,79 @@
+/*
+ * fairsched.h
+ *		What every file of the extension shares: limits, error codes, settings.
+ */
+#ifndef FAIRSCHED_H
+#define FAIRSCHED_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+
+/* Limits of text, in bytes. */
+#define FS_NAME_LEN			128 /* workspace, lane, worker, kind, node */
+#define FS_CAPS_LEN			480 /* all required capabilities of a job together */
+
+#define FS_MAX_BATCH		10000	/* jobs a call may claim */
+#define FS_MAX_TABLES		4096	/* 12 bits of a job id */
+#define FS_SEQ_BITS			41	/* the other bits of a job id */
+
+/* Every function's own errors: class FS. README.md lists them. */
+#define FS_ERRCODE(c) MAKE_SQLSTATE('F','S','0','0',c)
+#define ERRCODE_FS_NOT_PRELOADED		FS_ERRCODE('1')
+#define ERRCODE_FS_UNKNOWN_WORKSPACE	FS_ERRCODE('2')
+#define ERRCODE_FS_QUEUE_FULL			FS_ERRCODE('3')
+#define ERRCODE_FS_CAPACITY				FS_ERRCODE('4')
+#define ERRCODE_FS_WRONG_STATE			FS_ERRCODE('5')
+#define ERRCODE_FS_UNKNOWN_JOB			FS_ERRCODE('6')
+#define ERRCODE_FS_NOT_INSTALLED		FS_ERRCODE('7')
+#define ERRCODE_FS_PREPARE				FS_ERRCODE('8')
+#define ERRCODE_FS_BUSY					FS_ERRCODE('9')
+#define ERRCODE_FS_UNKNOWN_WORKER		FS_ERRCODE('A')
+
+/* Priority classes and the ranks of the ready key: class * 2, minus 1 for a job that returns. */
+#define FS_CLASSES		4
+#define FS_RANKS		8
+#define FsRankOf(cls, returned) ((cls) * 2 - ((returned) ? 1 : 0))
+#define FsRankSlot(rank)	((rank) + 1)
+#define FsSlotRank(slot)	((slot) - 1)
+#define FsSlotClass(slot)	((slot) / 2)
+
+#define FsJobTableOf(job_id)	((int) ((uint64) (job_id) >> FS_SEQ_BITS))
+#define FsMakeJobId(table, seq) (((int64) (table) << FS_SEQ_BITS) | (seq))
+
+/* Settings (guc.c).  Sizes are fixed at start, the rest follows a reload. */
+extern int	fs_max_databases;
+extern int	fs_max_workspaces;
+extern int	fs_max_flows;
+extern int	fs_max_rings;
+extern int	fs_max_running;
+extern int	fs_max_workers;
+extern int	fs_max_own_tables;
+extern int	fs_default_quota;
+extern int	fs_enterprise_quota;
+extern double fs_max_workspace_share;
+extern int	fs_max_queue_size;
+extern int	fs_max_cost;
+extern int	fs_max_visits;
+extern int	fs_completed_retention; /* seconds; 0 = completed jobs are deleted */
+extern int	fs_dead_retention;	/* seconds */
+extern int	fs_worker_timeout;	/* ms */
+extern int	fs_rebuild_grace;	/* ms */
+extern int	fs_max_wait;		/* ms */
+extern int	fs_retry_base;		/* ms */
+extern int	fs_retry_max;		/* ms */
+extern int	fs_reconcile_interval;	/* s */
+extern bool fs_background_workers;
+
+extern void fs_guc_define(void);
+extern int	fs_flow_capacity(void);
+
+/* True when the library was loaded at server start, so that shared memory is there. */
+extern bool fs_preloaded;
+
+#define FsMsToUsec(ms) ((int64) (ms) * 1000)
+
+#endif							/* FAIRSCHED_H */

@@ -1,0 +1,55 @@
+/*
+ * ledger.h
+ *		What an open transaction changed in shared memory, and how it ends.
+ */
+#ifndef FS_LEDGER_H
+#define FS_LEDGER_H
+
+#include "state.h"
+
+/* fs_ledger_init: once a process, from _PG_init. */
+extern void fs_ledger_init(void);
+
+/* Room for n more items; may raise. Call before taking fs->lock. */
+extern void fs_ledger_reserve(int n);
+
+/* The following need fs->lock held and room reserved; they do not raise. */
+extern void fs_ledger_claim(int32 lease, ItemPointer old_tid);
+extern void fs_ledger_unclaim(int32 lease);
+extern void fs_ledger_finish(int32 lease, FsDirective tell);
+extern void fs_ledger_unfinish(int32 lease);
+extern void fs_ledger_frozen(int32 workspace);
+extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, int64 position,
+							ItemPointer tid, int32 cost, int cls_delta, int waiting_delta,
+							TimestampTz due, bool hint_on_commit, bool hint_on_abort);
+extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
+extern int64 fs_ledger_pending(int32 workspace, int cls);
+extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
+
+/* Others; they may raise and take the lock themselves. */
+extern void fs_ledger_settings(const char *workspace, const FsWorkspaceSettings *set, bool apply_now,
+							   const FsWorkspaceSettings *old);
+extern void fs_ledger_dropped_workspace(const char *workspace);
+extern void fs_ledger_drained(bool drained);
+extern void fs_ledger_rescan(bool on_abort_too);
+extern void fs_ledger_settings_stale(void);
+extern void fs_ledger_extension(bool created);
+extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
+							 int caps_len, const char *node);
+
+extern int	fs_ledger_open_items(void);
+
+/* Lease pool and hashes (lease.c); fs->lock held. */
+extern int32 fs_lease_find(int32 db, int64 job_id);
+extern int32 fs_lease_new(int32 db, int64 job_id);
+extern void fs_lease_set_job(int32 lease, int64 job_id);
+extern void fs_lease_link_worker(int32 lease, int32 worker);
+extern void fs_lease_link_request(int32 lease, const pg_uuid_t *request);
+extern int32 fs_lease_first_by_request(int32 db, const pg_uuid_t *request);
+extern int32 fs_lease_next_by_request(int32 lease, const pg_uuid_t *request);
+extern void fs_lease_free(int32 lease);
+extern int32 fs_worker_find(int32 db, const char *name);
+extern int32 fs_worker_get(int32 db, const char *name, TimestampTz now);
+
+
+#endif							/* FS_LEDGER_H */

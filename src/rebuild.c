@@ -1,0 +1,562 @@
+/*
+ * rebuild.c
+ *		Shared memory from rows: after a start, a crash, a promotion, a restore.
+ *
+ * What must be exact before the first claim, and where it comes from:
+ *
+ *	running jobs	the claim log: every claim wrote which jobs it took, under
+ *					which tokens.  An entry counts where the job's row is
+ *					running under that token.  So the backlog is not looked at.
+ *	ready flows		one probe of the ready index for each flow and rank that
+ *					occurs (a skip scan): the first row tells workspace, lane
+ *					and capabilities.
+ *	next due time	the first entry of each due index.
+ *
+ * Queue depths are counted afterwards, in the background (count.c).
+ *
+ * The builder holds the slot as BUILDING; nobody else changes jobs meanwhile.
+ */
+#include "rebuild.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/uuid.h"
+#include "claim.h"
+#include "config.h"
+#include "enqueue.h"
+#include "ledger.h"
+#include "rows.h"
+#include "text.h"
+#include "wait.h"
+
+/* ---------- flows ---------- */
+
+/* Make the flow of a row known, under the number it carries; FS_NONE: no room. */
+static int32
+adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
+{
+	TupleDesc	desc = RelationGetDescr(jr->rel);
+	char	   *name = TextDatumGetCString(fastgetattr(row, FS_COL_WORKSPACE + 1, desc, &(bool){0}));
+	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &(bool){0}));
+	char		caps[FS_CAPS_LEN];
+	int			caps_len = 0;
+	uint64		spec[2];
+	bool		isnull;
+	Datum		d;
+	Datum		resources;
+	Datum		budgets;
+	int32		w;
+	int32		ring;
+	int32		flow = FS_NONE;
+
+	d = heap_getattr(row, FS_COL_CAPABILITIES + 1, desc, &isnull);
+	if (!isnull)
+		caps_len = fs_text_caps(d, caps);
+	resources = heap_getattr(row, FS_COL_RESOURCES + 1, desc, &isnull);
+	if (isnull)
+		resources = 0;
+	budgets = heap_getattr(row, FS_COL_BUDGETS + 1, desc, &isnull);
+	if (isnull)
+		budgets = 0;
+	fs_enqueue_spec(resources, budgets, spec);
+	if (FsJob(row)->flow < 0)
+		spec[0] = spec[1] = 0;
+	w = fs_workspace_lock(db, name);
+	fs_workspaces[w].refs++;
+	ring = fs_sched_ring_get(FsDbIndex(db), lane, caps, caps_len);
+	if (ring != FS_NONE)
+		flow = fs_sched_flow_adopt(w, ring, spec, FsJob(row)->flow);
+	fs_workspaces[w].refs--;
+	FsUnlock();
+	pfree(name);
+	pfree(lane);
+	return flow;
+}
+
+/* One probe for each flow and rank of a job table's ready index. */
+static void
+scan_ready_flows(FsDatabase *db, FsJobRel *jr, MemoryContext work)
+{
+	Relation	index = index_open(fs_table_index(&jr->table, FS_INDEX_READY), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+	IndexScanDesc scan;
+	ScanKeyData keys[2];
+	int32		flow = PG_INT32_MIN;
+	int32		rank = 0;
+	bool		any = false;
+
+	fs_push_snapshot();
+	scan = FS_INDEX_BEGINSCAN(jr->rel, index, GetActiveSnapshot(), 2);
+	for (;;)
+	{
+		int			nkeys = 0;
+		bool		found = false;
+
+		/* the next entry behind (flow, rank): in the same flow first */
+		if (any)
+		{
+			ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
+			ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(rank));
+			index_rescan(scan, keys, 2, NULL, 0);
+			while (index_getnext_slot(scan, ForwardScanDirection, slot))
+			{
+				HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
+
+				if (fs_job_state(row) == FS_JOB_AVAILABLE)
+				{
+					found = true;
+					break;
+				}
+			}
+		}
+		if (!found)
+		{
+			if (any)
+			{
+				if (flow == PG_INT32_MAX)
+					break;
+				ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(flow));
+				nkeys = 1;
+			}
+			/* an index scan with fewer keys than announced: make the second one always true */
+			if (nkeys == 0)
+				ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(PG_INT32_MIN));
+			ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(PG_INT32_MIN));
+			index_rescan(scan, keys, 2, NULL, 0);
+			while (index_getnext_slot(scan, ForwardScanDirection, slot))
+			{
+				HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
+
+				if (fs_job_state(row) == FS_JOB_AVAILABLE)
+				{
+					found = true;
+					break;
+				}
+			}
+		}
+		if (!found)
+			break;
+		{
+			HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
+			MemoryContext old = MemoryContextSwitchTo(work);
+			int64		position = FsJob(row)->position;
+			int32		f;
+
+			flow = FsJob(row)->flow;
+			rank = FsJob(row)->rank;
+			any = true;
+			FsLock();
+			f = fs_sched_flow_by_id(FsDbIndex(db), flow);
+			if (f != FS_NONE)
+				fs_sched_ready_many(f, FsRankSlot(rank), position);
+			FsUnlock();
+			if (f == FS_NONE)
+			{
+				f = adopt_flow(db, jr, row);
+				if (f == FS_NONE)
+					ereport(ERROR,
+							(errcode(ERRCODE_FS_CAPACITY),
+							 errmsg("more flows have jobs than fit into memory"),
+							 errhint("Increase fairsched.max_flows, fairsched.max_workspaces or fairsched.max_rings and restart the server.")));
+				FsLock();
+				f = fs_sched_flow_by_id(FsDbIndex(db), flow);
+				if (f != FS_NONE)
+					fs_sched_ready_many(f, FsRankSlot(rank), position);
+				FsUnlock();
+			}
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(work);
+		}
+		CHECK_FOR_INTERRUPTS();
+	}
+	index_endscan(scan);
+	fs_pop_snapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+}
+
+/* The earliest run_at of jobs that wait for a time. */
+static TimestampTz
+first_due(FsJobRel *jr)
+{
+	Relation	index = index_open(fs_table_index(&jr->table, FS_INDEX_DUE), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+	IndexScanDesc scan;
+	TimestampTz due = DT_NOEND;
+
+	fs_push_snapshot();
+	scan = FS_INDEX_BEGINSCAN(jr->rel, index, GetActiveSnapshot(), 0);
+	index_rescan(scan, NULL, 0, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+		due = FsJob(ExecFetchSlotHeapTuple(slot, false, NULL))->run_at;
+	index_endscan(scan);
+	fs_pop_snapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	return due;
+}
+
+static void
+raise_flows(FsDatabase *db)
+{
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "fairsched rebuild",
+											   ALLOCSET_DEFAULT_SIZES);
+	TimestampTz due = DT_NOEND;
+	int			n;
+	int		   *tables = fs_table_list(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		FsJobRel   *jr = fs_rows_open(tables[i], true);
+
+		if (jr == NULL)
+			continue;
+		scan_ready_flows(db, jr, work);
+		due = Min(due, first_due(jr));
+		fs_rows_close(jr);
+	}
+	FsLock();
+	db->next_due = Min(db->next_due, due);
+	FsUnlock();
+	MemoryContextDelete(work);
+}
+
+/* ---------- running jobs ---------- */
+
+/* A lease for a row that is running: as committed, with a fresh time. */
+static void
+restore_lease(FsDatabase *db, FsJobRel *jr, HeapTuple row, TimestampTz claimed_at, int64 length,
+			  const char *worker, const pg_uuid_t *request, TimestampTz now)
+{
+	FsJobFixed *job = FsJob(row);
+	int32		flow = adopt_flow(db, jr, row);
+	int64		grace = Max(length, FsMsToUsec(fs_rebuild_grace));
+	TimestampTz deadline = DT_NOEND;
+	bool		isnull;
+	Datum		d;
+	int32		w;
+	int32		l;
+
+	d = heap_getattr(row, FS_COL_MAX_RUNTIME + 1, RelationGetDescr(jr->rel), &isnull);
+	if (!isnull)
+		deadline = Max(claimed_at + fs_interval_usec(d, "max_runtime", false),
+					   now + FsMsToUsec(fs_rebuild_grace));
+	FsLock();
+	l = flow == FS_NONE ? FS_NONE : fs_lease_new(FsDbIndex(db), job->job_id);
+	w = l == FS_NONE ? FS_NONE : fs_worker_get(FsDbIndex(db), worker, now);
+	if (w != FS_NONE)
+	{
+		FsLease    *lease = &fs_leases[l];
+
+		lease->state = FS_LEASE_ACTIVE;
+		lease->token = job->token;
+		lease->flow = flow;
+		lease->share = FsShareOfFlow(flow);
+		lease->workspace = FsWorkspaceOfFlow(flow);
+		fs_flows[flow].running++;
+		fs_workspaces[lease->workspace].running++;
+		db->running++;
+		lease->rank_slot = FsRankSlot(job->rank);
+		lease->position = job->position;
+		lease->cost = lease->charged = job->cost;
+		lease->attempt = job->attempt;
+		lease->claimed_at = claimed_at;
+		lease->length = length;
+		lease->expires_at = now + grace;
+		lease->deadline = deadline;
+		lease->job_table = jr->table.job_table;
+		lease->relfile = FsRelFile(jr->rel);
+		lease->tid = row->t_self;
+		fs_lease_link_worker(l, w);
+		if (request)
+			fs_lease_link_request(l, request);
+		db->next_expiry = Min(db->next_expiry, lease->expires_at);
+	}
+	FsUnlock();
+	if (w == FS_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_CAPACITY),
+				 errmsg("more jobs are running than fit into memory"),
+				 errhint("Increase fairsched.max_running, fairsched.max_workers or fairsched.max_flows and restart the server.")));
+}
+
+static void
+restore_leases(FsDatabase *db)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "fairsched rebuild leases",
+											   ALLOCSET_DEFAULT_SIZES);
+	int64		rows[2] = {0, 0};
+
+	for (int which = 0; which < 2; which++)
+	{
+		Relation	log = table_open(fs_catalog()->claim_log[which], AccessShareLock);
+		TupleTableSlot *slot = table_slot_create(log, NULL);
+		TableScanDesc scan;
+
+		fs_push_snapshot();
+		scan = table_beginscan(log, GetActiveSnapshot(), 0, NULL);
+		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		{
+			MemoryContext old = MemoryContextSwitchTo(work);
+			bytea	   *ids;
+			int			n;
+			int64		first_token;
+
+			rows[which]++;
+			slot_getallattrs(slot);
+			first_token = DatumGetInt64(slot->tts_values[1]);
+			ids = DatumGetByteaP(slot->tts_values[3]);
+			n = (VARSIZE(ids) - VARHDRSZ) / sizeof(int64);
+			for (int i = 0; i < n; i++)
+			{
+				int64		job_id;
+				FsJobRel   *jr;
+				HeapTuple	row;
+				bool		known;
+
+				memcpy(&job_id, VARDATA(ids) + i * sizeof(int64), sizeof(int64));
+				FsLockShared();
+				known = fs_lease_find(FsDbIndex(db), job_id) != FS_NONE;
+				FsUnlock();
+				if (known)
+					continue;
+				row = fs_rows_find(job_id, &jr);
+				if (row == NULL)
+					continue;
+				if (FsJob(row)->token == first_token + i && fs_job_state(row) == FS_JOB_RUNNING)
+					restore_lease(db, jr, row, DatumGetTimestampTz(slot->tts_values[0]),
+								  (int64) DatumGetInt32(slot->tts_values[2]) * 1000,
+								  TextDatumGetCString(slot->tts_values[4]),
+								  slot->tts_isnull[5] ? NULL : DatumGetUUIDP(slot->tts_values[5]),
+								  now);
+				fs_rows_close(jr);
+			}
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(work);
+			CHECK_FOR_INTERRUPTS();
+		}
+		table_endscan(scan);
+		fs_pop_snapshot();
+		ExecDropSingleTupleTableSlot(slot);
+		table_close(log, NoLock);
+	}
+	db->claim_log = rows[1] > rows[0] ? 1 : 0;
+	db->claim_log_rows = rows[db->claim_log];
+	MemoryContextDelete(work);
+}
+
+/* ---------- tables that came from elsewhere ---------- */
+
+/*
+ * A job table whose OID is not the recorded one was restored from a dump: its
+ * running jobs are nobody's, and become available.  One scan of that table.
+ */
+static void
+adopt_tables(FsDatabase *db)
+{
+	int			n;
+	int		   *tables = fs_table_list(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		const FsTable *t = fs_table_get(tables[i]);
+		Oid			types[2] = {INT4OID, OIDOID};
+		Datum		args[2];
+		char		sql[512];
+
+		if (t == NULL)
+			continue;
+		args[0] = Int32GetDatum(tables[i]);
+		args[1] = ObjectIdGetDatum(t->relid);
+		fs_own_changes = true;
+		fs_spi_begin();
+		if (fs_spi("SELECT 1 FROM fairsched.job_tables WHERE job_table = $1 AND relid = $2",
+				   2, types, args, NULL) == 0)
+		{
+			bool		restored = fs_spi("SELECT 1 FROM fairsched.job_tables WHERE job_table = $1 AND relid IS NOT NULL",
+										  1, types, args, NULL) > 0;
+
+			fs_spi("INSERT INTO fairsched.job_tables AS j (job_table, relid) VALUES ($1, $2) "
+				   "ON CONFLICT (job_table) DO UPDATE SET relid = excluded.relid", 2, types, args, NULL);
+			if (restored)
+			{
+				snprintf(sql, sizeof(sql), "UPDATE fairsched.jobs_%d SET state = 'available', attempt = greatest(attempt - 1, 0) WHERE state = 'running'",
+						 tables[i]);
+				fs_spi(sql, 0, NULL, NULL, NULL);
+			}
+			fs_ledger_rescan(true);
+		}
+		fs_spi_end();
+		fs_own_changes = false;
+		fs_tables_changed();
+	}
+}
+
+/* ---------- workers and switches ---------- */
+
+static void
+load_workers(FsDatabase *db)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		n;
+	typedef struct
+	{
+		char		name[FS_NAME_LEN + 1];
+		char		node[FS_NAME_LEN + 1];
+		char		caps[FS_CAPS_LEN];
+		int			caps_len;
+		int			slots;
+	}			Row;
+	Row		   *rows;
+
+	fs_spi_begin();
+	n = fs_spi("SELECT worker, capabilities, slots, node FROM fairsched.workers ORDER BY registered_at DESC",
+			   0, NULL, NULL, NULL);
+	rows = palloc0(sizeof(Row) * (n + 1));
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple	t = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		char	   *node = SPI_getvalue(t, desc, 4);
+
+		strlcpy(rows[i].name, SPI_getvalue(t, desc, 1), sizeof(rows[i].name));
+		rows[i].caps_len = fs_text_caps(SPI_getbinval(t, desc, 2, &isnull), rows[i].caps);
+		rows[i].slots = DatumGetInt32(SPI_getbinval(t, desc, 3, &isnull));
+		strlcpy(rows[i].node, node ? node : "", sizeof(rows[i].node));
+	}
+	FsLock();
+	for (uint64 i = 0; i < n; i++)
+	{
+		int32		w = fs_worker_get(FsDbIndex(db), rows[i].name, now);
+
+		if (w == FS_NONE)
+			break;				/* the oldest registrations come when they call */
+		fs_workers[w].declared = true;
+		fs_workers[w].slots = rows[i].slots;
+		fs_workers[w].caps_len = rows[i].caps_len;
+		memcpy(fs_workers[w].caps, rows[i].caps, rows[i].caps_len);
+		strlcpy(fs_workers[w].node, rows[i].node, sizeof(fs_workers[w].node));
+	}
+	fs_sched_refresh_slots(db, now);
+	FsUnlock();
+	n = fs_spi("SELECT 1 FROM fairsched.control WHERE drained", 0, NULL, NULL, NULL);
+	db->drained = n > 0;
+	/* transactions that were prepared may hold new jobs */
+	n = fs_spi("SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()",
+			   0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n && db->nindoubt < FS_INDOUBT; i++)
+	{
+		bool		isnull;
+
+		db->indoubt[db->nindoubt++] =
+			DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	fs_spi_end();
+}
+
+/* ---------- entry points ---------- */
+
+void
+fs_rebuild(FsDatabase *db)
+{
+	fs_tiers_load(db);
+	load_workers(db);
+	adopt_tables(db);
+	restore_leases(db);
+	raise_flows(db);
+	(void) fs_tables_changed();
+
+	/* nothing there: nothing to count */
+	FsLock();
+	db->counted = db->next_due == DT_NOEND && db->running == 0;
+	for (int32 l = db->lanes; l != FS_NONE && db->counted; l = fs_lanes[l].next)
+		for (int32 r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
+			if (fs_rings[r].members > 0)
+				db->counted = false;
+	FsUnlock();
+}
+
+/* fs_rebuild_discard: fs->lock held, from an abort callback. */
+void
+fs_rebuild_discard(FsDatabase *db)
+{
+	int32		slot = FsDbIndex(db);
+
+	for (int i = 0; i < fs->leases.capacity; i++)
+		if (fs_leases[i].db == slot)
+			fs_lease_free(i);
+	fs_sched_sweep(slot);
+	db->running = 0;
+	db->nindoubt = 0;
+	db->nrevisits = 0;
+	db->next_due = db->next_expiry = DT_NOEND;
+	db->state = FS_DB_EMPTY;
+}
+
+void
+fs_rebuild_rescan(FsDatabase *db)
+{
+	db->rescan = false;			/* what changes from here on sets it again */
+	adopt_tables(db);
+	raise_flows(db);
+	FsLock();
+	db->counted = false;
+	db->tasks[FS_TASK_RECONCILE].next_run = 0;
+	if (db->worker_latch)
+		SetLatch(db->worker_latch);
+	for (int32 l = db->lanes; l != FS_NONE; l = fs_lanes[l].next)
+		fs_wait_wake(FsDbIndex(db), l, PG_INT32_MAX);
+	FsUnlock();
+}
+
+/*
+ * fs_rebuild_settings: tiers or settings were changed by hand.  Every workspace
+ * in memory reads its row again.
+ */
+void
+fs_rebuild_settings(FsDatabase *db)
+{
+	int			n = 0;
+	char	   *names;
+
+	db->tiers_stale = false;
+	fs_tiers_load(db);
+	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
+	FsLockShared();
+	for (int i = 0; i < fs->workspaces.capacity; i++)
+		if (fs_workspaces[i].db == FsDbIndex(db))
+			strcpy(names + (Size) n++ * (FS_NAME_LEN + 1), fs_workspaces[i].name);
+	FsUnlock();
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = names + (Size) i * (FS_NAME_LEN + 1);
+		FsWorkspaceSettings set;
+		uint64		gen;
+		int32		w;
+
+		do
+		{
+			gen = db->settings_gen;
+			fs_settings_read(db, name, &set);
+			FsLock();
+			w = fs_sched_workspace_find(FsDbIndex(db), name);
+			if (w != FS_NONE && gen == db->settings_gen)
+				fs_sched_apply_settings(w, &set);
+			FsUnlock();
+		} while (w != FS_NONE && gen != db->settings_gen);
+		CHECK_FOR_INTERRUPTS();
+	}
+	pfree(names);
+}

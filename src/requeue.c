@@ -1,0 +1,326 @@
+/*
+ * requeue.c
+ *		A job that goes back to wait, and one that is over.
+ *
+ * Every transition of a row except the claim goes through fs_requeue or
+ * fs_end_job, which keep row, indexes, history and the ledger's counts together.
+ * The caller has decided that the transition is right and deals with the lease.
+ */
+#include "requeue.h"
+
+#include <math.h>
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "config.h"
+#include "enqueue.h"
+#include "text.h"
+
+#define MAX_ERRORS 10
+
+char *
+fs_row_text(FsJobRel *jr, HeapTuple row, FsJobColumn col)
+{
+	bool		isnull;
+	Datum		d = heap_getattr(row, col + 1, RelationGetDescr(jr->rel), &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(d);
+}
+
+/* fs_backoff: exponential with jitter of a quarter, in usec. */
+int64
+fs_backoff(int attempt)
+{
+	double		ms = fs_retry_base * pow(2.0, Min(Max(attempt, 1) - 1, 40));
+
+	ms = Min(ms, (double) fs_retry_max);
+	ms *= 0.75 + 0.5 * pg_prng_double(&pg_global_prng_state);
+	return (int64) (Min(ms, (double) fs_retry_max) * 1000);
+}
+
+Datum
+fs_add_error(FsJobRel *jr, HeapTuple row, const char *error)
+{
+	bool		isnull;
+	Datum		old = heap_getattr(row, FS_COL_ERRORS + 1, RelationGetDescr(jr->rel), &isnull);
+	StringInfoData json;
+	Datum		one;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "[{\"attempt\": %d, \"error\": ", FsJob(row)->attempt);
+	escape_json(&json, error);
+	appendStringInfoString(&json, ", \"at\": ");
+	escape_json(&json, timestamptz_to_str(GetCurrentTimestamp()));
+	appendStringInfoString(&json, "}]");
+	one = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	if (isnull)
+		return one;
+	while (JB_ROOT_COUNT(DatumGetJsonbP(old)) >= MAX_ERRORS)
+		old = DirectFunctionCall2(jsonb_delete_idx, old, Int32GetDatum(0));
+	return DirectFunctionCall2(jsonb_concat, old, one);
+}
+
+/*
+ * The flow of a row that becomes ready, by its id or, where that is not in
+ * memory any more, by its contents.  Returns with fs->lock held and the flow
+ * kept in memory by the ledger.
+ */
+static int32
+lock_flow_of(FsDatabase *db, FsJobRel *jr, HeapTuple row, int32 *workspace)
+{
+	char	   *name = fs_row_text(jr, row, FS_COL_WORKSPACE);
+	char	   *lane = fs_row_text(jr, row, FS_COL_LANE);
+	bool		isnull;
+	Datum		d;
+	char		caps[FS_CAPS_LEN];
+	int			caps_len = 0;
+	uint64		spec[2];
+	Datum		resources;
+	Datum		budgets;
+	int32		flow;
+
+	d = heap_getattr(row, FS_COL_CAPABILITIES + 1, RelationGetDescr(jr->rel), &isnull);
+	if (!isnull)
+		caps_len = fs_text_caps(d, caps);
+	resources = heap_getattr(row, FS_COL_RESOURCES + 1, RelationGetDescr(jr->rel), &isnull);
+	if (isnull)
+		resources = 0;
+	budgets = heap_getattr(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel), &isnull);
+	if (isnull)
+		budgets = 0;
+	fs_enqueue_spec(resources, budgets, spec);
+	fs_ledger_reserve(4);
+	*workspace = fs_workspace_lock(db, name);
+	flow = fs_sched_flow_by_id(FsDbIndex(db), FsJob(row)->flow);
+	if (flow == FS_NONE || FsWorkspaceOfFlow(flow) != *workspace)
+		flow = fs_enqueue_flow(db, *workspace, lane, caps, caps_len, spec);
+	if (flow == FS_NONE)
+	{
+		FsUnlock();
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_CAPACITY),
+				 errmsg("too many flows have jobs"),
+				 errhint("Increase fairsched.max_flows, fairsched.max_workspaces or fairsched.max_rings and restart the server.")));
+	}
+	fs_ledger_reserved(*workspace, flow, 0);
+	return flow;
+}
+
+/* What it means for queues that this row stops being what it is; fs->lock held. */
+static void
+ledger_leave(FsDatabase *db, HeapTuple row, FsJobState was, int32 workspace)
+{
+	FsJobFixed *job = FsJob(row);
+
+	if (workspace == FS_NONE)
+		return;
+	if (was == FS_JOB_AVAILABLE)
+	{
+		int32		flow = fs_sched_flow_by_id(FsDbIndex(db), job->flow);
+
+		fs_ledger_queue(workspace, flow, FsRankSlot(job->rank), job->position, &row->t_self,
+						job->cost, -1, 0, 0, false, flow != FS_NONE);
+	}
+	else if (was != FS_JOB_RUNNING)
+		fs_ledger_queue(workspace, FS_NONE, FsRankSlot(job->rank), 0, NULL, 0, 0, -1, 0, false, false);
+}
+
+FsRowResult
+fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, bool wait)
+{
+	Datum		values[FS_JOB_COLUMNS];
+	bool		nulls[FS_JOB_COLUMNS] = {0};
+	bool		replace[FS_JOB_COLUMNS] = {0};
+	FsJobFixed	old = *FsJob(*row);
+	FsJobState	was = fs_job_state(*row);
+	HeapTupleData before = **row;
+	bool		ready = q->state == FS_JOB_AVAILABLE;
+	bool		running = q->state == FS_JOB_RUNNING;
+	int			cls = q->cls;
+	int			rank = old.rank;
+	int64		position = old.position;
+	int32		workspace;
+	int32		flow = FS_NONE;
+	FsRowResult result;
+
+#define SET(col, datum) \
+	do { values[col] = (datum); replace[col] = true; } while (0)
+
+	if (cls >= 0)
+		SET(FS_COL_PRIORITY, CStringGetTextDatum(FsPriorityNames[cls]));
+	else
+		cls = FsSlotClass(FsRankSlot(old.rank));
+	if (!running || q->cls >= 0)
+		rank = FsRankOf(cls, q->returned);
+	if (!q->keep_position)
+		position = ready ? fs_state_numbers(db, FS_COUNTER_POSITION, 1) : 0;
+	flow = lock_flow_of(db, jr, *row, &workspace);
+	FsUnlock();
+
+	SET(FS_COL_STATE, CStringGetTextDatum(FsJobStateNames[q->state]));
+	SET(FS_COL_POSITION, Int64GetDatum(position));
+	SET(FS_COL_RANK, Int32GetDatum(rank));
+	if (ready)
+		SET(FS_COL_FLOW, Int32GetDatum(fs_flows[flow].id));
+	if (q->run_at)
+		SET(FS_COL_RUN_AT, TimestampTzGetDatum(q->run_at));
+	if (q->attempt >= 0)
+		SET(FS_COL_ATTEMPT, Int32GetDatum(q->attempt));
+	if (q->token)
+		SET(FS_COL_TOKEN, Int64GetDatum(q->token));
+	if (q->errors)
+		SET(FS_COL_ERRORS, q->errors);
+	if (q->checkpoint)
+		SET(FS_COL_CHECKPOINT, q->checkpoint);
+	if (q->note)
+		SET(FS_COL_PRIORITY_NOTE, q->note);
+	result = fs_rows_update(jr, row, values, nulls, replace, wait);
+	if (result != FS_ROW_DONE)
+		return result;
+
+	fs_ledger_reserve(2);
+	FsLock();
+	if (was != q->state || !running)
+		ledger_leave(db, &before, was, workspace);
+	if (ready)
+		fs_ledger_queue(workspace, flow, FsRankSlot(rank), position, &(*row)->t_self, old.cost,
+						1, 0, 0, true, false);
+	else if (!running)
+		fs_ledger_queue(workspace, FS_NONE, FsRankSlot(rank), 0, NULL, 0, 0, 1,
+						FsJob(*row)->run_at, false, false);
+	FsUnlock();
+	return FS_ROW_DONE;
+}
+
+/* ---------- the end of a job ---------- */
+
+/* The partition of a moment; made when it is not there (the scheduler makes them ahead). */
+static Relation
+open_history(const char *outcome, TimestampTz at)
+{
+	char		name[NAMEDATALEN];
+	int			days = (int) (at / USECS_PER_DAY) - (at < 0 && at % USECS_PER_DAY ? 1 : 0);
+	int			y,
+				m,
+				d;
+
+	j2date(days + POSTGRES_EPOCH_JDATE, &y, &m, &d);
+	snprintf(name, sizeof(name), "job_history_%s_%04d%02d%02d", outcome, y, m, d);
+	for (int try = 0; try < 2; try++)
+	{
+		Oid			relid = get_relname_relid(name, fs_catalog()->nsp);
+		char		date[32];
+		Datum		args[2];
+		Oid			types[2] = {TEXTOID, TEXTOID};
+
+		if (OidIsValid(relid))
+			return table_open(relid, RowExclusiveLock);
+		snprintf(date, sizeof(date), "%04d-%02d-%02d", y, m, d);
+		args[0] = CStringGetTextDatum(outcome);
+		args[1] = CStringGetTextDatum(date);
+		fs_spi_begin();
+		fs_spi("SELECT fairsched.make_history_partition($1, $2::date)", 2, types, args, NULL);
+		fs_spi_end();
+		CommandCounterIncrement();
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("history partition \"%s\" could not be made", name),
+			 errhint("See fairsched.maintenance_status.")));
+}
+
+#define HISTORY_COLUMNS 27
+
+/* The values of a history row, nothing of them stored with the job. */
+static void
+history_values(FsJobRel *jr, HeapTuple row, const FsEnd *end, const char *outcome,
+			   TimestampTz now, Datum *out, bool *nulls)
+{
+	/* columns of fairsched.job_history that are copied, and from where */
+	static const struct
+	{
+		int			to;
+		FsJobColumn from;
+	}			copy[] = {
+		{0, FS_COL_JOB_ID}, {1, FS_COL_WORKSPACE}, {2, FS_COL_LANE}, {3, FS_COL_KIND},
+		{5, FS_COL_PRIORITY}, {6, FS_COL_COST}, {7, FS_COL_ATTEMPT}, {8, FS_COL_MAX_ATTEMPTS},
+		{9, FS_COL_RUN_AT}, {10, FS_COL_CREATED_AT}, {14, FS_COL_PAYLOAD}, {17, FS_COL_ERRORS},
+		{18, FS_COL_CHECKPOINT}, {19, FS_COL_RUN_ID}, {20, FS_COL_UNIQUE_KEY},
+		{21, FS_COL_CAPABILITIES}, {22, FS_COL_RESOURCES}, {23, FS_COL_BUDGETS},
+		{24, FS_COL_MAX_RUNTIME}, {25, FS_COL_TOKEN}
+	};
+	Datum		v[FS_JOB_COLUMNS];
+	bool		isnull[FS_JOB_COLUMNS];
+
+	fs_rows_deform(jr, row, v, isnull);
+	memset(nulls, true, HISTORY_COLUMNS);
+	for (int i = 0; i < lengthof(copy); i++)
+	{
+		out[copy[i].to] = v[copy[i].from];
+		nulls[copy[i].to] = isnull[copy[i].from];
+		/* what is stored out of line goes with the row: take the value itself */
+		if (!nulls[copy[i].to] && TupleDescAttr(RelationGetDescr(jr->rel), copy[i].from)->attlen == -1)
+			out[copy[i].to] = PointerGetDatum(PG_DETOAST_DATUM(out[copy[i].to]));
+	}
+#define OUT(n, datum) \
+	do { out[n] = (datum); nulls[n] = false; } while (0)
+	OUT(4, CStringGetTextDatum(end->state));
+	OUT(12, TimestampTzGetDatum(now));
+	if (end->claimed_at)
+		OUT(11, TimestampTzGetDatum(end->claimed_at));
+	if (end->worker)
+		OUT(13, CStringGetTextDatum(end->worker));
+	if (end->result)
+		OUT(15, end->result);
+	if (end->usage)
+		OUT(16, end->usage);
+	if (end->errors)
+		OUT(17, end->errors);
+	OUT(26, CStringGetTextDatum(outcome));
+}
+
+FsRowResult
+fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool wait)
+{
+	FsJobState	was = fs_job_state(row);
+	bool		completed = strcmp(end->state, "completed") == 0;
+	const char *outcome = completed ? "completed" : "dead";
+	bool		keep = !completed || fs_completed_retention > 0;
+	TimestampTz now = keep ? GetCurrentTimestamp() : 0;
+	Datum		values[HISTORY_COLUMNS];
+	bool		nulls[HISTORY_COLUMNS];
+	FsRowResult result;
+
+	if (keep)
+		history_values(jr, row, end, outcome, now, values, nulls);
+	result = fs_rows_delete(jr, row, wait);
+	if (result != FS_ROW_DONE)
+		return result;
+	if (keep)
+	{
+		Relation	rel = open_history(outcome, now);
+
+		fs_rows_insert_plain(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
+		table_close(rel, NoLock);
+	}
+	if (was != FS_JOB_RUNNING)
+	{
+		char	   *name = fs_row_text(jr, row, FS_COL_WORKSPACE);
+
+		fs_ledger_reserve(1);
+		FsLock();
+		ledger_leave(db, row, was, fs_sched_workspace_find(FsDbIndex(db), name));
+		FsUnlock();
+	}
+	return FS_ROW_DONE;
+}

@@ -1,0 +1,607 @@
+/*
+ * rows.c
+ *		Job rows: the only file that touches them.
+ *
+ * Rows are read and changed through the heap and index access methods, without
+ * SPI or the executor: that is most of the speed of a claim.  What this skips
+ * is made sure otherwise: privileges (EXECUTE on the functions is the right),
+ * constraints (the functions check), triggers (they exist for other writers
+ * only), generated columns and row security (job tables have none).
+ *
+ * A claim updates state, attempt and token; no index knows these, so it is a
+ * heap-only update as long as the page has room, which fillfactor 50 sees to.
+ *
+ * Indexes that an administrator added to a job table are kept up to date, by
+ * the executor's general means.
+ *
+ * Locks: RowExclusiveLock on the job table until the end of the transaction.
+ * A row is never waited for in a claim (wait = false), so claims skip locked
+ * rows; verbs about one job wait.
+ */
+#include "rows.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/hio.h"
+#include "access/multixact.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+#include "text.h"
+
+StaticAssertDecl(sizeof(FsJobFixed) == 64, "FsJobFixed must match the columns of fairsched.jobs");
+
+const char *const FsJobStateNames[] = {"available", "scheduled", "running", "retryable", "preempted"};
+
+/* fs_job_state: from the first letters of the text that follows the fixed columns. */
+FsJobState
+fs_job_state(HeapTuple tuple)
+{
+	const char *s = VARDATA_ANY((char *) GETSTRUCT(tuple) + sizeof(FsJobFixed));
+
+	switch (s[0])
+	{
+		case 's':
+			return FS_JOB_SCHEDULED;
+		case 'p':
+			return FS_JOB_PREEMPTED;
+		case 'r':
+			return s[1] == 'u' ? FS_JOB_RUNNING : FS_JOB_RETRYABLE;
+		default:
+			return FS_JOB_AVAILABLE;
+	}
+}
+
+FsJobRel *
+fs_rows_open(int job_table, bool missing_ok)
+{
+	const FsTable *t = fs_table_get(job_table);
+	FsJobRel   *jr;
+	Relation	rel = NULL;
+
+	if (t != NULL)
+		rel = try_relation_open(t->relid, RowExclusiveLock);
+	if (rel == NULL)
+	{
+		if (missing_ok)
+			return NULL;
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_BUSY),
+				 errmsg("job table %d is not there any more", job_table),
+				 errhint("Its workspace was dropped or moved just now; try again.")));
+	}
+	if (!t->valid)
+		t = fs_table_get(job_table);	/* opening it took an invalidation in */
+	jr = palloc0(sizeof(FsJobRel));
+	jr->rel = rel;
+	jr->table = *t;
+	return jr;
+}
+
+/* fs_rows_close: locks stay until the end of the transaction. */
+void
+fs_rows_close(FsJobRel *jr)
+{
+	for (int i = 0; i < jr->table.nindexes; i++)
+		if (jr->index[i])
+			index_close(jr->index[i], NoLock);
+	table_close(jr->rel, NoLock);
+	pfree(jr);
+}
+
+static Relation
+index_at(FsJobRel *jr, int i)
+{
+	if (jr->index[i] == NULL)
+		jr->index[i] = index_open(jr->table.index[i], RowExclusiveLock);
+	return jr->index[i];
+}
+
+static Relation
+index_of_kind(FsJobRel *jr, FsIndexKind kind)
+{
+	for (int i = 0; i < jr->table.nindexes; i++)
+		if (jr->table.kind[i] == kind)
+			return index_at(jr, i);
+	(void) fs_table_index(&jr->table, kind);	/* raises */
+	return NULL;
+}
+
+void
+fs_rows_deform(FsJobRel *jr, HeapTuple tuple, Datum *values, bool *nulls)
+{
+	heap_deform_tuple(tuple, RelationGetDescr(jr->rel), values, nulls);
+}
+
+/* ---------- finding ---------- */
+
+int
+fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int max,
+				   FsCandidate *found, bool *more, char *caps, int *caps_len)
+{
+	ScanKeyData keys[3];
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+	int			n = 0;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
+	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 3);
+	index_rescan(scan, keys, 3, NULL, 0);
+	*more = false;
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+
+		if (fs_job_state(tuple) != FS_JOB_AVAILABLE)
+			continue;
+		if (n == max)
+		{
+			*more = true;
+			break;
+		}
+		if (caps)
+		{
+			/* an overflow flow: only as far as its head's capabilities go */
+			char		mine[FS_CAPS_LEN];
+			int			len = 0;
+			bool		isnull;
+			Datum		d = slot_getattr(slot, FS_COL_CAPABILITIES + 1, &isnull);
+
+			if (!isnull)
+				len = fs_text_caps(d, mine);
+			if (n == 0)
+			{
+				memcpy(caps, mine, len);
+				*caps_len = len;
+			}
+			else if (len != *caps_len || memcmp(mine, caps, len) != 0)
+			{
+				*more = true;
+				break;
+			}
+		}
+		found[n].position = FsJob(tuple)->position;
+		found[n].cost = FsJob(tuple)->cost;
+		found[n].tid = slot->tts_tid;
+		n++;
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return n;
+}
+
+/* The visible row at a place if it is this job's; a copy, or NULL. */
+HeapTuple
+fs_rows_at(FsJobRel *jr, Oid relfile, ItemPointer tid, int64 job_id)
+{
+	HeapTupleData tuple;
+	Buffer		buf;
+	HeapTuple	copy = NULL;
+
+	if (FsRelFile(jr->rel) != relfile)
+		return NULL;
+	tuple.t_self = *tid;
+	if (heap_fetch(jr->rel, GetActiveSnapshot(), &tuple, &buf, false))
+	{
+		if (FsJob(&tuple)->job_id == job_id)
+			copy = heap_copytuple(&tuple);
+		ReleaseBuffer(buf);
+	}
+	return copy;
+}
+
+static HeapTuple
+find_in(FsJobRel *jr, int64 job_id)
+{
+	ScanKeyData key;
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+	HeapTuple	copy = NULL;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job_id));
+	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_JOB), GetActiveSnapshot(), 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+		copy = ExecCopySlotHeapTuple(slot);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return copy;
+}
+
+/*
+ * fs_rows_find: by its number a job leads to the table it was born in; one
+ * that was born in the shared table may have moved to an own table.
+ */
+HeapTuple
+fs_rows_find(int64 job_id, FsJobRel **jr)
+{
+	int			birth = FsJobTableOf(job_id);
+	HeapTuple	tuple = NULL;
+	int		   *list;
+	int			n;
+
+	*jr = NULL;
+	if (job_id <= 0 || birth >= FS_MAX_TABLES)
+		return NULL;
+	fs_push_snapshot();
+	*jr = fs_rows_open(birth, true);
+	if (*jr)
+		tuple = find_in(*jr, job_id);
+	if (tuple == NULL && birth == 0)
+	{
+		list = fs_table_list(&n);
+		for (int i = 0; i < n && tuple == NULL; i++)
+		{
+			if (list[i] == 0)
+				continue;
+			if (*jr)
+				fs_rows_close(*jr);
+			*jr = fs_rows_open(list[i], true);
+			if (*jr)
+				tuple = find_in(*jr, job_id);
+		}
+	}
+	fs_pop_snapshot();
+	if (tuple == NULL && *jr)
+	{
+		fs_rows_close(*jr);
+		*jr = NULL;
+	}
+	return tuple;
+}
+
+/* ---------- indexes ---------- */
+
+/* Does this index hold the row, and under which key? */
+static bool
+index_key(FsIndexKind kind, HeapTuple tuple, TupleDesc desc, Datum *key, bool *isnull)
+{
+	FsJobFixed *job = FsJob(tuple);
+
+	isnull[0] = isnull[1] = isnull[2] = false;
+	switch (kind)
+	{
+		case FS_INDEX_JOB:
+			key[0] = Int64GetDatum(job->job_id);
+			return true;
+		case FS_INDEX_READY:
+			key[0] = Int32GetDatum(job->flow);
+			key[1] = Int32GetDatum(job->rank);
+			key[2] = Int64GetDatum(job->position);
+			return job->position > 0;
+		case FS_INDEX_DUE:
+			key[0] = TimestampTzGetDatum(job->run_at);
+			return job->position == 0;
+		case FS_INDEX_WAITING:
+			if (job->position != 0)
+				return false;
+			key[0] = heap_getattr(tuple, FS_COL_WORKSPACE + 1, desc, &isnull[0]);
+			return true;
+		case FS_INDEX_RUN:
+			key[0] = heap_getattr(tuple, FS_COL_RUN_ID + 1, desc, &isnull[0]);
+			return !isnull[0];
+		case FS_INDEX_UNIQUE:
+			key[1] = heap_getattr(tuple, FS_COL_UNIQUE_KEY + 1, desc, &isnull[1]);
+			if (isnull[1])
+				return false;
+			key[0] = heap_getattr(tuple, FS_COL_WORKSPACE + 1, desc, &isnull[0]);
+			return true;
+		case FS_INDEX_OTHER:
+			break;
+	}
+	return false;
+}
+
+/* Any index, by the executor's means. */
+static void
+insert_other_index(Relation rel, Relation index, HeapTuple tuple)
+{
+	IndexInfo  *info = BuildIndexInfo(index);
+	EState	   *estate = CreateExecutorState();
+	ExprContext *econtext = GetPerTupleExprContext(estate);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+
+	ExecStoreHeapTuple(tuple, slot, false);
+	econtext->ecxt_scantuple = slot;
+	if (info->ii_Predicate == NIL ||
+		ExecQual(ExecPrepareQual(info->ii_Predicate, estate), econtext))
+	{
+		FormIndexDatum(info, slot, estate, values, isnull);
+		index_insert(index, values, isnull, &tuple->t_self, rel,
+					 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+		FS_INDEX_INSERT_CLEANUP(index, info);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+static bool
+insert_index(FsJobRel *jr, int i, HeapTuple tuple, IndexUniqueCheck check)
+{
+	static IndexInfo info = {.type = T_IndexInfo};
+	Datum		key[3];
+	bool		isnull[3];
+	FsIndexKind kind = jr->table.kind[i];
+
+	if (kind == FS_INDEX_OTHER)
+	{
+		insert_other_index(jr->rel, index_at(jr, i), tuple);
+		return true;
+	}
+	if (!index_key(kind, tuple, RelationGetDescr(jr->rel), key, isnull))
+		return true;
+	if (kind != FS_INDEX_JOB && kind != FS_INDEX_UNIQUE)
+		check = UNIQUE_CHECK_NO;
+	info.ii_AmCache = NULL;
+	return index_insert(index_at(jr, i), key, isnull, &tuple->t_self, jr->rel, check, false, &info);
+}
+
+static void
+insert_indexes(FsJobRel *jr, HeapTuple tuple)
+{
+	for (int i = 0; i < jr->table.nindexes; i++)
+		insert_index(jr, i, tuple, UNIQUE_CHECK_YES);
+}
+
+/* fs_rows_insert_plain: for tables off the hot path (history). */
+void
+fs_rows_insert_plain(Relation rel, HeapTuple tuple)
+{
+	List	   *indexes;
+	ListCell   *lc;
+
+	heap_insert(rel, tuple, GetCurrentCommandId(true), 0, NULL);
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+
+		insert_other_index(rel, index, tuple);
+		index_close(index, NoLock);
+	}
+}
+
+/* ---------- changing ---------- */
+
+FsRowResult
+fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token, HeapTuple *copy)
+{
+	HeapTupleData tuple;
+	Buffer		buf;
+	HeapTuple	row;
+	Datum		values[FS_JOB_COLUMNS];
+	bool		nulls[FS_JOB_COLUMNS];
+	FsJobFixed *job;
+	TM_Result	result;
+	bool		hot;
+	struct
+	{
+		varattrib_1b head;
+		char		text[8];
+	}			running;
+
+	tuple.t_self = cand->tid;
+	if (!heap_fetch(jr->rel, GetActiveSnapshot(), &tuple, &buf, false))
+		return FS_ROW_GONE;
+	job = FsJob(&tuple);
+	if (job->position != cand->position || job->flow != flow_id ||
+		fs_job_state(&tuple) != FS_JOB_AVAILABLE)
+	{
+		ReleaseBuffer(buf);
+		return FS_ROW_GONE;
+	}
+	heap_deform_tuple(&tuple, RelationGetDescr(jr->rel), values, nulls);
+	SET_VARSIZE_SHORT(&running, VARHDRSZ_SHORT + 7);
+	memcpy((char *) &running + VARHDRSZ_SHORT, "running", 7);
+	values[FS_COL_STATE] = PointerGetDatum(&running);
+	values[FS_COL_TOKEN] = Int64GetDatum(token);
+	values[FS_COL_ATTEMPT] = Int32GetDatum(job->attempt + 1);
+	row = heap_form_tuple(RelationGetDescr(jr->rel), values, nulls);
+	row->t_tableOid = RelationGetRelid(jr->rel);
+	ReleaseBuffer(buf);
+
+	result = fs_heap_update(jr->rel, &tuple.t_self, row, GetCurrentCommandId(true), false, &hot);
+	switch (result)
+	{
+		case TM_Ok:
+			if (!hot)
+				insert_indexes(jr, row);
+			*copy = row;
+			return FS_ROW_DONE;
+		case TM_BeingModified:
+		case TM_WouldBlock:
+			return FS_ROW_LOCKED;
+		default:
+			return FS_ROW_GONE;
+	}
+}
+
+FsRowResult
+fs_rows_delete(FsJobRel *jr, HeapTuple tuple, bool wait)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = heap_delete(jr->rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot,
+						 wait, &failure, false);
+	if (result == TM_Ok)
+		return FS_ROW_DONE;
+	if (result == TM_BeingModified || result == TM_WouldBlock)
+		return FS_ROW_LOCKED;
+	return FS_ROW_GONE;
+}
+
+/* fs_rows_update: *tuple becomes the new row. */
+FsRowResult
+fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls, bool *replace, bool wait)
+{
+	HeapTuple	row = heap_modify_tuple(*tuple, RelationGetDescr(jr->rel), values, nulls, replace);
+	TM_Result	result;
+	bool		hot;
+
+	row->t_tableOid = RelationGetRelid(jr->rel);
+	result = fs_heap_update(jr->rel, &(*tuple)->t_self, row, GetCurrentCommandId(true), wait, &hot);
+	if (result == TM_BeingModified || result == TM_WouldBlock)
+		return FS_ROW_LOCKED;
+	if (result != TM_Ok)
+		return FS_ROW_GONE;
+	if (!hot)
+		insert_indexes(jr, row);
+	*tuple = row;
+	return FS_ROW_DONE;
+}
+
+HeapTuple
+fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls)
+{
+	HeapTuple	row = heap_form_tuple(RelationGetDescr(jr->rel), values, nulls);
+
+	row->t_tableOid = RelationGetRelid(jr->rel);
+	return row;
+}
+
+#define INSERT_CHUNK 100
+
+void
+fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n)
+{
+	CommandId	cid = GetCurrentCommandId(true);
+	TupleTableSlot *slots[INSERT_CHUNK];
+	int			nslots;
+
+	if (n == 1)
+	{
+		heap_insert(jr->rel, tuples[0], cid, 0, NULL);
+		insert_indexes(jr, tuples[0]);
+		return;
+	}
+	nslots = Min(n, INSERT_CHUNK);
+	for (int i = 0; i < nslots; i++)
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(jr->rel), &TTSOpsHeapTuple);
+	for (int from = 0; from < n; from += INSERT_CHUNK)
+	{
+		int			m = Min(INSERT_CHUNK, n - from);
+
+		for (int i = 0; i < m; i++)
+			ExecStoreHeapTuple(tuples[from + i], slots[i], false);
+		heap_multi_insert(jr->rel, slots, m, cid, 0, NULL);
+		for (int i = 0; i < m; i++)
+		{
+			tuples[from + i]->t_self = slots[i]->tts_tid;
+			ExecClearTuple(slots[i]);
+		}
+		/* index by index, so that each stays in cache */
+		for (int x = 0; x < jr->table.nindexes; x++)
+			for (int i = 0; i < m; i++)
+				insert_index(jr, x, tuples[from + i], UNIQUE_CHECK_YES);
+		CHECK_FOR_INTERRUPTS();
+	}
+	for (int i = 0; i < nslots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+}
+
+/* ---------- unique keys ---------- */
+
+/*
+ * fs_rows_find_unique: the live job of the workspace that has this key, the
+ * newest truth whatever the transaction's snapshot.  Waits for transactions
+ * that are inserting or deleting such a job.
+ */
+bool
+fs_rows_find_unique(FsJobRel *jr, const char *workspace, Datum unique_key, int64 *existing)
+{
+	Relation	index = index_of_kind(jr, FS_INDEX_UNIQUE);
+	Datum		ws = CStringGetTextDatum(workspace);
+
+	for (;;)
+	{
+		SnapshotData dirty;
+		ScanKeyData keys[2];
+		IndexScanDesc scan;
+		TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+		TransactionId wait = InvalidTransactionId;
+		uint32		token = 0;
+		ItemPointerData tid;
+		bool		found = false;
+
+		InitDirtySnapshot(dirty);
+		ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
+							   index->rd_indcollation[0], F_TEXTEQ, ws);
+		ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid,
+							   index->rd_indcollation[1], F_TEXTEQ, unique_key);
+		scan = FS_INDEX_BEGINSCAN(jr->rel, index, &dirty, 2);
+		index_rescan(scan, keys, 2, NULL, 0);
+		while (index_getnext_slot(scan, ForwardScanDirection, slot))
+		{
+			wait = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+			token = dirty.speculativeToken;
+			tid = slot->tts_tid;
+			if (TransactionIdIsValid(wait))
+				break;
+			*existing = FsJob(ExecFetchSlotHeapTuple(slot, false, NULL))->job_id;
+			found = true;
+			break;
+		}
+		index_endscan(scan);
+		ExecDropSingleTupleTableSlot(slot);
+		if (found)
+			return true;
+		if (!TransactionIdIsValid(wait))
+			return false;
+		if (token && TransactionIdIsValid(dirty.xmin))
+			SpeculativeInsertionWait(dirty.xmin, token);
+		else
+			XactLockTableWait(wait, jr->rel, &tid, XLTW_InsertIndex);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+bool
+fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *workspace, Datum unique_key,
+					  int64 *existing)
+{
+	TransactionId xid = GetCurrentTransactionId();
+	CommandId	cid = GetCurrentCommandId(true);
+	int			unique = -1;
+
+	for (int i = 0; i < jr->table.nindexes; i++)
+		if (jr->table.kind[i] == FS_INDEX_UNIQUE)
+			unique = i;
+	for (;;)
+	{
+		uint32		token;
+		bool		mine;
+
+		if (fs_rows_find_unique(jr, workspace, unique_key, existing))
+			return false;
+		/* as INSERT … ON CONFLICT does: others wait for the token, not for our transaction */
+		token = SpeculativeInsertionLockAcquire(xid);
+		HeapTupleHeaderSetSpeculativeToken(tuple->t_data, token);
+		heap_insert(jr->rel, tuple, cid, HEAP_INSERT_SPECULATIVE, NULL);
+		mine = insert_index(jr, unique, tuple, UNIQUE_CHECK_PARTIAL);
+		if (mine)
+			heap_finish_speculative(jr->rel, &tuple->t_self);
+		else
+			heap_abort_speculative(jr->rel, &tuple->t_self);
+		SpeculativeInsertionLockRelease(xid);
+		if (mine)
+			break;
+	}
+	for (int i = 0; i < jr->table.nindexes; i++)
+		if (i != unique)
+			insert_index(jr, i, tuple, UNIQUE_CHECK_YES);
+	return true;
+}

@@ -1,0 +1,130 @@
+/*
+ * rows.h
+ *		Job rows: the only way to read and change them.
+ */
+#ifndef FS_ROWS_H
+#define FS_ROWS_H
+
+#include "state.h"
+#include "tables.h"
+
+#include "access/htup_details.h"
+#include "nodes/execnodes.h"
+
+/* The columns of fairsched.jobs, in order (sql/parts/10_schema.sql). */
+typedef enum FsJobColumn
+{
+	FS_COL_JOB_ID,
+	FS_COL_POSITION,
+	FS_COL_CREATED_AT,
+	FS_COL_RUN_AT,
+	FS_COL_JOB_TABLE,
+	FS_COL_FLOW,
+	FS_COL_COST,
+	FS_COL_MAX_ATTEMPTS,
+	FS_COL_RANK,
+	FS_COL_ATTEMPT,
+	FS_COL_TOKEN,
+	FS_COL_STATE,
+	FS_COL_PRIORITY,
+	FS_COL_WORKSPACE,
+	FS_COL_LANE,
+	FS_COL_KIND,
+	FS_COL_PAYLOAD,
+	FS_COL_UNIQUE_KEY,
+	FS_COL_RUN_ID,
+	FS_COL_CAPABILITIES,
+	FS_COL_RESOURCES,
+	FS_COL_BUDGETS,
+	FS_COL_CHECKPOINT,
+	FS_COL_ERRORS,
+	FS_COL_MAX_RUNTIME,
+	FS_COL_PRIORITY_NOTE,
+	FS_JOB_COLUMNS
+} FsJobColumn;
+
+/* The columns of fixed width as they lie in a tuple. */
+typedef struct FsJobFixed
+{
+	int64		job_id;
+	int64		position;
+	TimestampTz created_at;
+	TimestampTz run_at;
+	int32		job_table;
+	int32		flow;
+	int32		cost;
+	int32		max_attempts;
+	int32		rank;
+	int32		attempt;
+	int64		token;
+	/* text state follows */
+} FsJobFixed;
+
+#define FsJob(tuple) ((FsJobFixed *) GETSTRUCT(tuple))
+
+/* States of a row, by what the text begins with. */
+typedef enum FsJobState
+{
+	FS_JOB_AVAILABLE,
+	FS_JOB_SCHEDULED,
+	FS_JOB_RUNNING,
+	FS_JOB_RETRYABLE,
+	FS_JOB_PREEMPTED
+} FsJobState;
+
+extern const char *const FsJobStateNames[];
+extern FsJobState fs_job_state(HeapTuple tuple);
+
+/* A job table open for work, with its indexes opened when first needed. */
+typedef struct FsJobRel
+{
+	Relation	rel;
+	FsTable		table;
+	Relation	index[FS_TABLE_INDEXES];
+} FsJobRel;
+
+typedef enum FsRowResult
+{
+	FS_ROW_DONE,
+	FS_ROW_LOCKED,				/* somebody else is changing it */
+	FS_ROW_GONE					/* not what was expected any more */
+} FsRowResult;
+
+extern FsJobRel *fs_rows_open(int job_table, bool missing_ok);
+extern void fs_rows_close(FsJobRel *jr);
+
+/* Up to max visible, available rows of one flow and rank from a position on. */
+extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int max,
+							   FsCandidate *found, bool *more, char *caps, int *caps_len);
+
+/* Mark a row as running under a token; *copy is the new row. Never waits. */
+extern FsRowResult fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,
+								 HeapTuple *copy);
+
+/* The row of a lease at its known place, or NULL when it is not there. */
+extern HeapTuple fs_rows_at(FsJobRel *jr, Oid relfile, ItemPointer tid, int64 job_id);
+
+/* The live row of a job wherever it is, as of now; *jr is open when found. */
+extern HeapTuple fs_rows_find(int64 job_id, FsJobRel **jr);
+
+/* Waits for row locks. GONE: the row is another by now, look again. */
+extern FsRowResult fs_rows_delete(FsJobRel *jr, HeapTuple tuple, bool wait);
+extern FsRowResult fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls,
+								  bool *replace, bool wait);
+
+/* Insert rows that were formed by fs_rows_form. */
+extern HeapTuple fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls);
+extern void fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n);
+
+/* Insert a row with a unique key; false: *existing has it already. */
+extern bool fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *workspace,
+								  Datum unique_key, int64 *existing);
+extern bool fs_rows_find_unique(FsJobRel *jr, const char *workspace, Datum unique_key,
+								int64 *existing);
+
+extern void fs_rows_deform(FsJobRel *jr, HeapTuple tuple, Datum *values, bool *nulls);
+
+/* Insert into any table, keeping all of its indexes. */
+extern void fs_rows_insert_plain(Relation rel, HeapTuple tuple);
+
+#endif							/* FS_ROWS_H */

@@ -1,0 +1,196 @@
+/*
+ * shmem.c
+ *		Sizes, lays out and initialises the shared memory of shmem.h.
+ */
+#include "shmem.h"
+
+#include "access/twophase.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+FsShared   *fs = NULL;
+FsDatabase *fs_dbs;
+FsWorkspace *fs_workspaces;
+FsLane	   *fs_lanes;
+FsRing	   *fs_rings;
+FsShare    *fs_shares;
+FsMember   *fs_members;
+RingNode   *fs_nodes;
+FsFlow	   *fs_flows;
+FsLease    *fs_leases;
+FsWorker   *fs_workers;
+FsWaiter   *fs_waiters;
+FsCountDelta *fs_deltas;
+FsLaunch   *fs_launches;
+int32	   *fs_workspace_hash;
+int32	   *fs_flow_hash;
+int32	   *fs_flow_id_hash;
+int32	   *fs_lease_hash;
+int32	   *fs_request_hash;
+uint32		fs_workspace_mask;
+uint32		fs_flow_mask;
+uint32		fs_lease_mask;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+/* Every process that may wait for work; the same sum the server itself uses. */
+static int
+proc_capacity(void)
+{
+	return MaxBackends + NUM_AUXILIARY_PROCS + max_prepared_xacts + 64;
+}
+
+/* fs_flow_capacity: flow slots, those for overflow flows included. */
+int
+fs_flow_capacity(void)
+{
+	return fs_max_flows > 0 ? fs_max_flows + fs_max_workspaces
+		: fs_max_workspaces + fs_max_workspaces / 4 + 64;
+}
+
+/*
+ * One pass over all areas serves both purposes: with base NULL it only adds up
+ * the size, else it also points the globals at their areas.
+ */
+static Size
+layout(char *base)
+{
+	Size		at = 0;
+	int			flows = fs_flow_capacity();
+
+#define AREA(ptr, n) \
+	do { \
+		if (base) \
+			(ptr) = (void *) (base + at); \
+		at = add_size(at, MAXALIGN(mul_size(sizeof(*(ptr)), (n)))); \
+	} while (0)
+
+	fs_workspace_mask = pg_nextpower2_32(fs_max_workspaces) - 1;
+	fs_flow_mask = pg_nextpower2_32(flows) - 1;
+	fs_lease_mask = pg_nextpower2_32(fs_max_running) - 1;
+
+	AREA(fs, 1);
+	AREA(fs_dbs, fs_max_databases);
+	AREA(fs_workspaces, fs_max_workspaces);
+	AREA(fs_lanes, fs_max_rings);
+	AREA(fs_rings, fs_max_rings);
+	AREA(fs_shares, flows);
+	AREA(fs_members, flows);
+	AREA(fs_nodes, flows);
+	AREA(fs_flows, flows);
+	AREA(fs_leases, fs_max_running);
+	AREA(fs_workers, fs_max_workers);
+	AREA(fs_waiters, proc_capacity());
+	AREA(fs_deltas, FS_COUNT_DELTAS);
+	AREA(fs_launches, fs_max_databases + FS_LAUNCH_SPARE);
+	AREA(fs_workspace_hash, fs_workspace_mask + 1);
+	AREA(fs_flow_hash, fs_flow_mask + 1);
+	AREA(fs_flow_id_hash, fs_flow_mask + 1);
+	AREA(fs_lease_hash, fs_lease_mask + 1);
+	AREA(fs_request_hash, fs_lease_mask + 1);
+#undef AREA
+	return at;
+}
+
+Size
+fs_shmem_size(void)
+{
+	FsShared   *keep = fs;
+	Size		size = layout(NULL);
+
+	fs = keep;
+	return size;
+}
+
+#define INIT_POOL(pool, array, n) \
+	do { \
+		for (int i_ = 0; i_ < (n); i_++) \
+			*(int32 *) &(array)[i_] = (i_ + 1 < (n)) ? i_ + 1 : FS_NONE; \
+		(pool).free_head = 0; \
+		(pool).used = 0; \
+		(pool).capacity = (n); \
+	} while (0)
+
+static void
+init_chains(int32 *heads, uint32 mask)
+{
+	for (uint32 i = 0; i <= mask; i++)
+		heads[i] = FS_NONE;
+}
+
+static void
+shmem_request(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(fs_shmem_size());
+	RequestNamedLWLockTranche("fairsched", 1);
+}
+
+static void
+shmem_startup(void)
+{
+	bool		found;
+	char	   *base;
+	Size		size;
+	int			flows = fs_flow_capacity();
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	size = fs_shmem_size();
+	base = ShmemInitStruct("fairsched", size, &found);
+	layout(base);
+	if (!found)
+	{
+		memset(base, 0, size);
+		fs->lock = &(GetNamedLWLockTranche("fairsched"))->lock;
+		fs->max_procs = proc_capacity();
+		fs->counting_db = FS_NONE;
+		fs->nlaunches = fs_max_databases + FS_LAUNCH_SPARE;
+		INIT_POOL(fs->workspaces, fs_workspaces, fs_max_workspaces);
+		INIT_POOL(fs->lanes, fs_lanes, fs_max_rings);
+		INIT_POOL(fs->rings, fs_rings, fs_max_rings);
+		INIT_POOL(fs->shares, fs_shares, flows);
+		INIT_POOL(fs->members, fs_members, flows);
+		INIT_POOL(fs->flows, fs_flows, flows);
+		INIT_POOL(fs->leases, fs_leases, fs_max_running);
+		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
+		for (int i = 0; i < fs_max_workspaces; i++)
+			fs_workspaces[i].db = FS_NONE;
+		for (int i = 0; i < fs_max_rings; i++)
+			fs_lanes[i].db = fs_rings[i].db = FS_NONE;
+		for (int i = 0; i < flows; i++)
+			fs_shares[i].workspace = fs_members[i].share = fs_flows[i].member = FS_NONE;
+		for (int i = 0; i < fs_max_running; i++)
+			fs_leases[i].db = FS_NONE;
+		for (int i = 0; i < fs_max_workers; i++)
+			fs_workers[i].db = FS_NONE;
+		for (int i = 0; i < fs_max_databases; i++)
+		{
+			fs_dbs[i].state = FS_DB_FREE;
+			ConditionVariableInit(&fs_dbs[i].built);
+			ConditionVariableInit(&fs_dbs[i].filled);
+		}
+		init_chains(fs_workspace_hash, fs_workspace_mask);
+		init_chains(fs_flow_hash, fs_flow_mask);
+		init_chains(fs_flow_id_hash, fs_flow_mask);
+		init_chains(fs_lease_hash, fs_lease_mask);
+		init_chains(fs_request_hash, fs_lease_mask);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* fs_shmem_install_hooks: called once, from _PG_init in the postmaster. */
+void
+fs_shmem_install_hooks(void)
+{
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+}

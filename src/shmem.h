@@ -1,0 +1,491 @@
+/*
+ * shmem.h
+ *		The scheduler's state in shared memory: what is where.
+ *
+ * One LWLock, fs->lock, protects everything in this file unless a field says
+ * otherwise.  It is a leaf: no catalog access, buffer, heavyweight lock, wait,
+ * palloc or ereport while it is held.  Sections under it are a few hundred
+ * nanoseconds to a few microseconds long, whatever the backlog.
+ *
+ * Things refer to each other by index into fixed pools (FS_NONE = nothing), so
+ * that the size is known at start and nothing depends on an address.
+ */
+#ifndef FS_SHMEM_H
+#define FS_SHMEM_H
+
+#include "fairsched.h"
+
+#include "drr.h"
+#include "ringheap.h"
+#include "storage/condition_variable.h"
+#include "storage/itemptr.h"
+#include "storage/lwlock.h"
+#include "utils/uuid.h"
+
+#define FS_NONE (-1)
+#define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
+#define FS_CANDIDATES 10		/* heads of a flow kept ready */
+
+/* A pool of equal things: a free list by index. */
+typedef struct FsPool
+{
+	int32		free_head;
+	int32		used;
+	int32		capacity;
+} FsPool;
+
+/* Why nothing of a workspace is handed out; FsParkNames in sched.c has the words. */
+typedef enum FsPark
+{
+	FS_PARK_NONE,
+	FS_PARK_PAUSED,
+	FS_PARK_CEILING,
+	FS_PARK_SHARE,				/* fairsched.max_workspace_share */
+	FS_PARK_MOVING				/* last step of isolate_workspace */
+} FsPark;
+
+typedef enum FsQuotaClass
+{
+	FS_QUOTA_DEFAULT,
+	FS_QUOTA_ENTERPRISE
+} FsQuotaClass;
+
+/* What an administrator sets for a workspace. */
+typedef struct FsWorkspaceSettings
+{
+	int32		tier_id;
+	int32		quantum;		/* cost units a round */
+	double		weight;
+	FsQuotaClass quota_class;
+	int32		max_running;	/* -1: the class's default */
+	int64		max_queue_size; /* -1: fairsched.max_queue_size; 0: no limit */
+	int32		job_table;		/* 0: the shared table */
+	bool		paused;
+	bool		has_row;		/* known to fairsched.workspaces */
+} FsWorkspaceSettings;
+
+typedef struct FsWorkspace
+{
+	int32		next;			/* hash chain, or free list */
+	int32		db;				/* database slot; FS_NONE when free */
+	char		name[FS_NAME_LEN + 1];
+	FsWorkspaceSettings set;
+	int32		shares;			/* list of its shares, one a lane */
+	int32		refs;			/* open ledger items that point here */
+
+	int32		running;		/* leases that occupy a slot, open claims included */
+	int64		ready[FS_CLASSES];	/* committed; meaningful when db->counted */
+	int64		waiting;		/* scheduled, retryable, preempted */
+	int64		reserved;		/* enqueued by open transactions */
+
+	FsPark		parked;
+	TimestampTz parked_since;
+	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
+
+	double		rate;			/* claims, decaying with FS_RATE_TAU */
+	TimestampTz rate_since;
+	TimestampTz rate_at;
+	int64		served_jobs;
+	int64		served_cost;
+} FsWorkspace;
+
+/* A lane: a named queue.  `round` is the virtual time of its rings. */
+typedef struct FsLane
+{
+	int32		next;
+	int32		db;
+	char		name[FS_NAME_LEN + 1];
+	uint64		round;			/* highest round served */
+	uint64		stamps;			/* places in the ring handed out */
+	uint64		served_at;		/* db->serve_clock of its last service */
+	int32		rings;			/* list of its rings */
+} FsLane;
+
+/* All members of a lane that require the same capabilities. */
+typedef struct FsRing
+{
+	int32		next;			/* hash chain, or free list */
+	int32		db;
+	int32		lane;
+	int32		lane_next;		/* next ring of the lane */
+	int32		root;			/* heap of members, FS_NONE when empty */
+	int32		active;			/* members in the heap */
+	int32		members;		/* members at all */
+	int32		caps_len;
+	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
+} FsRing;
+
+/* A workspace in a lane: the flow of Deficit Round Robin. */
+typedef struct FsShare
+{
+	int32		next;			/* next share of the workspace, or free list */
+	int32		workspace;		/* FS_NONE when free */
+	int32		lane;
+	int32		members;		/* list of its members */
+	int32		active;			/* members in a heap */
+	DrrShare	drr;
+} FsShare;
+
+/*
+ * A share's presence in one ring.  Its flows that have something ready hang on
+ * one circular list per rank slot of their best rank.
+ */
+typedef struct FsMember
+{
+	int32		next;			/* next member of the share, or free list */
+	int32		share;			/* FS_NONE when free */
+	int32		ring;
+	int32		flows;			/* flows that belong here */
+	int32		heads[FS_RANKS];	/* next flow to serve, by rank slot */
+} FsMember;
+
+/* The head of a flow, found by a scan or told by the transaction that made it ready. */
+typedef struct FsCandidate
+{
+	int64		position;
+	int32		cost;
+	ItemPointerData tid;
+} FsCandidate;
+
+/* Jobs of one workspace and lane that are admitted or refused together. */
+typedef struct FsFlow
+{
+	int32		next;			/* hash chain, or free list */
+	int32		id_next;		/* hash chain by id */
+	int32		id;				/* what rows carry; negative: an overflow flow */
+	int32		member;			/* FS_NONE when free */
+	uint64		spec[2];		/* hash of budgets and resources */
+	int32		refs;			/* open ledger items that point here */
+	int32		running;		/* leases */
+
+	/* ready list of the member */
+	int32		list_next;
+	int32		list_prev;
+	int32		list_slot;		/* rank slot it is linked in, or -1 */
+
+	uint8		more;			/* per slot: the index may hold entries from cursor on */
+	uint8		filling;		/* somebody scans for candidates */
+	uint8		cand_head;
+	uint8		cand_count;
+	int16		cand_slot;		/* rank slot of the candidates */
+	int64		fill_min;		/* lowest position hinted while a scan runs */
+	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
+	FsCandidate cand[FS_CANDIDATES];
+} FsFlow;
+
+typedef enum FsLeaseState
+{
+	FS_LEASE_FREE,
+	FS_LEASE_CLAIMING,			/* claimed by an open transaction */
+	FS_LEASE_ACTIVE,
+	FS_LEASE_ENDING,			/* being finished by an open transaction */
+	FS_LEASE_GONE				/* ended by somebody else; the worker is told once */
+} FsLeaseState;
+
+typedef enum FsDirective
+{
+	FS_CONTINUE,
+	FS_PREEMPT,
+	FS_CANCEL,
+	FS_LOST
+} FsDirective;
+
+typedef struct FsLease
+{
+	int32		next;			/* hash chain by job, or free list */
+	int32		db;
+	int64		job_id;
+	int64		token;
+	int32		workspace;
+	int32		share;
+	int32		flow;
+	int32		worker;
+	int32		worker_next;	/* list of the worker's leases */
+	int32		worker_prev;
+	int32		request_next;	/* hash chain by request */
+	FsLeaseState state;
+	uint64		stamp;			/* of the ledger item that ends it */
+	int			owner;			/* process number of who claims or ends it */
+	FsDirective directive;
+	bool		slot_given;		/* ENDING: its slot was taken over by a claim */
+	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
+	bool		has_request;
+	pg_uuid_t	request;
+	int32		job_table;
+	Oid			relfile;		/* file the tid is valid in */
+	ItemPointerData tid;
+	int32		cost;
+	int32		charged;		/* of it, to the share: less when it was not claimed by DRR */
+	int32		rank_slot;
+	int32		attempt;
+	int64		position;
+	TimestampTz claimed_at;
+	TimestampTz expires_at;
+	TimestampTz deadline;		/* max_runtime; infinity when none */
+	int64		length;			/* of the lease, usec */
+} FsLease;
+
+typedef struct FsWorker
+{
+	int32		next;
+	int32		db;
+	char		name[FS_NAME_LEN + 1];
+	char		node[FS_NAME_LEN + 1];
+	int32		caps_len;
+	char		caps[FS_CAPS_LEN];
+	int32		slots;			/* declared; 0 when it never registered */
+	bool		declared;
+	int32		leases;			/* list */
+	int32		running;
+	TimestampTz last_seen;
+} FsWorker;
+
+/* A backend that waits for work (wait.c). */
+typedef struct FsWaiter
+{
+	bool		active;
+	bool		woken;
+	int32		db;
+	int32		nlanes;			/* -1: any */
+	uint32		lanes[8];		/* hashes of lane names */
+	struct Latch *latch;
+} FsWaiter;
+
+typedef enum FsDbState
+{
+	FS_DB_FREE,
+	FS_DB_EMPTY,				/* nothing is known: must be rebuilt from rows */
+	FS_DB_BUILDING,
+	FS_DB_READY,
+	FS_DB_DEAD					/* extension or database is gone: to be swept */
+} FsDbState;
+
+/* Tasks of the scheduler worker, in the order they run. */
+typedef enum FsTask
+{
+	FS_TASK_PROMOTE,			/* scheduled and retryable jobs that are due */
+	FS_TASK_EXPIRE,				/* leases that ran out */
+	FS_TASK_INDOUBT,			/* prepared transactions that ended */
+	FS_TASK_CLAIM_LOG,			/* rotate the claim log */
+	FS_TASK_RECONCILE,			/* count queues, compare with rows */
+	FS_TASK_RETENTION,			/* history partitions */
+	FS_TASK_COUNT
+} FsTask;
+
+typedef struct FsTaskStatus
+{
+	TimestampTz last_run;
+	TimestampTz next_run;
+	int64		last_usec;
+	int32		failures;		/* in a row */
+	char		last_error[256];
+} FsTaskStatus;
+
+/* A committed change of a queue's depth while queues are being counted. */
+typedef struct FsCountDelta
+{
+	TransactionId xid;
+	int32		workspace;
+	int16		cls;			/* FS_CLASSES: waiting */
+	int16		pad;
+	int32		delta;
+} FsCountDelta;
+
+#define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
+#define FS_COUNT_DELTAS		65536
+#define FS_INDOUBT			256
+#define FS_REVISITS			256
+
+/* A row that could not be looked at because somebody had it locked. */
+typedef struct FsRevisit
+{
+	int32		flow;
+	int32		slot;
+	int64		position;
+	TimestampTz at;
+} FsRevisit;
+
+#define FS_MAX_TIERS 32
+
+typedef struct FsTier
+{
+	char		name[64];
+	double		weight;
+	int32		quantum;		/* cost units a round */
+} FsTier;
+
+typedef struct FsDatabase
+{
+	FsDbState	state;
+	Oid			dboid;
+	Oid			extoid;			/* the epoch: a re-created extension is another */
+	int			builder;		/* backend that builds, by process number */
+	ConditionVariable built;
+	ConditionVariable filled;	/* a scan for candidates ended, or a claim */
+
+	bool		drained;
+	bool		counted;		/* queue depths are exact */
+	uint64		serve_clock;
+	uint64		settings_gen;	/* grows when any setting's commit was applied */
+	uint64		rings_gen;		/* grows when a ring appears or goes */
+	bool		tiers_stale;	/* fairsched.tiers changed */
+	int32		ntiers;
+	FsTier		tiers[FS_MAX_TIERS];	/* tier_id is the place here */
+	bool		rescan;			/* rows changed behind our back: look again */
+	uint64		rescan_gen;
+
+	int32		lanes;			/* list */
+	int32		capped;			/* workspaces parked as FS_PARK_SHARE */
+	int32		running;
+	int32		live_slots;		/* declared by live workers */
+	TimestampTz slots_until;	/* a worker's time-out makes them wrong then */
+	int32		default_quota;
+	int32		enterprise_quota;
+	double		workspace_share;
+	TimestampTz quotas_at;		/* when the configuration they are from was read */
+
+	/* counters handed out in blocks that a sequence reserved */
+	int64		next_job,
+				job_limit;
+	int64		next_position,
+				position_limit;
+	int64		next_token,
+				token_limit;
+	int32		next_flow;
+
+	TimestampTz next_due;		/* earliest run_at of waiting jobs */
+	TimestampTz next_expiry;	/* no lease runs out before */
+	int32		claim_log;		/* which of the two logs claims go to */
+	int64		claim_log_rows;
+	int64		claim_log_limit;	/* rows after which it is rotated */
+
+	int32		nrevisits;
+	FsRevisit	revisits[FS_REVISITS];
+
+	/* prepared transactions with jobs in them */
+	int32		nindoubt;
+	TransactionId indoubt[FS_INDOUBT];
+
+	/* the scheduler worker */
+	int			worker_pid;
+	struct Latch *worker_latch;
+	FsTaskStatus tasks[FS_TASK_COUNT];
+
+	int64		rebuilds;
+	TimestampTz rebuilt_at;
+} FsDatabase;
+
+/*
+ * A worker of ours that is, or is about to be, connected to a database; the
+ * launcher makes and frees these, the worker moves them on (launcher.c).
+ */
+typedef enum FsLaunchState
+{
+	FS_LAUNCH_FREE,
+	FS_LAUNCH_REGISTERED,		/* the postmaster was asked for it */
+	FS_LAUNCH_PROBING,			/* it runs, and looks whether it is needed */
+	FS_LAUNCH_SERVING,			/* it is the scheduler of its database */
+	FS_LAUNCH_IDLE,				/* ended: nothing to do there until asked */
+	FS_LAUNCH_AWAY,				/* ended, sent away: start again when that is over */
+	FS_LAUNCH_LEFT,				/* ended, as the extension went: look again */
+	FS_LAUNCH_LOST				/* ended unexpectedly */
+} FsLaunchState;
+
+#define FsLaunchEnded(s) ((s) >= FS_LAUNCH_IDLE)
+
+typedef struct FsLaunch
+{
+	FsLaunchState state;
+	Oid			dboid;
+	int			pid;			/* 0 until it runs */
+} FsLaunch;
+
+#define FS_LAUNCH_SPARE 8		/* entries beyond one a database that has us */
+#define FS_AWAY			64
+#define FS_ASKED		64
+
+/* A database our workers keep away from, and for how many open transactions. */
+typedef struct FsAway
+{
+	Oid			dboid;
+	int			holders;
+} FsAway;
+
+typedef struct FsShared
+{
+	LWLock	   *lock;
+	FsPool		workspaces,
+				lanes,
+				rings,
+				shares,
+				members,
+				flows,
+				leases,
+				workers;
+	int			launcher_pid;
+	struct Latch *launcher_latch;
+	uint64		launch_requests;	/* grows when the launcher should probe again */
+	int			nasked;
+	Oid			asked[FS_ASKED];	/* where to; all databases when empty */
+	int			naway;
+	FsAway		away[FS_AWAY];
+	int			nlaunches;
+	int			nwaiters;
+	int			max_procs;
+	uint64		stamps;			/* of ledger items that end leases */
+
+	/* the database whose queues are being counted, FS_NONE = none (count.c) */
+	int32		counting_db;
+	int32		ndeltas;
+} FsShared;
+
+extern FsShared *fs;
+extern FsDatabase *fs_dbs;
+extern FsWorkspace *fs_workspaces;
+extern FsLane *fs_lanes;
+extern FsRing *fs_rings;
+extern FsShare *fs_shares;
+extern FsMember *fs_members;
+extern RingNode *fs_nodes;		/* by member */
+extern FsFlow *fs_flows;
+extern FsLease *fs_leases;
+extern FsWorker *fs_workers;
+extern FsWaiter *fs_waiters;	/* by process number */
+extern FsCountDelta *fs_deltas;
+extern FsLaunch *fs_launches;
+
+/* Hash tables: heads of chains. */
+extern int32 *fs_workspace_hash;
+extern int32 *fs_flow_hash;
+extern int32 *fs_flow_id_hash;
+extern int32 *fs_lease_hash;
+extern int32 *fs_request_hash;
+extern uint32 fs_workspace_mask;
+extern uint32 fs_flow_mask;
+extern uint32 fs_lease_mask;
+
+extern Size fs_shmem_size(void);
+extern void fs_shmem_install_hooks(void);
+
+#define FsLock()	LWLockAcquire(fs->lock, LW_EXCLUSIVE)
+#define FsLockShared()	LWLockAcquire(fs->lock, LW_SHARED)
+#define FsUnlock()	LWLockRelease(fs->lock)
+
+/* Take from or give back to a pool; the first int32 of a thing links the free list. */
+#define FS_POOL_TAKE(pool, array, idx) \
+	do { \
+		(idx) = (pool).free_head; \
+		if ((idx) != FS_NONE) \
+		{ \
+			(pool).free_head = *(int32 *) &(array)[idx]; \
+			(pool).used++; \
+		} \
+	} while (0)
+#define FS_POOL_GIVE(pool, array, idx) \
+	do { \
+		*(int32 *) &(array)[idx] = (pool).free_head; \
+		(pool).free_head = (idx); \
+		(pool).used--; \
+	} while (0)
+
+#endif							/* FS_SHMEM_H */

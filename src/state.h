@@ -1,0 +1,68 @@
+/*
+ * state.h
+ *		A database's place in shared memory: found, built before use, given up.
+ */
+#ifndef FS_STATE_H
+#define FS_STATE_H
+
+#include "sched.h"
+
+#include "utils/snapshot.h"
+
+/* OIDs of the extension's own relations in this database; cached, see state.c */
+typedef struct FsCatalog
+{
+	Oid			extension;
+	Oid			owner;
+	Oid			nsp;			/* schema fairsched */
+	Oid			jobs;
+	Oid			claim_log[2];
+	Oid			job_seq;
+	Oid			position_seq;
+	Oid			token_seq;
+} FsCatalog;
+
+/* The catalog; raises ERRCODE_FS_NOT_PRELOADED or ERRCODE_FS_NOT_INSTALLED. */
+extern const FsCatalog *fs_catalog(void);
+
+/* The slot of this database and extension, whatever its state (made when new). */
+extern FsDatabase *fs_state_attach(void);
+
+/*
+ * fs_state_ready: for every verb that changes something: refuses on a standby
+ * and in a read-only transaction, builds the state from rows if memory is
+ * empty (or waits for who does), and applies what changed since.
+ */
+extern FsDatabase *fs_state_ready(const char *command);
+
+/* For views: NULL when memory is not built, never raises for that. */
+extern FsDatabase *fs_state_peek(void);
+
+extern int32 fs_my_db;			/* slot index, valid after any of the above */
+
+/* Set while our own SQL changes job tables: their triggers then stay quiet. */
+extern bool fs_own_changes;
+
+/* SPI as the extension's owner, with a snapshot of now. */
+extern void fs_spi_begin(void);
+extern void fs_spi_end(void);
+extern uint64 fs_spi(const char *sql, int nargs, const Oid *types, const Datum *values,
+					 const char *nulls);
+
+/* Take numbers from a counter that a sequence reserves in blocks. */
+typedef enum FsCounter
+{
+	FS_COUNTER_JOB,
+	FS_COUNTER_POSITION,
+	FS_COUNTER_TOKEN
+} FsCounter;
+extern int64 fs_state_numbers(FsDatabase *db, FsCounter which, int n);
+
+/* A snapshot newer than anything the caller read from shared memory before. */
+extern void fs_push_snapshot(void);
+extern void fs_pop_snapshot(void);
+
+extern void fs_state_filling(int32 flow);
+extern void fs_state_abort_cleanup(void);
+
+#endif							/* FS_STATE_H */

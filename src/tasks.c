@@ -1,0 +1,451 @@
+/*
+ * tasks.c
+ *		Due work: what the scheduler worker does, and claimers where there is none.
+ *
+ * Every task does a bounded number of jobs in the caller's transaction and
+ * says when it wants to run next.  None waits for a row: what is locked is
+ * being changed by somebody else, and is looked at again the next time.
+ */
+#include "tasks.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+#include "count.h"
+#include "held.h"
+#include "rebuild.h"
+#include "requeue.h"
+#include "rows.h"
+
+const char *const FsTaskNames[FS_TASK_COUNT] = {
+	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention"
+};
+
+#define INDOUBT_INTERVAL	(200 * INT64CONST(1000))
+#define HELP_LIMIT			20		/* jobs of due work a claimer does */
+
+/* ---------- promote ---------- */
+
+/* The due jobs of one table; returns how many were promoted, and the next due time. */
+static int
+promote_table(FsDatabase *db, int job_table, int limit, TimestampTz now, TimestampTz *next)
+{
+	FsJobRel   *jr = fs_rows_open(job_table, true);
+	Relation	index;
+	TupleTableSlot *slot;
+	IndexScanDesc scan;
+	HeapTuple  *rows;
+	int			n = 0;
+	int			done = 0;
+
+	if (jr == NULL)
+		return 0;
+	rows = palloc(sizeof(HeapTuple) * (limit + 1));
+	index = index_open(fs_table_index(&jr->table, FS_INDEX_DUE), AccessShareLock);
+	slot = table_slot_create(jr->rel, NULL);
+	fs_push_snapshot();
+	scan = FS_INDEX_BEGINSCAN(jr->rel, index, GetActiveSnapshot(), 0);
+	index_rescan(scan, NULL, 0, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		TimestampTz run_at = FsJob(ExecFetchSlotHeapTuple(slot, false, NULL))->run_at;
+
+		if (run_at > now || n == limit)
+		{
+			*next = Min(*next, run_at);
+			break;
+		}
+		rows[n++] = ExecCopySlotHeapTuple(slot);
+	}
+	index_endscan(scan);
+	fs_pop_snapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, NoLock);
+
+	for (int i = 0; i < n; i++)
+	{
+		FsRequeue	q = {.state = FS_JOB_AVAILABLE, .attempt = -1, .cls = -1};
+
+		q.returned = fs_job_state(rows[i]) == FS_JOB_PREEMPTED ||
+			(fs_job_state(rows[i]) == FS_JOB_SCHEDULED && FsJob(rows[i])->rank % 2 != 0);
+		if (fs_requeue(db, jr, &rows[i], &q, false) == FS_ROW_DONE)
+			done++;
+		else
+			*next = Min(*next, now + USECS_PER_SEC);	/* locked: soon again */
+	}
+	fs_rows_close(jr);
+	return done;
+}
+
+static TimestampTz
+promote(FsDatabase *db, int limit)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	int			n;
+	int		   *tables;
+	int			done = 0;
+
+	FsLock();
+	if (db->next_due > now)
+	{
+		next = db->next_due;
+		FsUnlock();
+		return next;
+	}
+	db->next_due = DT_NOEND;	/* commits from here on lower it again */
+	FsUnlock();
+	tables = fs_table_list(&n);
+	for (int i = 0; i < n; i++)
+	{
+		if (done >= limit)
+		{
+			next = now;
+			break;
+		}
+		done += promote_table(db, tables[i], limit - done, now, &next);
+		CHECK_FOR_INTERRUPTS();
+	}
+	FsLock();
+	db->next_due = Min(db->next_due, next);
+	next = db->next_due;
+	FsUnlock();
+	return next;
+}
+
+/* ---------- expire ---------- */
+
+/* End one lease that ran out. */
+static void
+expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
+{
+	FsHeld		held = {.job_id = job_id, .token = token};
+	FsJobRel   *jr = NULL;
+	HeapTuple	row;
+	int32		l;
+	bool		too_long = false;
+	bool		mine = false;
+	FsRowResult r = FS_ROW_DONE;
+
+	fs_held_look(db, &held, 1);
+	if (!held.leased)
+		return;
+	row = fs_held_row(&held, &jr);
+	fs_ledger_reserve(1);
+	FsLock();
+	l = fs_lease_find(fs_my_db, job_id);
+	if (l != FS_NONE && fs_leases[l].token == token && fs_leases[l].state == FS_LEASE_ACTIVE &&
+		fs_leases[l].expires_at <= now)
+	{
+		too_long = fs_leases[l].deadline <= now;
+		fs_ledger_finish(l, FS_LOST);
+		mine = true;
+	}
+	FsUnlock();
+	if (mine && row && fs_job_state(row) == FS_JOB_RUNNING)
+	{
+		Datum		errors = fs_add_error(jr, row, too_long ? "max_runtime exceeded" : "lease expired");
+
+		if (FsJob(row)->attempt >= FsJob(row)->max_attempts)
+		{
+			FsEnd		end = {.state = "discarded", .errors = errors,
+			.claimed_at = held.claimed_at, .worker = held.worker};
+
+			r = fs_end_job(db, jr, row, &end, false);
+		}
+		else
+		{
+			FsRequeue	q = {.state = FS_JOB_AVAILABLE, .attempt = -1, .cls = -1, .run_at = now,
+			.errors = errors};
+
+			if (too_long)
+			{
+				q.state = FS_JOB_RETRYABLE;
+				q.run_at = now + fs_backoff(FsJob(row)->attempt);
+			}
+			r = fs_requeue(db, jr, &row, &q, false);
+		}
+		if (r != FS_ROW_DONE)
+		{
+			/* being finished at this moment: whatever comes of that */
+			FsLock();
+			fs_ledger_unfinish(l);
+			fs_leases[l].expires_at = now + USECS_PER_SEC / 10;
+			FsUnlock();
+		}
+	}
+	if (jr)
+		fs_rows_close(jr);
+}
+
+static TimestampTz
+expire(FsDatabase *db, int limit)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+	int64	   *jobs = palloc(sizeof(int64) * limit);
+	int64	   *tokens = palloc(sizeof(int64) * limit);
+	int			n = 0;
+	int32		slot = FsDbIndex(db);
+
+	FsLock();
+	if (db->next_expiry > now)
+	{
+		next = db->next_expiry;
+		FsUnlock();
+		return next;
+	}
+	db->next_expiry = DT_NOEND; /* claims from here on lower it again */
+	FsUnlock();
+	for (int from = 0; from < fs->leases.capacity; from += 1024)
+	{
+		FsLock();
+		for (int i = from; i < Min(from + 1024, fs->leases.capacity); i++)
+		{
+			FsLease    *lease = &fs_leases[i];
+
+			if (lease->db != slot)
+				continue;
+			if (lease->state == FS_LEASE_GONE && lease->expires_at <= now)
+			{
+				fs_lease_free(i);
+				continue;
+			}
+			if (lease->state == FS_LEASE_ACTIVE && lease->expires_at <= now)
+			{
+				if (n < limit)
+				{
+					jobs[n] = lease->job_id;
+					tokens[n++] = lease->token;
+				}
+				else
+					next = now;
+			}
+			else
+				next = Min(next, Max(lease->expires_at, now + USECS_PER_SEC / 10));
+		}
+		FsUnlock();
+		CHECK_FOR_INTERRUPTS();
+	}
+	for (int i = 0; i < n; i++)
+	{
+		expire_one(db, jobs[i], tokens[i], now);
+		CHECK_FOR_INTERRUPTS();
+	}
+	FsLock();
+	db->next_expiry = Min(db->next_expiry, next);
+	next = db->next_expiry;
+	FsUnlock();
+	return next;
+}
+
+/* ---------- prepared transactions ---------- */
+
+static TimestampTz
+in_doubt(FsDatabase *db)
+{
+	TransactionId xids[FS_INDOUBT];
+	int			n;
+	int			over = 0;
+
+	FsLockShared();
+	n = db->nindoubt;
+	memcpy(xids, db->indoubt, sizeof(TransactionId) * n);
+	FsUnlock();
+	for (int i = 0; i < n; i++)
+	{
+		if (TransactionIdIsInProgress(xids[i]))
+			continue;
+		over++;
+		FsLock();
+		for (int j = 0; j < db->nindoubt; j++)
+			if (db->indoubt[j] == xids[i])
+			{
+				db->indoubt[j] = db->indoubt[--db->nindoubt];
+				break;
+			}
+		db->rescan = true;
+		FsUnlock();
+	}
+	if (over > 0)
+		fs_rebuild_rescan(db);
+	return db->nindoubt > 0 ? GetCurrentTimestamp() + INDOUBT_INTERVAL : DT_NOEND;
+}
+
+/* ---------- the claim log ---------- */
+
+/* Does any job of this entry still run under its token? */
+static bool
+entry_lives(int64 first_token, bytea *ids)
+{
+	int			n = (VARSIZE(ids) - VARHDRSZ) / sizeof(int64);
+	bool		lives = false;
+
+	FsLockShared();
+	for (int i = 0; i < n && !lives; i++)
+	{
+		int64		job_id;
+		int32		l;
+
+		memcpy(&job_id, VARDATA(ids) + i * sizeof(int64), sizeof(int64));
+		l = fs_lease_find(fs_my_db, job_id);
+		lives = l != FS_NONE && fs_leases[l].state != FS_LEASE_GONE &&
+			fs_leases[l].token == first_token + i;
+	}
+	FsUnlock();
+	return lives;
+}
+
+/*
+ * Claims go to the other log from now on; entries that live are copied there,
+ * and this one is truncated.  The exclusive lock is only had when no claim's
+ * transaction is open on it; else it is tried again soon.
+ */
+static TimestampTz
+rotate_claim_log(FsDatabase *db)
+{
+	int			out;
+	Relation	from;
+	Relation	to;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	int64		copied = 0;
+	char		sql[64];
+	static bool pending = false;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!pending && db->claim_log_rows <= db->claim_log_limit)
+		return DT_NOEND;		/* claims wake us (fs_claim_log_add) */
+	if (!pending)
+	{
+		FsLock();
+		db->claim_log = 1 - db->claim_log;
+		db->claim_log_rows = 0;
+		FsUnlock();
+		pending = true;
+	}
+	out = 1 - db->claim_log;
+	if (!ConditionalLockRelationOid(fs_catalog()->claim_log[out], AccessExclusiveLock))
+		return now + USECS_PER_SEC / 5;
+	from = table_open(fs_catalog()->claim_log[out], NoLock);
+	to = table_open(fs_catalog()->claim_log[1 - out], RowExclusiveLock);
+	slot = table_slot_create(from, NULL);
+	fs_push_snapshot();
+	scan = table_beginscan(from, GetActiveSnapshot(), 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		slot_getallattrs(slot);
+		if (entry_lives(DatumGetInt64(slot->tts_values[1]), DatumGetByteaP(slot->tts_values[3])))
+		{
+			HeapTuple	copy = heap_form_tuple(RelationGetDescr(to), slot->tts_values, slot->tts_isnull);
+
+			heap_insert(to, copy, GetCurrentCommandId(true), 0, NULL);
+			copied++;
+		}
+		CHECK_FOR_INTERRUPTS();
+	}
+	table_endscan(scan);
+	fs_pop_snapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(from, NoLock);
+	table_close(to, NoLock);
+	snprintf(sql, sizeof(sql), "TRUNCATE fairsched.claim_log_%d", out);
+	fs_spi_begin();
+	if (SPI_execute(sql, false, 0) < 0)
+		elog(ERROR, "could not truncate the claim log");
+	fs_spi_end();
+	pending = false;
+	db->claim_log_rows += copied;
+	db->claim_log_limit = Max(FS_CLAIM_LOG_ROWS, copied * 2);
+	return DT_NOEND;
+}
+
+/* ---------- retention ---------- */
+
+static TimestampTz
+retention(FsDatabase *db)
+{
+	Oid			types[1] = {FLOAT8OID};
+	Datum		args[1];
+	Datum		arg2[1];
+
+	args[0] = Float8GetDatum((double) fs_dead_retention);
+	arg2[0] = Float8GetDatum((double) fs_completed_retention);
+	fs_spi_begin();
+	fs_spi("SELECT fairsched.make_history_partition('dead', (now() AT TIME ZONE 'UTC')::date + d) "
+		   "FROM generate_series(0, 2) d", 0, NULL, NULL, NULL);
+	if (fs_completed_retention > 0)
+		fs_spi("SELECT fairsched.make_history_partition('completed', (now() AT TIME ZONE 'UTC')::date + d) "
+			   "FROM generate_series(0, 2) d", 0, NULL, NULL, NULL);
+	fs_spi("SELECT fairsched.drop_old_history('dead', make_interval(secs => $1))", 1, types, args, NULL);
+	fs_spi("SELECT fairsched.drop_old_history('completed', make_interval(secs => $1))", 1, types, arg2, NULL);
+	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
+		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
+		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
+	fs_spi_end();
+	return GetCurrentTimestamp() + USECS_PER_HOUR;
+}
+
+/* ---------- entry points ---------- */
+
+TimestampTz
+fs_task_run(FsTask task, FsDatabase *db, int limit)
+{
+	switch (task)
+	{
+		case FS_TASK_PROMOTE:
+			return promote(db, limit);
+		case FS_TASK_EXPIRE:
+			return expire(db, limit);
+		case FS_TASK_INDOUBT:
+			if (db->rescan)
+				fs_rebuild_rescan(db);
+			return in_doubt(db);
+		case FS_TASK_CLAIM_LOG:
+			return rotate_claim_log(db);
+		case FS_TASK_RECONCILE:
+			return fs_count_queues(db);
+		case FS_TASK_RETENTION:
+			return retention(db);
+		case FS_TASK_COUNT:
+			break;
+	}
+	return DT_NOEND;
+}
+
+TimestampTz
+fs_task_next_due(FsDatabase *db)
+{
+	TimestampTz next = Min(db->next_due, db->next_expiry);
+
+	if (db->nindoubt > 0)
+		next = Min(next, db->tasks[FS_TASK_INDOUBT].next_run);
+	return next;
+}
+
+void
+fs_task_help(FsDatabase *db)
+{
+	TimestampTz now;
+
+	if (db->worker_pid != 0)
+		return;
+	now = GetCurrentTimestamp();
+	if (db->next_due <= now)
+		(void) promote(db, HELP_LIMIT);
+	if (db->next_expiry <= now)
+		(void) expire(db, HELP_LIMIT);
+	if (db->nindoubt > 0)
+		(void) in_doubt(db);
+}

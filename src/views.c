@@ -1,0 +1,821 @@
+/*
+ * views.c
+ *		What dashboards read: shared memory as rows.
+ *
+ * Each view of schema fairsched has a set-returning function here.  It walks
+ * one pool by index, a bounded piece at a time: under fs->lock (shared) it
+ * copies what belongs to this database into memory that was allocated before,
+ * releases the lock, then makes rows of the copies.  So a reader never holds
+ * up a claim for longer than a few microseconds, however much there is to
+ * show; the price is that a result is not of one instant: something that is
+ * made or freed meanwhile may or may not be in it.  Each row by itself is
+ * consistent.  The cost is O(pool), jobs are never scanned.
+ *
+ * The two columns that need a job's row are functions of their own
+ * (views_rows.c), so that only who selects them pays.
+ *
+ * Rights: a function in a view is checked against the caller, not against the
+ * view's owner, so EXECUTE alone would make GRANT SELECT ON a view useless.
+ * The functions are therefore executable by PUBLIC and ask here for what
+ * counts: SELECT on (all of) a view that is made of them.  Nobody learns more
+ * from calling one than from reading its view.
+ *
+ * After a restart memory is empty until the first call builds it.  A reader is
+ * as good a first call as any, where it may write: not on a standby, nor in a
+ * read-only transaction.  There the views have no rows from memory.
+ */
+#include "views.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+
+#include "lease.h"
+#include "tasks.h"
+#include "text.h"
+
+#define VIEW_SLOTS 512			/* pool entries looked at while the lock is held */
+#define VIEW_ROWS 32			/* of these, rows copied */
+#define STATUS_POOLS 5			/* pools that database_status tells of */
+
+/* ---------- rights and state ---------- */
+
+/* fs_view_check: raise unless the caller may read one of these views as a whole. */
+void
+fs_view_check(const char *view, const char *or_view)
+{
+	Oid			nsp = fs_catalog()->nsp;
+	Oid			relid = get_relname_relid(view, nsp);
+
+	if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	if (or_view != NULL)
+	{
+		relid = get_relname_relid(or_view, nsp);
+		if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+			return;
+	}
+	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_VIEW, view);
+}
+
+/*
+ * fs_view_state: memory as up to date as this transaction may make it; NULL when
+ * it is not built and may not be built from here.  May raise, and wait for who
+ * is building.
+ */
+FsDatabase *
+fs_view_state(const char *view)
+{
+	FsDatabase *db = fs_state_peek();
+
+	if (!RecoveryInProgress() && !XactReadOnly && !IsInParallelMode() &&
+		(db == NULL || db->rescan || db->tiers_stale))
+		db = fs_state_ready(psprintf("SELECT FROM fairsched.%s", view));
+	return db;
+}
+
+/* fs_view_ours: is the slot still ours? fs->lock held; false after a DROP EXTENSION elsewhere. */
+bool
+fs_view_ours(int32 db)
+{
+	return fs_dbs[db].state == FS_DB_READY && fs_dbs[db].dboid == MyDatabaseId;
+}
+
+/* ---------- walking a pool ---------- */
+
+/*
+ * What one view does with a pool: copy is called under fs->lock, says whether
+ * entry `at` is of interest and puts it into *row; emit is called without the
+ * lock, in a context that is reset after each piece.
+ */
+typedef struct FsWalk
+{
+	int			capacity;
+	Size		row_size;
+	bool		(*copy) (struct FsWalk *walk, int32 at, void *row);
+	void		(*emit) (struct FsWalk *walk, const void *row);
+	int32		db;				/* filled in by walk_pool */
+	TimestampTz now;
+	ReturnSetInfo *result;
+	void	   *extra;			/* the view's own */
+} FsWalk;
+
+static void
+walk_pool(FsWalk *walk)
+{
+	char	   *rows = palloc(walk->row_size * VIEW_ROWS);
+	MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "fairsched view rows",
+												ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	int			at = 0;
+
+	walk->db = fs_my_db;
+	walk->now = GetCurrentTimestamp();
+	while (at < walk->capacity)
+	{
+		int			end = Min(at + VIEW_SLOTS, walk->capacity);
+		int			n = 0;
+		bool		ours;
+
+		CHECK_FOR_INTERRUPTS();
+		FsLockShared();
+		ours = fs_view_ours(walk->db);
+		if (ours)
+			for (; at < end && n < VIEW_ROWS; at++)
+				if (walk->copy(walk, at, rows + n * walk->row_size))
+					n++;
+		FsUnlock();
+		if (!ours)
+			break;
+
+		old = MemoryContextSwitchTo(piece);
+		for (int i = 0; i < n; i++)
+			walk->emit(walk, rows + i * walk->row_size);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(piece);
+	}
+	MemoryContextDelete(piece);
+	pfree(rows);
+}
+
+static void
+put_row(FsWalk *walk, Datum *values, bool *nulls)
+{
+	tuplestore_putvalues(walk->result->setResult, walk->result->setDesc, values, nulls);
+}
+
+/* ---------- datums ---------- */
+
+static Datum
+text_datum(const char *s)
+{
+	return CStringGetTextDatum(s);
+}
+
+static Datum
+interval_datum(int64 usec)
+{
+	Interval   *result = palloc0(sizeof(Interval));
+
+	result->time = usec;
+	return IntervalPGetDatum(result);
+}
+
+/* The words behind FsPark, or what holds up the whole database. */
+static const char *
+park_word(bool drained, FsPark parked)
+{
+	return drained ? "drained" : FsParkNames[parked];
+}
+
+/* ---------- workspace_status ---------- */
+
+typedef struct FsWorkspaceRow
+{
+	FsWorkspace ws;
+	char		tier[sizeof(((FsTier *) 0)->name)];
+	int64		deficit;
+	int32		ceiling;
+	bool		counted;
+	bool		drained;
+} FsWorkspaceRow;
+
+static bool
+workspace_copy(FsWalk *walk, int32 at, void *to)
+{
+	const FsWorkspace *ws = &fs_workspaces[at];
+	const FsDatabase *db = &fs_dbs[walk->db];
+	FsWorkspaceRow *row = to;
+
+	if (ws->db != walk->db)
+		return false;
+	row->ws = *ws;
+	row->tier[0] = '\0';
+	if (ws->set.tier_id >= 0 && ws->set.tier_id < db->ntiers)
+		strlcpy(row->tier, db->tiers[ws->set.tier_id].name, sizeof(row->tier));
+	row->deficit = 0;
+	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
+		row->deficit += fs_shares[s].drr.deficit;
+	row->ceiling = fs_sched_ceiling(ws);
+	row->counted = db->counted;
+	row->drained = db->drained;
+	return true;
+}
+
+/* Jobs ready, of all priorities; while a count runs it may be below zero for a moment. */
+static int64
+ready_of(const FsWorkspace *ws)
+{
+	int64		ready = 0;
+
+	for (int i = 0; i < FS_CLASSES; i++)
+		ready += ws->ready[i];
+	return Max(ready, 0);
+}
+
+static void
+workspace_emit(FsWalk *walk, const void *from)
+{
+	const FsWorkspaceRow *row = from;
+	const FsWorkspace *ws = &row->ws;
+	const char *park = park_word(row->drained, ws->parked);
+	Datum		values[18] = {0};
+	bool		nulls[18] = {0};
+
+	values[0] = text_datum(ws->name);
+	nulls[1] = row->tier[0] == '\0';
+	if (!nulls[1])
+		values[1] = text_datum(row->tier);
+	values[2] = text_datum(ws->set.quota_class == FS_QUOTA_ENTERPRISE ? "enterprise" : "default");
+	values[3] = Float8GetDatum(ws->set.weight);
+	values[4] = Int32GetDatum(ws->set.quantum);
+	values[5] = Int64GetDatum(row->deficit);
+	nulls[6] = nulls[7] = !row->counted;
+	values[6] = Int64GetDatum(ready_of(ws));
+	values[7] = Int64GetDatum(Max(ws->waiting, 0));
+	values[8] = Int32GetDatum(ws->running);
+	values[9] = Int32GetDatum(row->ceiling);
+	values[10] = BoolGetDatum(ws->set.paused);
+	nulls[11] = park == NULL;
+	if (!nulls[11])
+		values[11] = text_datum(park);
+	nulls[12] = true;			/* no gate so far opens at a known time */
+	values[13] = BoolGetDatum(ws->set.job_table != 0);
+	nulls[14] = ws->parked == FS_PARK_NONE;
+	values[14] = TimestampTzGetDatum(ws->parked_since);
+	values[15] = Int64GetDatum(ws->set.max_queue_size >= 0 ? ws->set.max_queue_size
+							   : fs_max_queue_size);
+	values[16] = Int64GetDatum(ws->served_jobs);
+	values[17] = Int64GetDatum(ws->served_cost);
+	put_row(walk, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(fs_view_workspace_status);
+Datum
+fs_view_workspace_status(PG_FUNCTION_ARGS)
+{
+	FsWalk		walk = {0};
+
+	fs_view_check("workspace_status", NULL);
+	InitMaterializedSRF(fcinfo, 0);
+	if (fs_view_state("workspace_status") == NULL)
+		return (Datum) 0;
+	walk.capacity = fs->workspaces.capacity;
+	walk.row_size = sizeof(FsWorkspaceRow);
+	walk.copy = workspace_copy;
+	walk.emit = workspace_emit;
+	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	walk_pool(&walk);
+	return (Datum) 0;
+}
+
+/* ---------- worker_status ---------- */
+
+typedef struct FsWorkerRow
+{
+	FsWorker	worker;
+} FsWorkerRow;
+
+static bool
+worker_copy(FsWalk *walk, int32 at, void *to)
+{
+	if (fs_workers[at].db != walk->db)
+		return false;
+	((FsWorkerRow *) to)->worker = fs_workers[at];
+	return true;
+}
+
+static bool
+worker_alive(const FsWorker *worker, TimestampTz now)
+{
+	return worker->last_seen + FsMsToUsec(fs_worker_timeout) > now;
+}
+
+static void
+worker_emit(FsWalk *walk, const void *from)
+{
+	const FsWorker *worker = &((const FsWorkerRow *) from)->worker;
+	Datum		values[8] = {0};
+	bool		nulls[8] = {0};
+
+	values[0] = text_datum(worker->name);
+	nulls[1] = worker->node[0] == '\0';
+	if (!nulls[1])
+		values[1] = text_datum(worker->node);
+	values[2] = fs_caps_array(worker->caps, worker->caps_len);
+	values[3] = Int32GetDatum(worker->slots);
+	values[4] = Int32GetDatum(worker->running);
+	nulls[5] = worker->last_seen == 0;
+	values[5] = TimestampTzGetDatum(worker->last_seen);
+	values[6] = BoolGetDatum(worker_alive(worker, walk->now));
+	values[7] = BoolGetDatum(worker->declared);
+	put_row(walk, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(fs_view_worker_status);
+Datum
+fs_view_worker_status(PG_FUNCTION_ARGS)
+{
+	FsWalk		walk = {0};
+
+	fs_view_check("worker_status", NULL);
+	InitMaterializedSRF(fcinfo, 0);
+	if (fs_view_state("worker_status") == NULL)
+		return (Datum) 0;
+	walk.capacity = fs->workers.capacity;
+	walk.row_size = sizeof(FsWorkerRow);
+	walk.copy = worker_copy;
+	walk.emit = worker_emit;
+	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	walk_pool(&walk);
+	return (Datum) 0;
+}
+
+/* ---------- queue_status ---------- */
+
+/* The capabilities of a live worker, and whether any is a worker of this very set. */
+typedef struct FsCapsSet
+{
+	int			len;
+	char		caps[FS_CAPS_LEN];
+} FsCapsSet;
+
+/* What live workers can do for a ring, worked out once. */
+typedef struct FsVerdict
+{
+	FsCapsSet	need;			/* of the ring; its slot may be used again meanwhile */
+	char	   *detail;			/* NULL: some live worker can */
+} FsVerdict;
+
+typedef struct FsQueueExtra
+{
+	List	   *sets;			/* of FsCapsSet: distinct, of live workers */
+	FsVerdict **verdicts;		/* by ring */
+	int			nverdicts;
+	MemoryContext context;
+} FsQueueExtra;
+
+typedef struct FsQueueRow
+{
+	char		workspace[FS_NAME_LEN + 1];
+	char		lane[FS_NAME_LEN + 1];
+	int32		flow;
+	int32		ring;
+	FsCapsSet	need;
+	int64		ready;			/* -1: not known */
+	FsPark		parked;
+	TimestampTz parked_since;
+	int32		running;
+	int32		ceiling;
+	int32		live_slots;
+	double		workspace_share;
+	bool		drained;
+} FsQueueRow;
+
+static bool
+set_copy(FsWalk *walk, int32 at, void *to)
+{
+	const FsWorker *worker = &fs_workers[at];
+	FsCapsSet  *set = to;
+
+	if (worker->db != walk->db || !worker_alive(worker, walk->now))
+		return false;
+	set->len = worker->caps_len;
+	memcpy(set->caps, worker->caps, worker->caps_len);
+	return true;
+}
+
+static void
+set_emit(FsWalk *walk, const void *from)
+{
+	FsQueueExtra *extra = walk->extra;
+	const FsCapsSet *set = from;
+	ListCell   *lc;
+	MemoryContext old;
+
+	foreach(lc, extra->sets)
+	{
+		const FsCapsSet *known = lfirst(lc);
+
+		if (known->len == set->len && memcmp(known->caps, set->caps, set->len) == 0)
+			return;
+	}
+	old = MemoryContextSwitchTo(extra->context);
+	extra->sets = lappend(extra->sets, memcpy(palloc(sizeof(FsCapsSet)), set, sizeof(FsCapsSet)));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Ready jobs of a flow.  Depths are kept by workspace, so they are known for a
+ * flow that is the only one of its workspace, and where the workspace has none.
+ */
+static int64
+ready_of_flow(const FsDatabase *db, const FsWorkspace *ws)
+{
+	int64		ready = ready_of(ws);
+	int			flows = 0;
+
+	if (!db->counted)
+		return -1;
+	if (ready == 0)
+		return 0;
+	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
+		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+		{
+			flows += fs_members[m].flows;
+			if (flows > 1)
+				return -1;
+		}
+	return ready;
+}
+
+static bool
+queue_copy(FsWalk *walk, int32 at, void *to)
+{
+	const FsFlow *flow = &fs_flows[at];
+	const FsDatabase *db = &fs_dbs[walk->db];
+	const FsWorkspace *ws;
+	const FsRing *ring;
+	FsQueueRow *row = to;
+
+	if (flow->member == FS_NONE)
+		return false;
+	ws = &fs_workspaces[FsWorkspaceOfFlow(at)];
+	if (ws->db != walk->db)
+		return false;
+	if (!flow->more && flow->cand_count == 0 && ws->parked == FS_PARK_NONE)
+		return false;
+	ring = &fs_rings[fs_members[flow->member].ring];
+	strlcpy(row->workspace, ws->name, sizeof(row->workspace));
+	strlcpy(row->lane, fs_lanes[ring->lane].name, sizeof(row->lane));
+	row->flow = flow->id;
+	row->ring = fs_members[flow->member].ring;
+	row->need.len = ring->caps_len;
+	memcpy(row->need.caps, ring->caps, ring->caps_len);
+	row->ready = ready_of_flow(db, ws);
+	row->parked = ws->parked;
+	row->parked_since = ws->parked_since;
+	row->running = ws->running;
+	row->ceiling = fs_sched_ceiling(ws);
+	row->live_slots = db->live_slots;
+	row->workspace_share = db->workspace_share;
+	row->drained = db->drained;
+	return true;
+}
+
+/*
+ * Why no live worker can serve a ring, or NULL when one can: the capabilities
+ * that none of them has, else all that none of them has together.
+ */
+static char *
+missing_caps(const FsQueueExtra *extra, const FsCapsSet *need)
+{
+	StringInfoData missing;
+	ListCell   *lc;
+
+	foreach(lc, extra->sets)
+	{
+		const FsCapsSet *have = lfirst(lc);
+
+		if (fs_sched_caps_subset(need->caps, need->len, have->caps, have->len))
+			return NULL;
+	}
+	initStringInfo(&missing);
+	for (int all = 0; all < 2 && missing.len == 0; all++)
+		for (const char *c = need->caps; c < need->caps + need->len; c += strlen(c) + 1)
+		{
+			bool		somebody = false;
+
+			foreach(lc, extra->sets)
+			{
+				const FsCapsSet *have = lfirst(lc);
+
+				somebody |= fs_sched_caps_subset(c, strlen(c) + 1, have->caps, have->len);
+			}
+			if (!somebody || all)
+				appendStringInfo(&missing, "%s%s",
+								 missing.len > 0 ? ", " : all ? "no live worker has all of " :
+								 "no live worker has ", c);
+		}
+	return missing.data;
+}
+
+/* What workers can do for the ring of a row, worked out once for each ring. */
+static const char *
+verdict_of(FsQueueExtra *extra, const FsQueueRow *row)
+{
+	FsVerdict  *v;
+	MemoryContext old;
+
+	if (row->need.len == 0 || row->ring >= extra->nverdicts)
+		return NULL;
+	v = extra->verdicts[row->ring];
+	if (v != NULL && v->need.len == row->need.len &&
+		memcmp(v->need.caps, row->need.caps, row->need.len) == 0)
+		return v->detail;
+	old = MemoryContextSwitchTo(extra->context);
+	v = palloc(sizeof(FsVerdict));
+	v->need = row->need;
+	v->detail = missing_caps(extra, &row->need);
+	MemoryContextSwitchTo(old);
+	extra->verdicts[row->ring] = v;
+	return v->detail;
+}
+
+static void
+queue_emit(FsWalk *walk, const void *from)
+{
+	const FsQueueRow *row = from;
+	const char *park = park_word(row->drained, row->parked);
+	char	   *detail = NULL;
+	Datum		values[9] = {0};
+	bool		nulls[9] = {0};
+
+	if (park != NULL && !row->drained)
+		switch (row->parked)
+		{
+			case FS_PARK_CEILING:
+				detail = psprintf("running %d of %d", row->running, row->ceiling);
+				break;
+			case FS_PARK_SHARE:
+				detail = psprintf("running %d, at most %g of %d live slots while others wait",
+								  row->running, row->workspace_share, row->live_slots);
+				break;
+			default:
+				break;
+		}
+	else if (park == NULL)
+	{
+		detail = (char *) verdict_of(walk->extra, row);
+		if (detail != NULL)
+			park = "no_capable_worker";
+	}
+
+	values[0] = text_datum(row->workspace);
+	values[1] = text_datum(row->lane);
+	values[2] = Int32GetDatum(row->flow);
+	nulls[3] = row->ready < 0;
+	values[3] = Int64GetDatum(row->ready);
+	nulls[4] = park == NULL;
+	if (!nulls[4])
+		values[4] = text_datum(park);
+	nulls[5] = detail == NULL;
+	if (!nulls[5])
+		values[5] = text_datum(detail);
+	nulls[6] = row->drained || row->parked == FS_PARK_NONE;
+	values[6] = TimestampTzGetDatum(row->parked_since);
+	nulls[7] = true;			/* every gate so far opens by an event, not by time */
+	values[8] = fs_caps_array(row->need.caps, row->need.len);
+	put_row(walk, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(fs_view_queue_status);
+Datum
+fs_view_queue_status(PG_FUNCTION_ARGS)
+{
+	FsWalk		walk = {0};
+	FsQueueExtra extra = {0};
+
+	fs_view_check("queue_status", NULL);
+	InitMaterializedSRF(fcinfo, 0);
+	if (fs_view_state("queue_status") == NULL)
+		return (Datum) 0;
+	extra.context = CurrentMemoryContext;
+	extra.nverdicts = fs->rings.capacity;
+	extra.verdicts = palloc0(sizeof(FsVerdict *) * extra.nverdicts);
+	walk.extra = &extra;
+	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	walk.capacity = fs->workers.capacity;
+	walk.row_size = sizeof(FsCapsSet);
+	walk.copy = set_copy;
+	walk.emit = set_emit;
+	walk_pool(&walk);
+
+	walk.capacity = fs->flows.capacity;
+	walk.row_size = sizeof(FsQueueRow);
+	walk.copy = queue_copy;
+	walk.emit = queue_emit;
+	walk_pool(&walk);
+	return (Datum) 0;
+}
+
+/* ---------- running_jobs ---------- */
+
+typedef struct FsLeaseRow
+{
+	FsLease		lease;
+	char		workspace[FS_NAME_LEN + 1];
+	char		lane[FS_NAME_LEN + 1];
+	char		worker[FS_NAME_LEN + 1];
+} FsLeaseRow;
+
+static bool
+lease_copy(FsWalk *walk, int32 at, void *to)
+{
+	const FsLease *lease = &fs_leases[at];
+	FsLeaseRow *row = to;
+
+	if (lease->db != walk->db ||
+		(lease->state != FS_LEASE_ACTIVE && lease->state != FS_LEASE_ENDING))
+		return false;
+	row->lease = *lease;
+	strlcpy(row->workspace, fs_workspaces[lease->workspace].name, sizeof(row->workspace));
+	strlcpy(row->lane, fs_lanes[fs_shares[lease->share].lane].name, sizeof(row->lane));
+	row->worker[0] = '\0';
+	if (lease->worker != FS_NONE)
+		strlcpy(row->worker, fs_workers[lease->worker].name, sizeof(row->worker));
+	return true;
+}
+
+static void
+lease_emit(FsWalk *walk, const void *from)
+{
+	const FsLeaseRow *row = from;
+	const FsLease *lease = &row->lease;
+	Datum		values[14] = {0};
+	bool		nulls[14] = {0};
+
+	values[0] = Int64GetDatum(lease->job_id);
+	values[1] = text_datum(row->workspace);
+	values[2] = text_datum(row->lane);
+	values[3] = text_datum(FsPriorityNames[FsSlotClass(lease->rank_slot)]);
+	nulls[4] = row->worker[0] == '\0';
+	if (!nulls[4])
+		values[4] = text_datum(row->worker);
+	values[5] = Int64GetDatum(lease->token);
+	values[6] = Int32GetDatum(lease->attempt);
+	values[7] = TimestampTzGetDatum(lease->claimed_at);
+	values[8] = TimestampTzGetDatum(lease->expires_at);
+	values[9] = text_datum(FsDirectiveNames[lease->directive]);
+	values[10] = Int32GetDatum(lease->job_table);
+	values[11] = Int32GetDatum(lease->cost);
+	nulls[12] = TIMESTAMP_NOT_FINITE(lease->deadline) || lease->deadline == 0;
+	values[12] = TimestampTzGetDatum(lease->deadline);
+	nulls[13] = !lease->has_request;
+	values[13] = UUIDPGetDatum(&lease->request);
+	put_row(walk, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(fs_view_running_jobs);
+Datum
+fs_view_running_jobs(PG_FUNCTION_ARGS)
+{
+	FsWalk		walk = {0};
+
+	fs_view_check("running_jobs", NULL);
+	InitMaterializedSRF(fcinfo, 0);
+	if (fs_view_state("running_jobs") == NULL)
+		return (Datum) 0;
+	walk.capacity = fs->leases.capacity;
+	walk.row_size = sizeof(FsLeaseRow);
+	walk.copy = lease_copy;
+	walk.emit = lease_emit;
+	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	walk_pool(&walk);
+	return (Datum) 0;
+}
+
+/* ---------- maintenance_status ---------- */
+
+PG_FUNCTION_INFO_V1(fs_view_maintenance_status);
+Datum
+fs_view_maintenance_status(PG_FUNCTION_ARGS)
+{
+	FsTaskStatus *tasks = palloc(sizeof(FsTaskStatus) * FS_TASK_COUNT);
+	FsWalk		walk = {0};
+	bool		ours;
+
+	fs_view_check("maintenance_status", NULL);
+	InitMaterializedSRF(fcinfo, 0);
+	if (fs_view_state("maintenance_status") == NULL)
+		return (Datum) 0;
+	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	FsLockShared();
+	ours = fs_view_ours(fs_my_db);
+	memcpy(tasks, fs_dbs[fs_my_db].tasks, sizeof(FsTaskStatus) * FS_TASK_COUNT);
+	FsUnlock();
+	for (int i = 0; i < FS_TASK_COUNT && ours; i++)
+	{
+		FsTaskStatus *t = &tasks[i];
+		Datum		values[6] = {0};
+		bool		nulls[6] = {0};
+
+		values[0] = text_datum(FsTaskNames[i]);
+		nulls[1] = nulls[2] = t->last_run == 0;
+		values[1] = TimestampTzGetDatum(t->last_run);
+		if (!nulls[2])
+			values[2] = interval_datum(t->last_usec);
+		nulls[3] = t->last_error[0] == '\0';
+		if (!nulls[3])
+			values[3] = text_datum(t->last_error);
+		nulls[4] = t->next_run == 0 || TIMESTAMP_NOT_FINITE(t->next_run);
+		values[4] = TimestampTzGetDatum(t->next_run);
+		values[5] = Int32GetDatum(t->failures);
+		put_row(&walk, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* ---------- database_status ---------- */
+
+static const char *
+state_word(FsDbState state)
+{
+	switch (state)
+	{
+		case FS_DB_READY:
+			return "ready";
+		case FS_DB_BUILDING:
+			return "building";
+		default:
+			return "empty";
+	}
+}
+
+PG_FUNCTION_INFO_V1(fs_view_database_status);
+Datum
+fs_view_database_status(PG_FUNCTION_ARGS)
+{
+	const FsPool *pools[STATUS_POOLS];
+	int32		used[STATUS_POOLS];
+	int32		capacity[STATUS_POOLS];
+	FsDatabase *d;
+	FsDatabase	db;
+	FsWalk		walk = {0};
+	Datum		values[8 + 2 * STATUS_POOLS] = {0};
+	bool		nulls[8 + 2 * STATUS_POOLS] = {0};
+
+	fs_view_check("database_status", NULL);
+	InitMaterializedSRF(fcinfo, 0);
+	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	if (fs_view_state("database_status") == NULL)
+		(void) fs_state_attach();
+	d = &fs_dbs[fs_my_db];
+	pools[0] = &fs->workspaces;
+	pools[1] = &fs->flows;
+	pools[2] = &fs->rings;
+	pools[3] = &fs->leases;
+	pools[4] = &fs->workers;
+
+	FsLockShared();
+	db.state = fs_view_ours(fs_my_db) ? FS_DB_READY
+		: d->state == FS_DB_BUILDING ? FS_DB_BUILDING : FS_DB_EMPTY;
+	db.drained = d->drained;
+	db.counted = d->counted;
+	db.running = d->running;
+	db.live_slots = d->live_slots;
+	db.rebuilds = d->rebuilds;
+	db.rebuilt_at = d->rebuilt_at;
+	db.worker_pid = d->worker_pid;
+	for (int i = 0; i < STATUS_POOLS; i++)
+	{
+		used[i] = pools[i]->used;
+		capacity[i] = pools[i]->capacity;
+	}
+	FsUnlock();
+
+	values[0] = text_datum(state_word(db.state));
+	nulls[1] = nulls[2] = nulls[3] = nulls[4] = nulls[6] = db.state != FS_DB_READY;
+	values[1] = BoolGetDatum(db.drained);
+	values[2] = BoolGetDatum(db.counted);
+	values[3] = Int32GetDatum(db.running);
+	values[4] = Int32GetDatum(db.live_slots);
+	values[5] = Int64GetDatum(db.rebuilds);
+	nulls[6] |= db.rebuilt_at == 0;
+	values[6] = TimestampTzGetDatum(db.rebuilt_at);
+	nulls[7] = db.worker_pid == 0;
+	values[7] = Int32GetDatum(db.worker_pid);
+	for (int i = 0; i < STATUS_POOLS; i++)
+	{
+		values[8 + 2 * i] = Int32GetDatum(used[i]);
+		values[9 + 2 * i] = Int32GetDatum(capacity[i]);
+	}
+	put_row(&walk, values, nulls);
+	return (Datum) 0;
+}
+
+/*
+ * fs_view_scheduler_state: for views that must tell "none" from "not known":
+ * as database_status.state, or "counted" when queue depths are known as well.
+ */
+PG_FUNCTION_INFO_V1(fs_view_scheduler_state);
+Datum
+fs_view_scheduler_state(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db;
+
+	fs_view_check("workspace_status", "worker_status");
+	db = fs_view_state("workspace_status");
+	PG_RETURN_TEXT_P(cstring_to_text(db == NULL ? state_word(fs_state_attach()->state)
+									 : db->counted ? "counted" : "ready"));
+}

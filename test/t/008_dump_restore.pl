@@ -1,0 +1,117 @@
+# pg_dump and restore: own tables, backlog, history and settings come back without an error, what ran
+# is available again, and new jobs get new ids.
+use strict;
+use warnings FATAL => 'all';
+use FindBin;
+use lib $FindBin::RealBin;
+use Fairsched;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = fs_node('main', conf => { 'fairsched.completed_retention' => "'1d'" });
+my $bin = $node->config_data('--bindir');
+my @connect = ('-h', $node->host, '-p', $node->port);
+
+$node->safe_psql('postgres', q{
+  SELECT fairsched_create_workspace('acme', tier => 'scale', max_running => 7, own_table => true);
+  SELECT fairsched_create_workspace('empty', own_table => true);
+  SELECT fairsched_create_workspace('beta', quota_class => 'enterprise', max_queue_size => 99,
+    own_table => false);
+  SELECT fairsched_create_workspace('still', own_table => false);
+  SELECT fairsched_pause_workspace('still');
+  SELECT fairsched_enqueue_many('acme', array_agg(jsonb_build_object('n', i)), kind => 'sign',
+    priority => 'P1') FROM generate_series(1, 40) i;
+  SELECT fairsched_enqueue_many('beta', array_agg(jsonb_build_object('n', i)))
+    FROM generate_series(1, 40) i;
+  SELECT fairsched_enqueue('beta', '{"odd": "a''b\\c\td"}', unique_key => 'once', run_id => 'r1');
+  SELECT fairsched_enqueue('still');
+  SELECT fairsched_enqueue('acme', run_at => now() + interval '1 day', capabilities => '{gpu}');
+});
+# One of each end, in the own and in the shared table; and some that run.
+$node->safe_psql('postgres', q{
+  CREATE TEMP TABLE c AS SELECT *, row_number() OVER (PARTITION BY workspace ORDER BY job_id) AS n
+    FROM fairsched_claim('w', 100, lease => '10 min');
+  SELECT count(*) FROM c WHERE n = 1 AND fairsched_complete(job_id, token, '{"sum": 1}');
+  SELECT fairsched_fail(job_id, token, 'broken', discard => true) FROM c WHERE n = 2;
+  SELECT fairsched_fail(job_id, token, 'again', retry_in => '1 day') FROM c WHERE n = 3;
+  SELECT fairsched_cancel(min(job_id)) FROM fairsched.jobs WHERE state = 'available'
+    AND workspace = 'beta';
+});
+
+my $jobs = q{SELECT job_id, workspace, lane, kind, priority, cost, attempt, max_attempts,
+    CASE WHEN state = 'running' THEN 'available' ELSE state END,
+    date_trunc('second', run_at), created_at, payload, run_id
+  FROM fairsched.jobs ORDER BY job_id};
+my $history = q{SELECT job_id, workspace, state, attempt FROM fairsched.job_history ORDER BY job_id};
+my $dead = q{SELECT * FROM fairsched.dead_letters ORDER BY job_id};
+my $workspaces = q{SELECT workspace, tier, quota_class, weight, quantum, max_running, paused,
+  own_table FROM fairsched.workspace_status ORDER BY workspace};
+my %before = map { $_ => $node->safe_psql('postgres', $_) } $jobs, $history, $dead, $workspaces;
+my $ran = $node->safe_psql('postgres', q{SELECT job_id FROM fairsched.jobs
+  WHERE state = 'running' ORDER BY job_id});
+my $live = $node->safe_psql('postgres', 'SELECT count(*) FROM fairsched.jobs');
+
+cmp_ok(scalar(split /\n/, $ran), '>', 5, 'some jobs run');
+cmp_ok(scalar(split /\n/, $before{$history}), '>=', 5, 'some have ended');
+
+# Both formats, while jobs run and the scheduler is alive.
+my $dir = $node->basedir;
+command_ok([ "$bin/pg_dump", @connect, '-Fc', '-f', "$dir/dump.custom", 'postgres' ], 'pg_dump -Fc');
+command_ok([ "$bin/pg_dump", @connect, '-Fp', '-f', "$dir/dump.sql", 'postgres' ], 'pg_dump -Fp');
+command_ok([ "$bin/pg_dump", @connect, '-Fd', '-f', "$dir/dump.dir", '-j', 2, 'postgres' ],
+  'pg_dump -Fd');
+
+my %restore = (
+  custom   => [ "$bin/pg_restore", @connect, '--exit-on-error', '-d', 'custom', "$dir/dump.custom" ],
+  parallel => [ "$bin/pg_restore", @connect, '--exit-on-error', '-j', 2, '-d', 'parallel',
+    "$dir/dump.dir" ],
+  plain    => [ "$bin/psql", @connect, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'plain', '-f',
+    "$dir/dump.sql" ]);
+
+foreach my $db (sort keys %restore)
+{
+  $node->safe_psql('postgres', "CREATE DATABASE $db TEMPLATE template0");
+  command_ok($restore{$db}, "$db: restored without an error");
+
+  is($node->safe_psql($db, $_->[1]), $before{ $_->[1] }, "$db: $_->[0]")
+    foreach [ 'jobs are the same', $jobs ], [ 'history is the same', $history ],
+    [ 'dead letters are the same', $dead ], [ 'workspaces are the same', $workspaces ];
+  is($node->safe_psql($db, q{SELECT count(*) FROM fairsched.jobs WHERE state = 'running'}), '0',
+    "$db: what ran is available again");
+  is($node->safe_psql($db, q{SELECT sum(running) FROM fairsched.workspace_status}), '0',
+    "$db: and holds nothing");
+  is($node->safe_psql($db, q{SELECT is_duplicate FROM fairsched_enqueue('beta',
+    unique_key => 'once')}), 't', "$db: a unique key is still taken");
+
+  my ($max) = $node->safe_psql($db, q{SELECT max(id & ((1::bigint << 41) - 1))
+    FROM (SELECT job_id FROM fairsched.jobs UNION ALL SELECT job_id FROM fairsched.job_history) j(id)});
+  cmp_ok($node->safe_psql($db, q{SELECT job_id & ((1::bigint << 41) - 1)
+    FROM fairsched_enqueue('acme')}), '>', $max, "$db: a new job has a new id");
+  is($node->safe_psql($db, q{SELECT fairsched_complete(job_id, 1) FROM fairsched.jobs
+    WHERE job_id = } . (split /\n/, $ran)[0]), 'f', "$db: no token of before is good");
+
+  # Everything can be claimed, by the rules that were set.
+  $node->safe_psql($db, q{CREATE TABLE got AS
+    SELECT * FROM fairsched_claim('w', 1000, lease => '10 min')});
+  is($node->safe_psql($db, q{SELECT count(*) FROM got WHERE workspace = 'acme'}), '7',
+    "$db: the ceiling that was set holds");
+  is($node->safe_psql($db, q{SELECT count(*) FROM got WHERE workspace = 'still'}), '0',
+    "$db: a paused workspace stays paused");
+  is($node->safe_psql($db, q{SELECT bool_and(attempt = 2) FROM got
+      WHERE job_id IN (} . join(',', split /\n/, $ran) . ')'), 't',
+    "$db: what ran is on its second attempt");
+  fs_check_ok($node, "$db: fairsched_check finds nothing", $db);
+  ok(fs_wait_scheduler($node, $db), "$db: a scheduler comes");
+}
+
+# A restored database can be dumped and restored again.
+command_ok([ "$bin/pg_dump", @connect, '-Fc', '-f', "$dir/again.custom", 'custom' ], 'dumped again');
+$node->safe_psql('postgres', 'CREATE DATABASE again TEMPLATE template0');
+command_ok([ "$bin/pg_restore", @connect, '--exit-on-error', '-d', 'again', "$dir/again.custom" ],
+  'restored again');
+is($node->safe_psql('again', 'SELECT count(*) FROM fairsched.jobs'), $live + 1,
+  'with all jobs and the new one');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,106 @@
+# Leases that run out: the job goes to somebody else, and the one who was late cannot harm.
+use strict;
+use warnings FATAL => 'all';
+use FindBin;
+use lib $FindBin::RealBin;
+use Fairsched;
+use PostgreSQL::Test::Cluster;
+use Test::More;
+
+my $node = fs_node('main');
+
+$node->safe_psql('postgres', q{SELECT fairsched_create_workspace('acme', max_running => 1);
+  SELECT fairsched_enqueue('acme')});
+
+# Taken over by another worker: the ceiling of one proves that the slot was given back.
+my ($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token
+  FROM fairsched_claim('slow', 1, lease => '500 ms')}))[0] };
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('next', 1)}), '0',
+  'the lease holds');
+ok($node->poll_query_until('postgres', q{CREATE TABLE IF NOT EXISTS taken (LIKE fairsched.running_jobs);
+  INSERT INTO taken (job_id, token, attempt)
+    SELECT job_id, token, attempt FROM fairsched_claim('next', 1, lease => '10 min');
+  SELECT count(*) = 1 FROM taken}), 'when it has run out, another worker gets the job');
+my ($again, $new, $attempt) = @{ (fs_rows($node, 'SELECT job_id, token, attempt FROM taken'))[0] };
+is($again, $job, 'the same job');
+cmp_ok($new, '>', $token, 'with a greater token');
+is($attempt, '2', 'on its second attempt');
+
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 'f',
+  'late: complete says no');
+is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])"),
+  'lost', 'late: heartbeat says lost');
+is($node->safe_psql('postgres', q{SELECT string_agg(directive, ',') FROM fairsched_heartbeat('slow')}),
+  'lost', 'late: the heartbeat of the worker says lost');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_heartbeat('slow')}), '0',
+  'late: once');
+unlike($node->safe_psql('postgres', "SELECT fairsched_fail($job, $token, 'late')"), qr/retry|discard/,
+  'late: fail does nothing');
+$node->safe_psql('postgres', "SELECT fairsched_release($job, $token)");
+$node->safe_psql('postgres', qq{SELECT fairsched_checkpoint($job, $token, '{"late": true}')});
+is($node->safe_psql('postgres', "SELECT worker, token FROM fairsched.running_jobs"), "next|$new",
+  'late: and nothing changed for the one who has it');
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $new)"), 't',
+  'the new holder completes it');
+
+# Expired, but nobody took it: finishing it is still right.
+$node->safe_psql('postgres', q{SELECT fairsched_create_workspace('calm', max_running => 1);
+  SELECT fairsched_enqueue('calm', lane => 'calm')});
+($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token
+  FROM fairsched_claim('slow', 1, lease => '300 ms', lanes => '{calm}')}))[0] };
+$node->safe_psql('postgres', q{SELECT fairsched_pause_workspace('calm')});
+ok($node->poll_query_until('postgres', "SELECT state <> 'running' FROM fairsched.jobs
+  WHERE job_id = $job"), 'another lease runs out');
+is($node->safe_psql('postgres', q{SELECT running FROM fairsched.workspace_status
+  WHERE workspace = 'calm'}), '0', 'its slot is free');
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't',
+  'not claimed anew: late completion succeeds');
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 'f', 'once');
+is($node->safe_psql('postgres', q{SELECT fairsched_resume_workspace('calm');
+  SELECT count(*) FROM fairsched_claim('next', 1, lanes => '{calm}')}) =~ /0$/, 1,
+  'and the job does not come again');
+
+# Heartbeats keep a lease.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('kept', lane => 'kept')
+  FROM generate_series(1, 2)});
+my @kept = fs_rows($node, q{SELECT job_id, token
+  FROM fairsched_claim('beats', 2, lease => '2 s', lanes => '{kept}')});
+is($node->safe_psql('postgres', "SELECT directive
+  FROM fairsched_heartbeat(ARRAY[$kept[0][0]], ARRAY[$kept[0][1]], '1 hour')"), 'continue', 'heartbeat');
+is($node->safe_psql('postgres', "SELECT job_id, lease_expires_at > now() + interval '59 min'
+  FROM fairsched.running_jobs ORDER BY job_id"), "$kept[0][0]|t\n$kept[1][0]|f",
+  'extends the lease of the job it names');
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE directive = 'continue')
+  FROM fairsched_heartbeat('beats', '2 hours')}), '2', 'heartbeat by worker');
+is($node->safe_psql('postgres', q{SELECT bool_and(lease_expires_at > now() + interval '119 min')
+  FROM fairsched.running_jobs}), 't', 'extends all of its leases');
+$node->safe_psql('postgres', "SELECT fairsched_complete($_->[0], $_->[1])") foreach @kept;
+
+# Expiry uses up attempts, and the last one discards.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('last', '{"n": 1}', lane => 'last',
+  max_attempts => 1)});
+($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token
+  FROM fairsched_claim('slow', 1, lease => '300 ms', lanes => '{last}')}))[0] };
+ok($node->poll_query_until('postgres', "SELECT state = 'discarded' FROM fairsched_job_status($job)"),
+  'the last attempt ran out: discarded');
+is($node->safe_psql('postgres', "SELECT workspace, payload->>'n', attempt
+  FROM fairsched.dead_letters WHERE job_id = $job"), 'last|1|1', 'it is a dead letter');
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 'f',
+  'discarded: late completion is refused');
+
+# max_runtime ends a lease that heartbeats would keep for ever.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('long', lane => 'long',
+  max_attempts => 1, max_runtime => '700 ms')});
+($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token
+  FROM fairsched_claim('slow', 1, lease => '1 hour', lanes => '{long}')}))[0] };
+ok($node->poll_query_until('postgres', "SELECT bool_and(directive <> 'continue')
+  FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token], '1 hour')"),
+  'max_runtime: the heartbeat stops saying continue');
+ok($node->poll_query_until('postgres', "SELECT state = 'discarded' FROM fairsched_job_status($job)"),
+  'max_runtime: and the job is taken away');
+is($node->safe_psql('postgres', q{SELECT sum(running) FROM fairsched.workspace_status}), '0',
+  'no slot is held any more');
+fs_check_ok($node, 'fairsched_check finds nothing');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,72 @@
+# Failed jobs: backoff that grows, with jitter; the last attempt makes a dead letter; retry revives it.
+use strict;
+use warnings FATAL => 'all';
+use FindBin;
+use lib $FindBin::RealBin;
+use Fairsched;
+use PostgreSQL::Test::Cluster;
+use Test::More;
+
+my $node = fs_node('main');
+my $claim = q{FROM fairsched_claim('w', 1, lease => '10 min')};
+
+my $job = $node->safe_psql('postgres', q{SELECT job_id
+  FROM fairsched_enqueue('acme', '{"n": 7}', max_attempts => 3)});
+
+is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'first', retry_in => '300 ms') $claim"),
+  'retryable', 'a failed job is retryable');
+is($node->safe_psql('postgres', "SELECT count(*) $claim"), '0', 'not before its time');
+is($node->safe_psql('postgres', "SELECT error FROM fairsched_job_status($job)"), 'first',
+  'its status shows the error');
+ok($node->poll_query_until('postgres', qq{CREATE TEMP TABLE t AS SELECT * $claim;
+    SELECT attempt = 2 AND fairsched_fail(job_id, token, 'second', retry_in => '1 ms') = 'retryable'
+    FROM t}), 'then it comes again, and fails again');
+ok($node->poll_query_until('postgres', qq{CREATE TEMP TABLE t AS SELECT * $claim;
+    SELECT attempt = 3 AND fairsched_fail(job_id, token, 'third') = 'discarded' FROM t}),
+  'the third of three attempts discards it');
+is($node->safe_psql('postgres', "SELECT workspace, kind, payload, attempt,
+    errors::text ~ 'first' AND errors::text ~ 'third', discarded_at <= now()
+  FROM fairsched.dead_letters WHERE job_id = $job"), qq(acme|default|{"n": 7}|3|t|t),
+  'the dead letter has all that happened');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM fairsched.jobs'), '0', 'and is no job any more');
+is($node->safe_psql('postgres', "SELECT state FROM fairsched_job_status($job)"), 'discarded',
+  'its status is found');
+
+$node->safe_psql('postgres', "SELECT fairsched_retry($job)");
+is($node->safe_psql('postgres', 'SELECT count(*) FROM fairsched.dead_letters'), '0', 'retried: no dead letter');
+is($node->safe_psql('postgres', "SELECT state FROM fairsched_job_status($job)"), 'available',
+  'retried: available, with its id');
+is($node->safe_psql('postgres', "SELECT fairsched_complete(job_id, token) $claim"), 't',
+  'retried: it can be done');
+
+# discard => true does not wait for the last attempt.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme')});
+is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'hopeless', discard => true) $claim"),
+  'discarded', 'discard at the first attempt');
+
+# Backoff: 20 jobs each after 1, 3 and 5 failures. Grows, is not all the same, is not absurd.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue_many('many', array_agg('{}'::jsonb),
+  lane => 'many') FROM generate_series(1, 20)});
+my %delay;
+foreach my $attempt (1 .. 5)
+{
+  $node->safe_psql('postgres', q{
+    CREATE TEMP TABLE got AS SELECT * FROM fairsched_claim('w', 20, lanes => '{many}');
+    SELECT count(fairsched_fail(job_id, token, 'x')) FROM got});
+  $delay{$attempt} = [ map { $_->[0] } fs_rows($node, qq{
+    SELECT round(extract(epoch FROM run_at - now()) * 1000) FROM fairsched.jobs
+    WHERE workspace = 'many' AND attempt = $attempt AND state = 'retryable' ORDER BY 1}) ];
+  is(scalar(@{ $delay{$attempt} }), 20, "attempt $attempt: 20 wait");
+  $node->safe_psql('postgres', q{SELECT fairsched_reschedule(job_id, now()) FROM fairsched.jobs
+    WHERE workspace = 'many'});
+}
+cmp_ok($delay{1}[0], '>', 0, 'the first backoff is in the future');
+cmp_ok($delay{3}[10], '>', 2 * $delay{1}[10], 'the backoff of the third attempt is longer');
+cmp_ok($delay{5}[10], '>', 2 * $delay{3}[10], 'and that of the fifth longer still');
+my %distinct = map { $_ => 1 } @{ $delay{5} };
+cmp_ok(scalar(keys %distinct), '>', 10, 'with jitter');
+cmp_ok($delay{5}[-1], '<', 24 * 3600 * 1000, 'within a day');
+fs_check_ok($node, 'fairsched_check finds nothing');
+
+$node->stop;
+done_testing();

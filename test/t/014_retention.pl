@@ -1,0 +1,84 @@
+# Retention drops whole partitions of history, each outcome after its own time, and nothing younger.
+use strict;
+use warnings FATAL => 'all';
+use FindBin;
+use lib $FindBin::RealBin;
+use Fairsched;
+use PostgreSQL::Test::Cluster;
+use Test::More;
+
+my $node = fs_node('main',
+  conf => { 'fairsched.completed_retention' => "'2d'", 'fairsched.dead_retention' => "'30d'" });
+
+# finish: one completed, one discarded and one cancelled job; the ids.
+sub finish
+{
+  my $ids = $node->safe_psql('postgres', q{
+    SELECT array_to_string(fairsched_enqueue_many('acme', ARRAY['{}', '{}', '{}']::jsonb[]), ',')});
+  my ($completed, $discarded, $cancelled) = split /,/, $ids;
+
+  $node->safe_psql('postgres', qq{
+    CREATE TEMP TABLE c AS SELECT * FROM fairsched_claim('w', 2);
+    SELECT fairsched_complete(job_id, token, '{"ok": true}') FROM c WHERE job_id = $completed;
+    SELECT fairsched_fail(job_id, token, 'no', discard => true) FROM c WHERE job_id = $discarded;
+    SELECT fairsched_cancel($cancelled)});
+  return ($completed, $discarded, $cancelled);
+}
+
+my @new = finish();
+is($node->safe_psql('postgres', q{SELECT state, count(*) FROM fairsched.job_history
+  GROUP BY state ORDER BY state}), "cancelled|1\ncompleted|1\ndiscarded|1",
+  'each end is in the history');
+is($node->safe_psql('postgres', "SELECT state, result FROM fairsched_job_status($new[0])"),
+  'completed|{"ok": true}', 'a completed job is found with its result');
+
+# Old days, made as the extension makes them, with a job each.
+my %day = (completed => [ 1, 4, 9 ], dead => [ 4, 29, 35 ]);
+foreach my $outcome (sort keys %day)
+{
+  foreach my $age (@{ $day{$outcome} })
+  {
+    $node->safe_psql('postgres', qq{
+      SELECT fairsched.make_history_partition('$outcome', (now() AT TIME ZONE 'UTC')::date - $age);
+      CREATE TEMP TABLE h AS SELECT * FROM fairsched.job_history WHERE outcome = '$outcome' LIMIT 1;
+      UPDATE h SET job_id = 1000 + $age, finished_at = finished_at - interval '$age days',
+        worker = 'old';
+      INSERT INTO fairsched.job_history SELECT * FROM h});
+  }
+}
+my $old = q{SELECT string_agg(outcome || (job_id - 1000), ',' ORDER BY outcome, job_id)
+  FROM fairsched.job_history WHERE worker = 'old'};
+my $partitions = q{SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+  WHERE i.inhparent IN ('fairsched.job_history_completed'::regclass,
+                        'fairsched.job_history_dead'::regclass)};
+is($node->safe_psql('postgres', $old),
+  'completed1,completed4,completed9,dead4,dead29,dead35', 'history of several days');
+my $before = $node->safe_psql('postgres', $partitions);
+# The scheduler looks at it when it starts.
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . fs_scheduler_pid($node) . ')');
+ok($node->poll_query_until('postgres', $old, 'completed1,dead4,dead29'),
+  'what is past its retention goes, each outcome by its own');
+cmp_ok($node->safe_psql('postgres', $partitions), '<=', $before - 3 + 10, 'partitions are left');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_namespace n
+  ON n.oid = c.relnamespace WHERE n.nspname = 'fairsched' AND c.relkind = 'r'
+    AND c.relname ~ to_char((now() AT TIME ZONE 'UTC')::date - 35, 'YYYYMMDD')}), '0',
+  'the partition itself is gone, not only its rows');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.job_history
+  WHERE worker IS DISTINCT FROM 'old'}), '3', 'nothing younger is touched');
+is($node->safe_psql('postgres', q{SELECT last_error IS NULL AND last_run IS NOT NULL
+  AND next_run > now() FROM fairsched.maintenance_status WHERE task ~ 'retention'}), 't',
+  'maintenance_status says so');
+
+# 0: completed jobs are deleted, dead ones are kept all the same.
+$node->append_conf('postgresql.conf', 'fairsched.completed_retention = 0');
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.completed_retention') = '0'}),
+  'retention of completed jobs switched off');
+@new = finish();
+is($node->safe_psql('postgres', "SELECT count(*) FROM fairsched.job_history WHERE job_id = $new[0]"),
+  '0', 'a completed job is deleted');
+is($node->safe_psql('postgres', "SELECT count(*) FROM fairsched.job_history
+  WHERE job_id IN ($new[1], $new[2])"), '2', 'a discarded and a cancelled one are kept');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,264 @@
+# What the TAP tests of fairsched share: servers with the extension, sessions whose errors can be
+# read, and pgbench clients in the background.
+package Fairsched;
+
+use strict;
+use warnings FATAL => 'all';
+
+# A test that hangs shall say so soon. Set before PostgreSQL::Test::Utils reads it.
+BEGIN { $ENV{PG_TEST_TIMEOUT_DEFAULT} ||= 60 }
+
+use Exporter 'import';
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(
+  fs_node fs_conf fs_session fs_error fs_rows
+  fs_pgbench fs_finish fs_scheduler_pid fs_wait_scheduler
+  fs_check_ok fs_drain_all
+);
+
+# fs_conf: the settings every test server has; %extra is appended, one "name = value" each.
+sub fs_conf
+{
+  my ($node, %extra) = @_;
+  my %conf = (
+    shared_preload_libraries    => "'fairsched'",
+    log_statement               => 'none',
+    max_worker_processes        => 16,
+    'fairsched.max_own_tables'  => 100,
+    'fairsched.max_workspaces'  => 10000,
+    %extra);
+
+  $node->append_conf('postgresql.conf',
+    join('', map { "$_ = $conf{$_}\n" } grep { defined $conf{$_} } sort keys %conf));
+  return;
+}
+
+# fs_node: a running server with the extension in database postgres.
+#   conf    => {...}  settings
+#   init    => [...]  arguments of $node->init
+#   created => 0      without CREATE EXTENSION
+sub fs_node
+{
+  my ($name, %opt) = @_;
+  my $node = PostgreSQL::Test::Cluster->new($name);
+
+  $node->init(@{ $opt{init} || [] });
+  fs_conf($node, %{ $opt{conf} || {} });
+  $node->start;
+  $node->safe_psql('postgres', 'CREATE EXTENSION fairsched')
+    unless defined $opt{created} && !$opt{created};
+  return $node;
+}
+
+# fs_error: what psql writes to stderr for $sql, with the SQLSTATE; '' when it succeeds.
+sub fs_error
+{
+  my ($node, $sql, $db) = @_;
+  my ($rc, $out, $err) = $node->psql($db || 'postgres', "\\set VERBOSITY verbose\n$sql");
+
+  return $rc == 0 ? '' : $err;
+}
+
+# fs_rows: the result of a query as a list of lists.
+sub fs_rows
+{
+  my ($node, $sql, $db) = @_;
+
+  return map { [ split /\|/, $_, -1 ] } split /\n/, $node->safe_psql($db || 'postgres', $sql);
+}
+
+# fs_pgbench: starts pgbench in the background. $scripts is a hash of script text => weight.
+#   clients, db, time (seconds) or transactions (per client), app (application_name),
+#   vars => {...}, forever => file: start again, whatever happens, until that file exists
+my $nscripts = 0;
+
+sub fs_pgbench
+{
+  my ($node, $scripts, %opt) = @_;
+  my $clients = $opt{clients} || 1;
+  my $dir = $node->basedir;
+  my @cmd = (
+    $node->config_data('--bindir') . '/pgbench',
+    '-n', '-c', $clients, '-j', $clients > 4 ? 2 : 1, '-M', $opt{mode} || 'simple',
+    '-h', $node->host, '-p', $node->port);
+  my $run = { out => '', err => '' };
+
+  push @cmd, '-T', $opt{time} if $opt{time};
+  push @cmd, '-t', $opt{transactions} if $opt{transactions};
+  push @cmd, '-D', "$_=$opt{vars}{$_}" foreach sort keys %{ $opt{vars} || {} };
+  foreach my $text (sort keys %$scripts)
+  {
+    my $file = "$dir/script_" . $nscripts++ . '.sql';
+
+    append_to_file($file, $text);
+    push @cmd, '-f', "$file\@$scripts->{$text}";
+  }
+  push @cmd, $opt{db} || 'postgres';
+  if ($opt{forever})
+  {
+    my $words = join ' ', map { "'$_'" } @cmd;
+
+    @cmd = ('sh', '-c', "while [ ! -e '$opt{forever}' ]; do $words; done; true");
+  }
+  {
+    local $ENV{PGAPPNAME} = $opt{app} || 'pgbench';
+    $run->{handle} = IPC::Run::start(\@cmd, '<', \undef, '>', \$run->{out}, '2>', \$run->{err},
+      IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+  }
+  return $run;
+}
+
+# fs_finish: waits for a pgbench; true when no client of it was aborted.
+sub fs_finish
+{
+  my ($run) = @_;
+  my $ok = $run->{handle}->finish;
+
+  diag($run->{err}) unless $ok;
+  return $ok;
+}
+
+my $scheduler = q{SELECT pid FROM pg_stat_activity
+  WHERE backend_type LIKE 'fairsched%' AND datname = current_database()};
+
+# fs_scheduler_pid: the scheduler worker of a database, or ''.
+sub fs_scheduler_pid
+{
+  my ($node, $db) = @_;
+
+  return $node->safe_psql($db || 'postgres', $scheduler);
+}
+
+# fs_wait_scheduler: until the database has one that is not $old.
+sub fs_wait_scheduler
+{
+  my ($node, $db, $old) = @_;
+
+  $old ||= 0;
+  return $node->poll_query_until($db || 'postgres',
+    "SELECT count(*) = 1 AND bool_and(pid <> $old) FROM ($scheduler) s");
+}
+
+# fs_check_ok: the counters in memory equal the rows.
+sub fs_check_ok
+{
+  my ($node, $name, $db) = @_;
+  local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+  return is($node->safe_psql($db || 'postgres', 'SELECT * FROM fairsched_check() WHERE NOT ok'), '', $name);
+}
+
+# fs_drain_all: claims and completes until nothing is left; the ids in the order they came.
+sub fs_drain_all
+{
+  my ($node, $db, $args) = @_;
+  my @ids;
+
+  $args ||= "worker => 'drainer', max_jobs => 1000";
+  while (1)
+  {
+    my @got = split /\n/, $node->safe_psql($db || 'postgres', qq{
+      SELECT c.job_id FROM fairsched_claim($args) WITH ORDINALITY c
+        WHERE fairsched_complete(c.job_id, c.token) ORDER BY c.ordinality});
+
+    last unless @got;
+    push @ids, @got;
+  }
+  return @ids;
+}
+
+# fs_session: a psql that stays, for open transactions.
+sub fs_session
+{
+  my ($node, $db) = @_;
+
+  return Fairsched::Session->new($node, $db || 'postgres');
+}
+
+package Fairsched::Session;
+
+use Test::More;
+
+sub new
+{
+  my ($class, $node, $db) = @_;
+  my $self = bless { psql => $node->background_psql($db, on_error_stop => 0) }, $class;
+
+  $self->ask('\set VERBOSITY verbose');
+  $self->{pid} = $self->ask('SELECT pg_backend_pid()');
+  return $self;
+}
+
+sub pid { return $_[0]{pid} }
+
+# ask: the output of a query that must succeed.
+sub ask
+{
+  my ($self, $sql) = @_;
+  my ($out, $err) = $self->try($sql);
+
+  die "query failed: $sql\n$err" if $err =~ /ERROR|FATAL|PANIC/;
+  return $out;
+}
+
+# try: output and messages of a query that may fail.
+sub try
+{
+  my ($self, $sql) = @_;
+  my $psql = $self->{psql};
+
+  $psql->{stderr} = '';
+  my $out = $psql->query($sql);
+  my $err = $psql->{stderr};
+  $psql->{stderr} = '';
+  return ($out, $err);
+}
+
+# fails: the messages of a query.
+sub fails
+{
+  my ($self, $sql) = @_;
+
+  return ($self->try($sql))[1];
+}
+
+# start: sends a query whose end somebody else decides; finish gives its output.
+sub start
+{
+  my ($self, $sql) = @_;
+
+  $self->{psql}{stderr} = '';
+  $self->{psql}->query_until(qr/started\n/, "\\echo started\n$sql;\n\\echo finished\n");
+  return;
+}
+
+sub finish
+{
+  my ($self) = @_;
+  my $out = $self->{psql}->query_until(qr/finished\n/, '');
+
+  $out =~ s/\n?finished\n//;
+  return $out;
+}
+
+# gone: for a session whose backend was killed.
+sub gone
+{
+  my ($self) = @_;
+
+  eval { $self->{psql}{run}->kill_kill };
+  return;
+}
+
+sub quit
+{
+  my ($self) = @_;
+
+  return $self->{psql}->quit;
+}
+
+1;
