@@ -623,7 +623,7 @@ sc_enqueue(void)
 
 				if (skip(sys))
 					continue;
-				r.seconds = secs(1, 3);
+				r.seconds = secs(0.7, 3);
 				prepare_db(sys, 1000, 1000);
 				go(&r, ways[w].name, sys_name(sys));
 			}
@@ -642,7 +642,7 @@ sc_workspaces(void)
 			Run			r;
 			char		v[48];
 
-			if (skip(SYS_FS))
+			if (skip(SYS_FS) || (counts[k] == 1000 && !full))
 				continue;
 			prepare_db(SYS_FS, jobs, counts[k]);
 			r = new_run(SYS_FS, M_DRAIN, 1);
@@ -673,7 +673,8 @@ sc_backlog(void)
 			{
 				char		v[48];
 
-				if (skip(sys) || counts[k] == 0 || (sys == SYS_BASE && counts[k] > 1000000))
+				if (skip(sys) || counts[k] == 0 ||
+					(sys == SYS_BASE && counts[k] > (full ? 1000000 : 10000)))
 					continue;
 				prepare_db(sys, counts[k], 1000);
 				for (int batch = 1; batch <= 100; batch *= 100)
@@ -707,7 +708,7 @@ sc_backlog10m(void)
 static void
 sc_held(void)
 {
-	double		s = secs(12, 60);
+	double		s = secs(8, 60);
 	int			window = s >= 30 ? 5 : 2;
 	double		last[2] = {NAN, NAN};
 
@@ -819,7 +820,7 @@ sc_jain(void)
 						jain;
 			char		v[96];
 
-			if (skip(sys))
+			if (skip(sys) || (sys == SYS_BASE && !full))
 				continue;
 			create_db(sys);
 			if (sys == SYS_FS)
@@ -902,7 +903,7 @@ sc_conn64(void)
 					Run			r = new_run(sys, M_DRAIN, 1);
 					char		v[48];
 
-					if (skip(sys))
+					if (skip(sys) || (sys == SYS_BASE && !full))
 						continue;
 					r.clients = conns[n];
 					r.seconds = secs(1.2, 3);
@@ -1033,7 +1034,7 @@ wake_up(System sys, int way, const char *name)
 	Hist	   *from_send = calloc(2, sizeof(Hist));
 	Hist	   *from_commit = from_send + 1;
 	PGresult   *res;
-	int			events = full ? 2000 : 300;
+	int			events = full ? 2000 : 150;
 	unsigned	seed = 1;
 	char		v[64];
 
@@ -1443,7 +1444,7 @@ static const struct
 	{"jain", sc_jain, 'q', "service against weight, 20 tenants of four tiers"},
 	{"limits", sc_limits, 'f', "weights and ceilings on against off"},
 	{"conn64", sc_conn64, 'q', "64 connections against 8"},
-	{"own500", sc_own500, 'q', "500 workspaces with tables of their own"},
+	{"own500", sc_own500, 'f', "500 workspaces with tables of their own"},
 	{"wakeup", sc_wakeup, 'q', "from commit of an enqueue to an idle worker"},
 	{"shm", sc_shm, 'q', "shared memory"},
 	{"memory", sc_memory, 'f', "private memory of a session over 1M claims"},

@@ -50,7 +50,7 @@ END {
     n = split(m["settings"], s, " ")
     for (i = 1; i <= n; i++) printf " `%s`", s[i]
     print " |"
-    print "| run | " m["mode"] " mode, " m["seconds"] " s, on " m["when"] ", commit " m["commit"] " |"
+    print "| run | " m["mode"] " mode, " m["seconds"] " s, load before it " m["load"] ", on " m["when"] ", commit " m["commit"] " |"
     print "\n![speed against the baseline, held snapshot, cost of a claim](plot.svg)\n"
     if (failed != "") print "**Failed in this run:**\n\n" failed
     if (nck) {

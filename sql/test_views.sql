@@ -18,11 +18,13 @@ SELECT state, drained, counted, running >= 0 AS running, rebuilds > 0 AS rebuild
 FROM fairsched.database_status;
 
 -- Columns, in order
-SELECT c.relname AS view, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns
+\a \t
+SELECT c.relname, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
 WHERE c.relnamespace = 'fairsched'::regnamespace AND c.relname IN ('workspace_status', 'queue_status',
 	'running_jobs', 'worker_status', 'dead_letters', 'maintenance_status', 'database_status')
-GROUP BY 1 ORDER BY 1 \gx
+GROUP BY 1 ORDER BY 1;
+\a \t
 
 -- Nothing in the schema is without a comment, nothing can be read by PUBLIC.
 SELECT c.oid::regclass AS relation, a.attname AS "column"
@@ -126,6 +128,10 @@ SELECT quantum FROM fairsched.workspace_status WHERE workspace = 'views_a';
 UPDATE fairsched.tiers SET quantum = 40 WHERE tier = 'scale';
 SELECT fairsched_alter_workspace('views_a', max_running => -1);
 SELECT max_running = current_setting('fairsched.enterprise_quota')::int FROM views_ws WHERE workspace = 'views_a';
+
+-- One that waits in a lane nobody serves
+SELECT is_duplicate FROM fairsched_enqueue('views_a', lane => 'views3');
+SELECT workspace, lane, parked_reason FROM views_queue;
 
 -- Also in a read-only transaction, and in one that sees an old snapshot
 BEGIN READ ONLY;

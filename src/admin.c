@@ -406,7 +406,7 @@ fs_settings_changed(PG_FUNCTION_ARGS)
 		(void) fs_state_attach();
 		fs_ledger_settings_stale();
 	}
-	PG_RETURN_NULL();
+	return PointerGetDatum(NULL);
 }
 
 /* ---------- check ---------- */

@@ -434,7 +434,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 	t->cand = *cand;
 	t->result = FS_ROW_GONE;
 	t->row = NULL;
-	fs_ledger_claim(l, &t->cand.tid);
+	fs_ledger_claim(l, cand);
 }
 
 /*
@@ -479,7 +479,7 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 
 				fs_sched_refund(FsShareOfFlow(flow), cand.cost);
 				fs_sched_slot_freed(w);
-				fs_sched_ready_one(flow, slot, cand.position, &cand.tid, cand.cost);
+				fs_sched_ready_one(flow, slot, &cand);
 				full = true;
 				break;
 			}
@@ -578,9 +578,16 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 		}
 		else
 		{
-			if (t->result == FS_ROW_LOCKED)
-				revisit_later(db, lease->flow, lease->rank_slot, t->cand.position, now);
+			int32		flow = lease->flow;
+			int			slot = lease->rank_slot;
+
+			fs_flows[flow].refs++;
 			fs_ledger_unclaim(t->lease);
+			if (t->result == FS_ROW_LOCKED)
+				revisit_later(db, flow, slot, t->cand.position, now);
+			else if (t->result == FS_ROW_MOVED)
+				fs_sched_ready_many(flow, slot, t->cand.position);
+			fs_flows[flow].refs--;
 		}
 	}
 	FsUnlock();

@@ -157,7 +157,7 @@ fs_count_queues(FsDatabase *db)
 	{
 		int			have;
 		TransactionId xids[256];
-		int			m;
+		int			m = 0;
 
 		FsLock();
 		if (fs->counting_db != slot)

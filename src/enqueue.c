@@ -310,6 +310,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	HeapTuple  *tuples = palloc(sizeof(HeapTuple) * Min(n, CHUNK));
 	int		   *costs = palloc(sizeof(int) * n);
 	FsJobRel   *jr;
+	FsCandidate cand;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -387,9 +388,8 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 			{
 				FsLock();
 				fs_ledger_queue(place->workspace, ready ? place->flow : FS_NONE,
-								FsRankSlot(rank), first_position + i, &tuple->t_self,
-								costs[from + i], ready ? 1 : 0, ready ? 0 : 1,
-								ready ? 0 : run_at, ready, false);
+								FsRankSlot(rank), fs_rows_candidate(jr, tuple, &cand),
+								ready ? 1 : 0, ready ? 0 : 1, ready ? 0 : run_at, ready, false);
 				FsUnlock();
 			}
 		}
@@ -399,9 +399,8 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 			FsLock();
 			for (int i = 0; i < plain; i++)
 				fs_ledger_queue(place->workspace, ready ? place->flow : FS_NONE,
-								FsRankSlot(rank), FsJob(tuples[i])->position, &tuples[i]->t_self,
-								FsJob(tuples[i])->cost, ready ? 1 : 0, ready ? 0 : 1,
-								ready ? 0 : run_at, ready, false);
+								FsRankSlot(rank), fs_rows_candidate(jr, tuples[i], &cand),
+								ready ? 1 : 0, ready ? 0 : 1, ready ? 0 : run_at, ready, false);
 			FsUnlock();
 		}
 		for (int i = 0; i < plain; i++)

@@ -50,8 +50,13 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 		int32		flow = fs_sched_flow_by_id(fs_my_db, job->flow);
 
 		if (flow != FS_NONE)
-			fs_ledger_queue(FsWorkspaceOfFlow(flow), flow, FsRankSlot(job->rank), job->position,
-							NULL, job->cost, 0, 0, 0, true, true);
+		{
+			FsCandidate cand = {.position = job->position};
+
+			ItemPointerSetInvalid(&cand.tid);
+			fs_ledger_queue(FsWorkspaceOfFlow(flow), flow, FsRankSlot(job->rank), &cand, 0, 0, 0,
+							true, true);
+		}
 	}
 	FsUnlock();
 }
@@ -69,12 +74,12 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	int32		l = FS_NONE;
 	int32		w;
 	bool		done = false;
-	ItemPointerData was;
+	FsCandidate was;
 
 	if (row == NULL || fs_job_state(row) != FS_JOB_AVAILABLE)
 		goto out;
 	worker = fs_worker_seen(db, fs_session_worker(), NULL, 0);
-	was = row->t_self;
+	fs_rows_candidate(jr, row, &was);
 	fs_ledger_reserve(2);
 	FsLock();
 	flow = fs_sched_flow_by_id(fs_my_db, FsJob(row)->flow);

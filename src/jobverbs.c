@@ -318,7 +318,7 @@ fs_retry(PG_FUNCTION_ARGS)
 	table = FsJobTableOf(job_id);
 	if (table == 0)
 		table = fs_workspaces[w].set.job_table;
-	fs_ledger_queue(w, FS_NONE, 0, 0, NULL, 0, 0, 1, 0, false, false);
+	fs_ledger_queue(w, FS_NONE, 0, NULL, 0, 1, 0, false, false);
 	FsUnlock();
 	args[1] = Int32GetDatum(table);
 	fs_own_changes = true;

@@ -42,6 +42,7 @@ typedef enum FsItemKind
 	ITEM_FROZEN,
 	ITEM_SETTINGS,
 	ITEM_DRAINED,
+	ITEM_DUE,
 	ITEM_RESCAN,
 	ITEM_STALE,
 	ITEM_EXTENSION,
@@ -89,13 +90,11 @@ typedef struct FsLedgerItem
 			int32		flow;
 			int32		slot;
 			int32		count;	/* jobs hinted */
-			int32		cost;
 			int16		cls_delta;	/* ready jobs of the slot's class, a job */
 			int16		waiting_delta;
 			bool		on_commit;
 			bool		on_abort;
-			ItemPointerData tid;
-			int64		position;
+			FsCandidate cand;	/* the job, or the first position of several */
 			TimestampTz due;
 		}			queue;
 		struct
@@ -104,6 +103,11 @@ typedef struct FsLedgerItem
 			int32		flow;
 			int32		n;
 		}			reserved;
+		struct
+		{
+			TimestampTz due;
+			TimestampTz expiry;
+		}			times;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;
@@ -155,12 +159,13 @@ add_item(FsItemKind kind)
 
 /* fs_ledger_claim: the lease is CLAIMING, counted and charged by the pick. */
 void
-fs_ledger_claim(int32 lease, ItemPointer old_tid)
+fs_ledger_claim(int32 lease, const FsCandidate *cand)
 {
 	FsLedgerItem *item = add_item(ITEM_CLAIM);
 
 	item->u.lease.lease = lease;
-	item->u.lease.tid = *old_tid;
+	item->u.lease.tid = cand->tid;
+	item->u.lease.relfile = cand->relfile;
 }
 
 /* Give a claim back at once: the lease goes, the workspace gets slot and cost. */
@@ -262,9 +267,8 @@ fs_ledger_place(int32 l, ItemPointer tid, Oid relfile, int32 job_table)
  * row locked and others may have passed it.
  */
 void
-fs_ledger_queue(int32 workspace, int32 flow, int slot, int64 position, ItemPointer tid,
-				int32 cost, int cls_delta, int waiting_delta, TimestampTz due,
-				bool on_commit, bool on_abort)
+fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand, int cls_delta,
+				int waiting_delta, TimestampTz due, bool on_commit, bool on_abort)
 {
 	FsLedgerItem *item;
 
@@ -278,7 +282,8 @@ fs_ledger_queue(int32 workspace, int32 flow, int slot, int64 position, ItemPoint
 			item->u.queue.waiting_delta == waiting_delta && item->u.queue.count < PG_INT32_MAX / 2)
 		{
 			item->u.queue.count++;
-			item->u.queue.position = Min(item->u.queue.position, position);
+			if (cand)
+				item->u.queue.cand.position = Min(item->u.queue.cand.position, cand->position);
 			item->u.queue.due = Min(item->u.queue.due, due);
 			return;
 		}
@@ -287,18 +292,16 @@ fs_ledger_queue(int32 workspace, int32 flow, int slot, int64 position, ItemPoint
 	item->u.queue.workspace = workspace;
 	item->u.queue.flow = flow;
 	item->u.queue.slot = slot;
-	item->u.queue.position = position;
 	item->u.queue.count = 1;
-	item->u.queue.cost = cost;
 	item->u.queue.cls_delta = cls_delta;
 	item->u.queue.waiting_delta = waiting_delta;
 	item->u.queue.due = due;
 	item->u.queue.on_commit = on_commit;
 	item->u.queue.on_abort = on_abort;
-	if (tid)
-		item->u.queue.tid = *tid;
+	if (cand)
+		item->u.queue.cand = *cand;
 	else
-		ItemPointerSetInvalid(&item->u.queue.tid);
+		ItemPointerSetInvalid(&item->u.queue.cand.tid);
 	fs_workspaces[workspace].refs++;
 	if (flow != FS_NONE)
 		fs_flows[flow].refs++;
@@ -362,6 +365,18 @@ fs_ledger_drained(bool drained)
 {
 	fs_ledger_reserve(1);
 	add_item(ITEM_DRAINED)->u.flag = drained;
+}
+
+/* fs_ledger_due: due work is being done; at abort it is due again. */
+void
+fs_ledger_due(TimestampTz due, TimestampTz expiry)
+{
+	FsLedgerItem *item;
+
+	fs_ledger_reserve(1);
+	item = add_item(ITEM_DUE);
+	item->u.times.due = due;
+	item->u.times.expiry = expiry;
 }
 
 /* fs_ledger_rescan: rows changed in a way memory was not told of. */
@@ -451,11 +466,10 @@ hint(int32 db, FsLedgerItem *item)
 
 	if (flow == FS_NONE || item->u.queue.slot < 0)
 		return;
-	if (item->u.queue.count == 1 && ItemPointerIsValid(&item->u.queue.tid))
-		fs_sched_ready_one(flow, item->u.queue.slot, item->u.queue.position,
-						   &item->u.queue.tid, item->u.queue.cost);
+	if (item->u.queue.count == 1 && ItemPointerIsValid(&item->u.queue.cand.tid))
+		fs_sched_ready_one(flow, item->u.queue.slot, &item->u.queue.cand);
 	else
-		fs_sched_ready_many(flow, item->u.queue.slot, item->u.queue.position);
+		fs_sched_ready_many(flow, item->u.queue.slot, item->u.queue.cand.position);
 	fs_wait_wake(db, fs_shares[FsShareOfFlow(flow)].lane, item->u.queue.count);
 }
 
@@ -527,6 +541,8 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	w->caps_len = c->caps_len;
 	memcpy(w->caps, c->caps, c->caps_len);
 	strlcpy(w->node, c->node, sizeof(w->node));
+	if (!c->declared)
+		w->last_seen = 0;		/* it said goodbye */
 	fs_sched_refresh_slots(d, now);
 }
 
@@ -613,6 +629,8 @@ commit_item(FsLedgerItem *item, TimestampTz now)
 				d->settings_gen++;
 				break;
 			}
+		case ITEM_DUE:
+			break;
 		case ITEM_DRAINED:
 			set_drained(d, item->u.flag);
 			break;
@@ -651,13 +669,13 @@ abort_item(FsLedgerItem *item)
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
 				int32		flow = lease->flow;
 				int			slot = lease->rank_slot;
-				int64		position = lease->position;
-				int32		cost = lease->cost;
+				FsCandidate cand = {.position = lease->position, .cost = lease->cost,
+				.relfile = item->u.lease.relfile, .tid = item->u.lease.tid};
 				int32		lane = fs_shares[lease->share].lane;
 
 				fs_flows[flow].refs++;
 				undo_claim(item->u.lease.lease);
-				fs_sched_ready_one(flow, slot, position, &item->u.lease.tid, cost);
+				fs_sched_ready_one(flow, slot, &cand);
 				fs_flows[flow].refs--;
 				fs_wait_wake(item->db, lane, 1);
 				break;
@@ -694,6 +712,11 @@ abort_item(FsLedgerItem *item)
 			break;
 		case ITEM_FROZEN:
 			thaw(item->db, item->u.reserved.workspace);
+			break;
+		case ITEM_DUE:
+			d->next_due = Min(d->next_due, item->u.times.due);
+			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
+			wake_scheduler(d);
 			break;
 		case ITEM_RESCAN:
 			if (item->u.flag)
@@ -742,7 +765,7 @@ check_prepare(void)
 
 	for (int i = 0; i < nitems; i++)
 	{
-		if (items[i].kind == ITEM_RESERVED)
+		if (items[i].kind == ITEM_RESERVED || items[i].kind == ITEM_DUE)
 			continue;
 		if (items[i].kind == ITEM_QUEUE && !items[i].u.queue.on_abort)
 		{

@@ -14,14 +14,14 @@ extern void fs_ledger_init(void);
 extern void fs_ledger_reserve(int n);
 
 /* The following need fs->lock held and room reserved; they do not raise. */
-extern void fs_ledger_claim(int32 lease, ItemPointer old_tid);
+extern void fs_ledger_claim(int32 lease, const FsCandidate *cand);
 extern void fs_ledger_unclaim(int32 lease);
 extern void fs_ledger_finish(int32 lease, FsDirective tell);
 extern void fs_ledger_unfinish(int32 lease);
 extern void fs_ledger_frozen(int32 workspace);
-extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, int64 position,
-							ItemPointer tid, int32 cost, int cls_delta, int waiting_delta,
-							TimestampTz due, bool hint_on_commit, bool hint_on_abort);
+extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand,
+							int cls_delta, int waiting_delta, TimestampTz due,
+							bool hint_on_commit, bool hint_on_abort);
 extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
@@ -31,6 +31,7 @@ extern void fs_ledger_settings(const char *workspace, const FsWorkspaceSettings 
 							   const FsWorkspaceSettings *old);
 extern void fs_ledger_dropped_workspace(const char *workspace);
 extern void fs_ledger_drained(bool drained);
+extern void fs_ledger_due(TimestampTz due, TimestampTz expiry);
 extern void fs_ledger_rescan(bool on_abort_too);
 extern void fs_ledger_settings_stale(void);
 extern void fs_ledger_extension(bool created);

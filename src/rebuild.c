@@ -360,47 +360,50 @@ restore_leases(FsDatabase *db)
 
 /*
  * A job table whose OID is not the recorded one was restored from a dump: its
- * running jobs are nobody's, and become available.  One scan of that table.
+ * running jobs are nobody's, and become available.  One scan of that table;
+ * its ready jobs are looked for when the transaction ends.
  */
-static void
-adopt_tables(FsDatabase *db)
+void
+fs_rebuild_adopt(FsDatabase *db)
 {
-	int			n;
-	int		   *tables = fs_table_list(&n);
+	uint64		n;
+	int		   *tables;
+	bool	   *restored;
+	MemoryContext mine = CurrentMemoryContext;
 
-	for (int i = 0; i < n; i++)
+	fs_own_changes = true;
+	fs_spi_begin();
+	n = fs_spi("SELECT substring(c.relname FROM 6)::integer, t.relid IS NOT NULL "
+			   "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+			   "LEFT JOIN fairsched.job_tables t ON t.job_table::text = substring(c.relname FROM 6) "
+			   "WHERE i.inhparent = 'fairsched.jobs'::regclass AND c.relname ~ '^jobs_[0-9]+$' "
+			   "AND t.relid IS DISTINCT FROM i.inhrelid", 0, NULL, NULL, NULL);
+	tables = MemoryContextAlloc(mine, sizeof(int) * (n + 1));
+	restored = MemoryContextAlloc(mine, n + 1);
+	for (uint64 i = 0; i < n; i++)
 	{
-		const FsTable *t = fs_table_get(tables[i]);
-		Oid			types[2] = {INT4OID, OIDOID};
-		Datum		args[2];
-		char		sql[512];
+		bool		isnull;
 
-		if (t == NULL)
-			continue;
-		args[0] = Int32GetDatum(tables[i]);
-		args[1] = ObjectIdGetDatum(t->relid);
-		fs_own_changes = true;
-		fs_spi_begin();
-		if (fs_spi("SELECT 1 FROM fairsched.job_tables WHERE job_table = $1 AND relid = $2",
-				   2, types, args, NULL) == 0)
-		{
-			bool		restored = fs_spi("SELECT 1 FROM fairsched.job_tables WHERE job_table = $1 AND relid IS NOT NULL",
-										  1, types, args, NULL) > 0;
-
-			fs_spi("INSERT INTO fairsched.job_tables AS j (job_table, relid) VALUES ($1, $2) "
-				   "ON CONFLICT (job_table) DO UPDATE SET relid = excluded.relid", 2, types, args, NULL);
-			if (restored)
-			{
-				snprintf(sql, sizeof(sql), "UPDATE fairsched.jobs_%d SET state = 'available', attempt = greatest(attempt - 1, 0) WHERE state = 'running'",
-						 tables[i]);
-				fs_spi(sql, 0, NULL, NULL, NULL);
-			}
-			fs_ledger_rescan(true);
-		}
-		fs_spi_end();
-		fs_own_changes = false;
-		fs_tables_changed();
+		tables[i] = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		restored[i] = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
 	}
+	for (uint64 i = 0; i < n; i++)
+	{
+		char		sql[256];
+
+		snprintf(sql, sizeof(sql), "INSERT INTO fairsched.job_tables AS j (job_table, relid) "
+				 "VALUES (%d, 'fairsched.jobs_%d'::regclass) "
+				 "ON CONFLICT (job_table) DO UPDATE SET relid = excluded.relid", tables[i], tables[i]);
+		fs_spi(sql, 0, NULL, NULL, NULL);
+		if (!restored[i] && tables[i] == 0)
+			continue;
+		snprintf(sql, sizeof(sql), "UPDATE fairsched.jobs_%d SET state = 'available', "
+				 "attempt = greatest(attempt - 1, 0) WHERE state = 'running'", tables[i]);
+		fs_spi(sql, 0, NULL, NULL, NULL);
+		fs_ledger_rescan(true);
+	}
+	fs_spi_end();
+	fs_own_changes = false;
 }
 
 /* ---------- workers and switches ---------- */
@@ -473,7 +476,7 @@ fs_rebuild(FsDatabase *db)
 {
 	fs_tiers_load(db);
 	load_workers(db);
-	adopt_tables(db);
+	fs_rebuild_adopt(db);
 	restore_leases(db);
 	raise_flows(db);
 	(void) fs_tables_changed();
@@ -509,7 +512,7 @@ void
 fs_rebuild_rescan(FsDatabase *db)
 {
 	db->rescan = false;			/* what changes from here on sets it again */
-	adopt_tables(db);
+	fs_rebuild_adopt(db);
 	raise_flows(db);
 	FsLock();
 	db->counted = false;

@@ -16,6 +16,9 @@ extern void fs_rebuild_discard(FsDatabase *db);
 /* fs_rebuild_rescan: rows changed behind our back; look for ready ones again. */
 extern void fs_rebuild_rescan(FsDatabase *db);
 
+/* fs_rebuild_adopt: job tables came or went; take over those that a restore brought. */
+extern void fs_rebuild_adopt(FsDatabase *db);
+
 /* fs_rebuild_settings: read tiers and the settings of known workspaces again. */
 extern void fs_rebuild_settings(FsDatabase *db);
 

@@ -118,8 +118,9 @@ lock_flow_of(FsDatabase *db, FsJobRel *jr, HeapTuple row, int32 *workspace)
 
 /* What it means for queues that this row stops being what it is; fs->lock held. */
 static void
-ledger_leave(FsDatabase *db, HeapTuple row, FsJobState was, int32 workspace)
+ledger_leave(FsDatabase *db, FsJobRel *jr, HeapTuple row, FsJobState was, int32 workspace)
 {
+	FsCandidate cand;
 	FsJobFixed *job = FsJob(row);
 
 	if (workspace == FS_NONE)
@@ -128,11 +129,11 @@ ledger_leave(FsDatabase *db, HeapTuple row, FsJobState was, int32 workspace)
 	{
 		int32		flow = fs_sched_flow_by_id(FsDbIndex(db), job->flow);
 
-		fs_ledger_queue(workspace, flow, FsRankSlot(job->rank), job->position, &row->t_self,
-						job->cost, -1, 0, 0, false, flow != FS_NONE);
+		fs_ledger_queue(workspace, flow, FsRankSlot(job->rank), fs_rows_candidate(jr, row, &cand),
+						-1, 0, 0, false, flow != FS_NONE);
 	}
 	else if (was != FS_JOB_RUNNING)
-		fs_ledger_queue(workspace, FS_NONE, FsRankSlot(job->rank), 0, NULL, 0, 0, -1, 0, false, false);
+		fs_ledger_queue(workspace, FS_NONE, FsRankSlot(job->rank), NULL, 0, -1, 0, false, false);
 }
 
 FsRowResult
@@ -151,6 +152,7 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	int64		position = old.position;
 	int32		workspace;
 	int32		flow = FS_NONE;
+	FsCandidate cand;
 	FsRowResult result;
 
 #define SET(col, datum) \
@@ -191,13 +193,13 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	fs_ledger_reserve(2);
 	FsLock();
 	if (was != q->state || !running)
-		ledger_leave(db, &before, was, workspace);
+		ledger_leave(db, jr, &before, was, workspace);
 	if (ready)
-		fs_ledger_queue(workspace, flow, FsRankSlot(rank), position, &(*row)->t_self, old.cost,
+		fs_ledger_queue(workspace, flow, FsRankSlot(rank), fs_rows_candidate(jr, *row, &cand),
 						1, 0, 0, true, false);
 	else if (!running)
-		fs_ledger_queue(workspace, FS_NONE, FsRankSlot(rank), 0, NULL, 0, 0, 1,
-						FsJob(*row)->run_at, false, false);
+		fs_ledger_queue(workspace, FS_NONE, FsRankSlot(rank), NULL, 0, 1, FsJob(*row)->run_at,
+						false, false);
 	FsUnlock();
 	return FS_ROW_DONE;
 }
@@ -319,7 +321,7 @@ fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool w
 
 		fs_ledger_reserve(1);
 		FsLock();
-		ledger_leave(db, row, was, fs_sched_workspace_find(FsDbIndex(db), name));
+		ledger_leave(db, jr, row, was, fs_sched_workspace_find(FsDbIndex(db), name));
 		FsUnlock();
 	}
 	return FS_ROW_DONE;

@@ -1,6 +1,6 @@
 /*
  * rows.c
- *		Job rows: the only file that touches them.
+ *		Job rows: the only file that changes them.
  *
  * Rows are read and changed through the heap and index access methods, without
  * SPI or the executor: that is most of the speed of a claim.  What this skips
@@ -122,6 +122,25 @@ fs_rows_deform(FsJobRel *jr, HeapTuple tuple, Datum *values, bool *nulls)
 	heap_deform_tuple(tuple, RelationGetDescr(jr->rel), values, nulls);
 }
 
+FsCandidate *
+fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *cand)
+{
+	cand->position = FsJob(row)->position;
+	cand->cost = FsJob(row)->cost;
+	cand->relfile = FsRelFile(jr->rel);
+	cand->tid = row->t_self;
+	return cand;
+}
+
+/* Is there such a place? VACUUM may have cut off the pages of rows that are gone. */
+static bool
+place_exists(FsJobRel *jr, const ItemPointerData *tid)
+{
+	if (ItemPointerGetBlockNumber(tid) >= jr->nblocks)
+		jr->nblocks = RelationGetNumberOfBlocks(jr->rel);
+	return ItemPointerGetBlockNumber(tid) < jr->nblocks;
+}
+
 /* ---------- finding ---------- */
 
 int
@@ -173,6 +192,7 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int max,
 		}
 		found[n].position = FsJob(tuple)->position;
 		found[n].cost = FsJob(tuple)->cost;
+		found[n].relfile = FsRelFile(jr->rel);
 		found[n].tid = slot->tts_tid;
 		n++;
 	}
@@ -189,7 +209,7 @@ fs_rows_at(FsJobRel *jr, Oid relfile, ItemPointer tid, int64 job_id)
 	Buffer		buf;
 	HeapTuple	copy = NULL;
 
-	if (FsRelFile(jr->rel) != relfile)
+	if (FsRelFile(jr->rel) != relfile || !place_exists(jr, tid))
 		return NULL;
 	tuple.t_self = *tid;
 	if (heap_fetch(jr->rel, GetActiveSnapshot(), &tuple, &buf, false))
@@ -393,6 +413,10 @@ fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,
 		char		text[8];
 	}			running;
 
+	if (cand->relfile != FsRelFile(jr->rel))
+		return FS_ROW_MOVED;
+	if (!place_exists(jr, &cand->tid))
+		return FS_ROW_GONE;
 	tuple.t_self = cand->tid;
 	if (!heap_fetch(jr->rel, GetActiveSnapshot(), &tuple, &buf, false))
 		return FS_ROW_GONE;

@@ -81,17 +81,22 @@ typedef struct FsJobRel
 	Relation	rel;
 	FsTable		table;
 	Relation	index[FS_TABLE_INDEXES];
+	BlockNumber nblocks;		/* at least so many, as last asked */
 } FsJobRel;
 
 typedef enum FsRowResult
 {
 	FS_ROW_DONE,
 	FS_ROW_LOCKED,				/* somebody else is changing it */
+	FS_ROW_MOVED,				/* the table was rewritten: its place is another now */
 	FS_ROW_GONE					/* not what was expected any more */
 } FsRowResult;
 
 extern FsJobRel *fs_rows_open(int job_table, bool missing_ok);
 extern void fs_rows_close(FsJobRel *jr);
+
+/* A row as a candidate. */
+extern FsCandidate *fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *cand);
 
 /* Up to max visible, available rows of one flow and rank from a position on. */
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int max,

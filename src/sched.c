@@ -895,11 +895,11 @@ fs_sched_ready_many(int32 flow, int slot, int64 from)
  * that took long) then costs no walk over what was served meanwhile.
  */
 void
-fs_sched_ready_one(int32 flow, int slot, int64 position, ItemPointer tid, int32 cost)
+fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 {
+	int64		position = cand->position;
 	FsFlow	   *f = &fs_flows[flow];
 	bool		more = (f->more & (1u << slot)) != 0;
-	FsCandidate c;
 	int			i;
 
 	f->fill_min = Min(f->fill_min, position);
@@ -933,12 +933,9 @@ fs_sched_ready_one(int32 flow, int slot, int64 position, ItemPointer tid, int32 
 		truncate_candidates(f, f->cand[f->cand_head + f->cand_count - 1].position);
 		more = true;
 	}
-	c.position = position;
-	c.cost = cost;
-	c.tid = *tid;
 	memmove(f->cand + f->cand_head + i + 1, f->cand + f->cand_head + i,
 			(f->cand_count - i) * sizeof(FsCandidate));
-	f->cand[f->cand_head + i] = c;
+	f->cand[f->cand_head + i] = *cand;
 	f->cand_count++;
 	f->cand_slot = slot;
 	if (!more)

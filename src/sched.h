@@ -55,7 +55,7 @@ extern void fs_sched_offer_gifts(const FsEligible *e);
 extern int	fs_sched_gifts_left(const FsEligible *e, int32 workspace);
 
 /* hints: something became ready, at a commit or an abort */
-extern void fs_sched_ready_one(int32 flow, int slot, int64 position, ItemPointer tid, int32 cost);
+extern void fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand);
 extern void fs_sched_ready_many(int32 flow, int slot, int64 from);
 extern bool fs_sched_has_work(int32 db, const FsEligible *e);
 

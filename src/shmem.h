@@ -144,6 +144,7 @@ typedef struct FsCandidate
 {
 	int64		position;
 	int32		cost;
+	Oid			relfile;		/* the file the tid is valid in */
 	ItemPointerData tid;
 } FsCandidate;
 

@@ -8,8 +8,7 @@
  *	EMPTY -> BUILDING	the first verb; everybody else waits on db->built
  *	BUILDING -> READY	rows were read (rebuild.c)
  *	BUILDING -> EMPTY	the builder failed or was terminated
- *	any -> DEAD			DROP EXTENSION committed, the database was dropped, or
- *						the extension was created anew
+ *	any -> DEAD			DROP EXTENSION committed, or the database was dropped
  *	DEAD -> EMPTY		the slot is swept and used again
  *
  * Nothing that changes jobs starts before READY, so a slot that is being built
@@ -58,6 +57,12 @@ catalog_invalidate(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == catalog.jobs)
 		catalog_valid = false;
+}
+
+Oid
+fs_catalog_jobs(void)
+{
+	return catalog.jobs;
 }
 
 static Oid
@@ -138,12 +143,8 @@ fs_state_attach(void)
 				free_slot = i;
 			continue;
 		}
-		if (d->dboid != MyDatabaseId)
-			continue;
-		if (d->extoid == c->extension)
+		if (d->dboid == MyDatabaseId && d->extoid == c->extension)
 			found = i;
-		else
-			d->state = FS_DB_DEAD;
 	}
 	if (found == FS_NONE && free_slot != FS_NONE)
 	{
@@ -259,8 +260,10 @@ fs_state_ready(const char *command)
 	take_over_quotas(d);
 	if (d->tiers_stale)
 		fs_rebuild_settings(d);
-	if (d->rescan || fs_tables_changed())
+	if (d->rescan)
 		fs_rebuild_rescan(d);
+	else if (fs_tables_changed())
+		fs_rebuild_adopt(d);
 	if (GetCurrentStatementStartTimestamp() > d->slots_until)
 	{
 		TimestampTz now = GetCurrentTimestamp();

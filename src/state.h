@@ -25,6 +25,9 @@ typedef struct FsCatalog
 /* The catalog; raises ERRCODE_FS_NOT_PRELOADED or ERRCODE_FS_NOT_INSTALLED. */
 extern const FsCatalog *fs_catalog(void);
 
+/* OID of fairsched.jobs as far as it is known here; never looks anything up. */
+extern Oid	fs_catalog_jobs(void);
+
 /* The slot of this database and extension, whatever its state (made when new). */
 extern FsDatabase *fs_state_attach(void);
 

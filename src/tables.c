@@ -16,7 +16,7 @@
 #include "utils/memutils.h"
 
 static HTAB *tables = NULL;
-static bool changed = false;
+static bool changed = true;
 
 static void
 invalidate(Datum arg, Oid relid)
@@ -36,7 +36,9 @@ invalidate(Datum arg, Oid relid)
 		if (mine)
 			t->valid = false;
 	}
-	changed = true;
+	/* partitions come and go with an invalidation of their parent */
+	if (relid == InvalidOid || relid == fs_catalog_jobs())
+		changed = true;
 }
 
 void

@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 #include "count.h"
 #include "held.h"
+#include "ledger.h"
 #include "rebuild.h"
 #include "requeue.h"
 #include "rows.h"
@@ -97,6 +98,7 @@ promote(FsDatabase *db, int limit)
 	int		   *tables;
 	int			done = 0;
 
+	fs_ledger_due(db->next_due, DT_NOEND);
 	FsLock();
 	if (db->next_due > now)
 	{
@@ -199,6 +201,7 @@ expire(FsDatabase *db, int limit)
 	int			n = 0;
 	int32		slot = FsDbIndex(db);
 
+	fs_ledger_due(DT_NOEND, db->next_expiry);
 	FsLock();
 	if (db->next_expiry > now)
 	{

@@ -91,25 +91,9 @@ fs_view_ours(int32 db)
 
 /* ---------- walking a pool ---------- */
 
-/*
- * What one view does with a pool: copy is called under fs->lock, says whether
- * entry `at` is of interest and puts it into *row; emit is called without the
- * lock, in a context that is reset after each piece.
- */
-typedef struct FsWalk
-{
-	int			capacity;
-	Size		row_size;
-	bool		(*copy) (struct FsWalk *walk, int32 at, void *row);
-	void		(*emit) (struct FsWalk *walk, const void *row);
-	int32		db;				/* filled in by walk_pool */
-	TimestampTz now;
-	ReturnSetInfo *result;
-	void	   *extra;			/* the view's own */
-} FsWalk;
-
-static void
-walk_pool(FsWalk *walk)
+/* fs_view_walk: see views.h. */
+void
+fs_view_walk(FsWalk *walk)
 {
 	char	   *rows = palloc(walk->row_size * VIEW_ROWS);
 	MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "fairsched view rows",
@@ -146,8 +130,8 @@ walk_pool(FsWalk *walk)
 	pfree(rows);
 }
 
-static void
-put_row(FsWalk *walk, Datum *values, bool *nulls)
+void
+fs_view_put(FsWalk *walk, Datum *values, bool *nulls)
 {
 	tuplestore_putvalues(walk->result->setResult, walk->result->setDesc, values, nulls);
 }
@@ -169,9 +153,9 @@ interval_datum(int64 usec)
 	return IntervalPGetDatum(result);
 }
 
-/* The words behind FsPark, or what holds up the whole database. */
-static const char *
-park_word(bool drained, FsPark parked)
+/* fs_view_park_word: of a workspace; what holds up the whole database comes first. */
+const char *
+fs_view_park_word(bool drained, FsPark parked)
 {
 	return drained ? "drained" : FsParkNames[parked];
 }
@@ -210,9 +194,9 @@ workspace_copy(FsWalk *walk, int32 at, void *to)
 	return true;
 }
 
-/* Jobs ready, of all priorities; while a count runs it may be below zero for a moment. */
-static int64
-ready_of(const FsWorkspace *ws)
+/* fs_view_ready: of all priorities; while a count runs a figure may be below zero for a moment. */
+int64
+fs_view_ready(const FsWorkspace *ws)
 {
 	int64		ready = 0;
 
@@ -226,7 +210,7 @@ workspace_emit(FsWalk *walk, const void *from)
 {
 	const FsWorkspaceRow *row = from;
 	const FsWorkspace *ws = &row->ws;
-	const char *park = park_word(row->drained, ws->parked);
+	const char *park = fs_view_park_word(row->drained, ws->parked);
 	Datum		values[18] = {0};
 	bool		nulls[18] = {0};
 
@@ -239,7 +223,7 @@ workspace_emit(FsWalk *walk, const void *from)
 	values[4] = Int32GetDatum(ws->set.quantum);
 	values[5] = Int64GetDatum(row->deficit);
 	nulls[6] = nulls[7] = !row->counted;
-	values[6] = Int64GetDatum(ready_of(ws));
+	values[6] = Int64GetDatum(fs_view_ready(ws));
 	values[7] = Int64GetDatum(Max(ws->waiting, 0));
 	values[8] = Int32GetDatum(ws->running);
 	values[9] = Int32GetDatum(row->ceiling);
@@ -255,7 +239,7 @@ workspace_emit(FsWalk *walk, const void *from)
 							   : fs_max_queue_size);
 	values[16] = Int64GetDatum(ws->served_jobs);
 	values[17] = Int64GetDatum(ws->served_cost);
-	put_row(walk, values, nulls);
+	fs_view_put(walk, values, nulls);
 }
 
 PG_FUNCTION_INFO_V1(fs_view_workspace_status);
@@ -273,36 +257,36 @@ fs_view_workspace_status(PG_FUNCTION_ARGS)
 	walk.copy = workspace_copy;
 	walk.emit = workspace_emit;
 	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	walk_pool(&walk);
+	fs_view_walk(&walk);
 	return (Datum) 0;
 }
 
 /* ---------- worker_status ---------- */
 
-typedef struct FsWorkerRow
+/* fs_view_alive: did it call lately? */
+bool
+fs_view_alive(const FsWorker *worker, TimestampTz now)
 {
-	FsWorker	worker;
-} FsWorkerRow;
+	return worker->last_seen + FsMsToUsec(fs_worker_timeout) > now;
+}
 
+/* Workers that never registered are of interest while they call or hold something. */
 static bool
 worker_copy(FsWalk *walk, int32 at, void *to)
 {
-	if (fs_workers[at].db != walk->db)
-		return false;
-	((FsWorkerRow *) to)->worker = fs_workers[at];
-	return true;
-}
+	const FsWorker *worker = &fs_workers[at];
 
-static bool
-worker_alive(const FsWorker *worker, TimestampTz now)
-{
-	return worker->last_seen + FsMsToUsec(fs_worker_timeout) > now;
+	if (worker->db != walk->db ||
+		(!worker->declared && worker->running == 0 && !fs_view_alive(worker, walk->now)))
+		return false;
+	*(FsWorker *) to = *worker;
+	return true;
 }
 
 static void
 worker_emit(FsWalk *walk, const void *from)
 {
-	const FsWorker *worker = &((const FsWorkerRow *) from)->worker;
+	const FsWorker *worker = from;
 	Datum		values[8] = {0};
 	bool		nulls[8] = {0};
 
@@ -315,9 +299,9 @@ worker_emit(FsWalk *walk, const void *from)
 	values[4] = Int32GetDatum(worker->running);
 	nulls[5] = worker->last_seen == 0;
 	values[5] = TimestampTzGetDatum(worker->last_seen);
-	values[6] = BoolGetDatum(worker_alive(worker, walk->now));
+	values[6] = BoolGetDatum(fs_view_alive(worker, walk->now));
 	values[7] = BoolGetDatum(worker->declared);
-	put_row(walk, values, nulls);
+	fs_view_put(walk, values, nulls);
 }
 
 PG_FUNCTION_INFO_V1(fs_view_worker_status);
@@ -331,280 +315,11 @@ fs_view_worker_status(PG_FUNCTION_ARGS)
 	if (fs_view_state("worker_status") == NULL)
 		return (Datum) 0;
 	walk.capacity = fs->workers.capacity;
-	walk.row_size = sizeof(FsWorkerRow);
+	walk.row_size = sizeof(FsWorker);
 	walk.copy = worker_copy;
 	walk.emit = worker_emit;
 	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	walk_pool(&walk);
-	return (Datum) 0;
-}
-
-/* ---------- queue_status ---------- */
-
-/* The capabilities of a live worker, and whether any is a worker of this very set. */
-typedef struct FsCapsSet
-{
-	int			len;
-	char		caps[FS_CAPS_LEN];
-} FsCapsSet;
-
-/* What live workers can do for a ring, worked out once. */
-typedef struct FsVerdict
-{
-	FsCapsSet	need;			/* of the ring; its slot may be used again meanwhile */
-	char	   *detail;			/* NULL: some live worker can */
-} FsVerdict;
-
-typedef struct FsQueueExtra
-{
-	List	   *sets;			/* of FsCapsSet: distinct, of live workers */
-	FsVerdict **verdicts;		/* by ring */
-	int			nverdicts;
-	MemoryContext context;
-} FsQueueExtra;
-
-typedef struct FsQueueRow
-{
-	char		workspace[FS_NAME_LEN + 1];
-	char		lane[FS_NAME_LEN + 1];
-	int32		flow;
-	int32		ring;
-	FsCapsSet	need;
-	int64		ready;			/* -1: not known */
-	FsPark		parked;
-	TimestampTz parked_since;
-	int32		running;
-	int32		ceiling;
-	int32		live_slots;
-	double		workspace_share;
-	bool		drained;
-} FsQueueRow;
-
-static bool
-set_copy(FsWalk *walk, int32 at, void *to)
-{
-	const FsWorker *worker = &fs_workers[at];
-	FsCapsSet  *set = to;
-
-	if (worker->db != walk->db || !worker_alive(worker, walk->now))
-		return false;
-	set->len = worker->caps_len;
-	memcpy(set->caps, worker->caps, worker->caps_len);
-	return true;
-}
-
-static void
-set_emit(FsWalk *walk, const void *from)
-{
-	FsQueueExtra *extra = walk->extra;
-	const FsCapsSet *set = from;
-	ListCell   *lc;
-	MemoryContext old;
-
-	foreach(lc, extra->sets)
-	{
-		const FsCapsSet *known = lfirst(lc);
-
-		if (known->len == set->len && memcmp(known->caps, set->caps, set->len) == 0)
-			return;
-	}
-	old = MemoryContextSwitchTo(extra->context);
-	extra->sets = lappend(extra->sets, memcpy(palloc(sizeof(FsCapsSet)), set, sizeof(FsCapsSet)));
-	MemoryContextSwitchTo(old);
-}
-
-/*
- * Ready jobs of a flow.  Depths are kept by workspace, so they are known for a
- * flow that is the only one of its workspace, and where the workspace has none.
- */
-static int64
-ready_of_flow(const FsDatabase *db, const FsWorkspace *ws)
-{
-	int64		ready = ready_of(ws);
-	int			flows = 0;
-
-	if (!db->counted)
-		return -1;
-	if (ready == 0)
-		return 0;
-	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
-		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
-		{
-			flows += fs_members[m].flows;
-			if (flows > 1)
-				return -1;
-		}
-	return ready;
-}
-
-static bool
-queue_copy(FsWalk *walk, int32 at, void *to)
-{
-	const FsFlow *flow = &fs_flows[at];
-	const FsDatabase *db = &fs_dbs[walk->db];
-	const FsWorkspace *ws;
-	const FsRing *ring;
-	FsQueueRow *row = to;
-
-	if (flow->member == FS_NONE)
-		return false;
-	ws = &fs_workspaces[FsWorkspaceOfFlow(at)];
-	if (ws->db != walk->db)
-		return false;
-	if (!flow->more && flow->cand_count == 0 && ws->parked == FS_PARK_NONE)
-		return false;
-	ring = &fs_rings[fs_members[flow->member].ring];
-	strlcpy(row->workspace, ws->name, sizeof(row->workspace));
-	strlcpy(row->lane, fs_lanes[ring->lane].name, sizeof(row->lane));
-	row->flow = flow->id;
-	row->ring = fs_members[flow->member].ring;
-	row->need.len = ring->caps_len;
-	memcpy(row->need.caps, ring->caps, ring->caps_len);
-	row->ready = ready_of_flow(db, ws);
-	row->parked = ws->parked;
-	row->parked_since = ws->parked_since;
-	row->running = ws->running;
-	row->ceiling = fs_sched_ceiling(ws);
-	row->live_slots = db->live_slots;
-	row->workspace_share = db->workspace_share;
-	row->drained = db->drained;
-	return true;
-}
-
-/*
- * Why no live worker can serve a ring, or NULL when one can: the capabilities
- * that none of them has, else all that none of them has together.
- */
-static char *
-missing_caps(const FsQueueExtra *extra, const FsCapsSet *need)
-{
-	StringInfoData missing;
-	ListCell   *lc;
-
-	foreach(lc, extra->sets)
-	{
-		const FsCapsSet *have = lfirst(lc);
-
-		if (fs_sched_caps_subset(need->caps, need->len, have->caps, have->len))
-			return NULL;
-	}
-	initStringInfo(&missing);
-	for (int all = 0; all < 2 && missing.len == 0; all++)
-		for (const char *c = need->caps; c < need->caps + need->len; c += strlen(c) + 1)
-		{
-			bool		somebody = false;
-
-			foreach(lc, extra->sets)
-			{
-				const FsCapsSet *have = lfirst(lc);
-
-				somebody |= fs_sched_caps_subset(c, strlen(c) + 1, have->caps, have->len);
-			}
-			if (!somebody || all)
-				appendStringInfo(&missing, "%s%s",
-								 missing.len > 0 ? ", " : all ? "no live worker has all of " :
-								 "no live worker has ", c);
-		}
-	return missing.data;
-}
-
-/* What workers can do for the ring of a row, worked out once for each ring. */
-static const char *
-verdict_of(FsQueueExtra *extra, const FsQueueRow *row)
-{
-	FsVerdict  *v;
-	MemoryContext old;
-
-	if (row->need.len == 0 || row->ring >= extra->nverdicts)
-		return NULL;
-	v = extra->verdicts[row->ring];
-	if (v != NULL && v->need.len == row->need.len &&
-		memcmp(v->need.caps, row->need.caps, row->need.len) == 0)
-		return v->detail;
-	old = MemoryContextSwitchTo(extra->context);
-	v = palloc(sizeof(FsVerdict));
-	v->need = row->need;
-	v->detail = missing_caps(extra, &row->need);
-	MemoryContextSwitchTo(old);
-	extra->verdicts[row->ring] = v;
-	return v->detail;
-}
-
-static void
-queue_emit(FsWalk *walk, const void *from)
-{
-	const FsQueueRow *row = from;
-	const char *park = park_word(row->drained, row->parked);
-	char	   *detail = NULL;
-	Datum		values[9] = {0};
-	bool		nulls[9] = {0};
-
-	if (park != NULL && !row->drained)
-		switch (row->parked)
-		{
-			case FS_PARK_CEILING:
-				detail = psprintf("running %d of %d", row->running, row->ceiling);
-				break;
-			case FS_PARK_SHARE:
-				detail = psprintf("running %d, at most %g of %d live slots while others wait",
-								  row->running, row->workspace_share, row->live_slots);
-				break;
-			default:
-				break;
-		}
-	else if (park == NULL)
-	{
-		detail = (char *) verdict_of(walk->extra, row);
-		if (detail != NULL)
-			park = "no_capable_worker";
-	}
-
-	values[0] = text_datum(row->workspace);
-	values[1] = text_datum(row->lane);
-	values[2] = Int32GetDatum(row->flow);
-	nulls[3] = row->ready < 0;
-	values[3] = Int64GetDatum(row->ready);
-	nulls[4] = park == NULL;
-	if (!nulls[4])
-		values[4] = text_datum(park);
-	nulls[5] = detail == NULL;
-	if (!nulls[5])
-		values[5] = text_datum(detail);
-	nulls[6] = row->drained || row->parked == FS_PARK_NONE;
-	values[6] = TimestampTzGetDatum(row->parked_since);
-	nulls[7] = true;			/* every gate so far opens by an event, not by time */
-	values[8] = fs_caps_array(row->need.caps, row->need.len);
-	put_row(walk, values, nulls);
-}
-
-PG_FUNCTION_INFO_V1(fs_view_queue_status);
-Datum
-fs_view_queue_status(PG_FUNCTION_ARGS)
-{
-	FsWalk		walk = {0};
-	FsQueueExtra extra = {0};
-
-	fs_view_check("queue_status", NULL);
-	InitMaterializedSRF(fcinfo, 0);
-	if (fs_view_state("queue_status") == NULL)
-		return (Datum) 0;
-	extra.context = CurrentMemoryContext;
-	extra.nverdicts = fs->rings.capacity;
-	extra.verdicts = palloc0(sizeof(FsVerdict *) * extra.nverdicts);
-	walk.extra = &extra;
-	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	walk.capacity = fs->workers.capacity;
-	walk.row_size = sizeof(FsCapsSet);
-	walk.copy = set_copy;
-	walk.emit = set_emit;
-	walk_pool(&walk);
-
-	walk.capacity = fs->flows.capacity;
-	walk.row_size = sizeof(FsQueueRow);
-	walk.copy = queue_copy;
-	walk.emit = queue_emit;
-	walk_pool(&walk);
+	fs_view_walk(&walk);
 	return (Datum) 0;
 }
 
@@ -662,7 +377,7 @@ lease_emit(FsWalk *walk, const void *from)
 	values[12] = TimestampTzGetDatum(lease->deadline);
 	nulls[13] = !lease->has_request;
 	values[13] = UUIDPGetDatum(&lease->request);
-	put_row(walk, values, nulls);
+	fs_view_put(walk, values, nulls);
 }
 
 PG_FUNCTION_INFO_V1(fs_view_running_jobs);
@@ -680,7 +395,7 @@ fs_view_running_jobs(PG_FUNCTION_ARGS)
 	walk.copy = lease_copy;
 	walk.emit = lease_emit;
 	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	walk_pool(&walk);
+	fs_view_walk(&walk);
 	return (Datum) 0;
 }
 
@@ -721,7 +436,7 @@ fs_view_maintenance_status(PG_FUNCTION_ARGS)
 		nulls[4] = t->next_run == 0 || TIMESTAMP_NOT_FINITE(t->next_run);
 		values[4] = TimestampTzGetDatum(t->next_run);
 		values[5] = Int32GetDatum(t->failures);
-		put_row(&walk, values, nulls);
+		fs_view_put(&walk, values, nulls);
 	}
 	return (Datum) 0;
 }
@@ -800,7 +515,7 @@ fs_view_database_status(PG_FUNCTION_ARGS)
 		values[8 + 2 * i] = Int32GetDatum(used[i]);
 		values[9 + 2 * i] = Int32GetDatum(capacity[i]);
 	}
-	put_row(&walk, values, nulls);
+	fs_view_put(&walk, values, nulls);
 	return (Datum) 0;
 }
 

@@ -7,6 +7,8 @@
 
 #include "state.h"
 
+#include "nodes/execnodes.h"
+
 /* Raise unless the caller may SELECT from one of these views of schema fairsched. */
 extern void fs_view_check(const char *view, const char *or_view);
 
@@ -15,5 +17,30 @@ extern FsDatabase *fs_view_state(const char *view);
 
 /* Is the slot still this database's? fs->lock held. */
 extern bool fs_view_ours(int32 db);
+
+/*
+ * What one view does with a pool: copy is called under fs->lock, says whether
+ * entry `at` is of interest and puts it into *row; emit is called without the
+ * lock, in a context that is reset after each piece.
+ */
+typedef struct FsWalk
+{
+	int			capacity;
+	Size		row_size;
+	bool		(*copy) (struct FsWalk *walk, int32 at, void *row);
+	void		(*emit) (struct FsWalk *walk, const void *row);
+	int32		db;				/* filled in by fs_view_walk */
+	TimestampTz now;
+	ReturnSetInfo *result;
+	void	   *extra;			/* the view's own */
+} FsWalk;
+
+extern void fs_view_walk(FsWalk *walk);
+extern void fs_view_put(FsWalk *walk, Datum *values, bool *nulls);
+
+/* Of one workspace or worker; the pointers may be to copies. */
+extern const char *fs_view_park_word(bool drained, FsPark parked);
+extern int64 fs_view_ready(const FsWorkspace *ws);
+extern bool fs_view_alive(const FsWorker *worker, TimestampTz now);
 
 #endif							/* FS_VIEWS_H */

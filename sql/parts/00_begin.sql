@@ -2,7 +2,7 @@
 
 -- Functions go to the schema the extension is installed into; tables and views
 -- to schema fairsched, which is made here unless it is that schema.
-SET LOCAL search_path TO pg_catalog, pg_temp;
+SET LOCAL search_path TO @extschema@, pg_temp;
 
 DO $$
 BEGIN

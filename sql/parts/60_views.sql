@@ -23,7 +23,7 @@ CREATE FUNCTION fairsched.workspace_status_internal(
 COMMENT ON FUNCTION fairsched.workspace_status_internal() IS 'Internal: the workspaces that shared memory knows. Needs SELECT on fairsched.workspace_status.';
 
 CREATE FUNCTION fairsched.oldest_ready_age(workspace text) RETURNS interval
-	LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 100
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 10
 	AS 'MODULE_PATHNAME', 'fs_view_oldest_ready_age';
 COMMENT ON FUNCTION fairsched.oldest_ready_age(text) IS 'Internal: how long the oldest ready job of a workspace has been ready, by one index look-up for each priority and flow with ready jobs; NULL = nothing is ready, or not known. Needs SELECT on fairsched.workspace_status.';
 
@@ -41,7 +41,7 @@ SELECT coalesce(m.workspace, w.workspace) COLLATE "C" AS workspace,
 		current_setting('fairsched.' || w.quota_class || '_quota', true)::integer) AS max_running,
 	coalesce(m.paused, w.paused) AS paused,
 	CASE WHEN m.workspace IS NOT NULL THEN m.parked_reason
-		WHEN c.drained THEN 'drained'
+		WHEN (SELECT c.drained FROM fairsched.control c) THEN 'drained'
 		WHEN w.paused THEN 'paused' END AS parked_reason,
 	m.parked_until,
 	coalesce(m.own_table, w.job_table <> 0) AS own_table,
@@ -55,7 +55,6 @@ SELECT coalesce(m.workspace, w.workspace) COLLATE "C" AS workspace,
 FROM fairsched.workspace_status_internal() m
 	FULL JOIN fairsched.workspaces w ON w.workspace = m.workspace
 	LEFT JOIN fairsched.tiers t ON t.tier = w.tier
-	LEFT JOIN fairsched.control c ON true
 	-- what holds for a workspace that memory does not know
 	CROSS JOIN (SELECT CASE WHEN s IN ('ready', 'counted') THEN 0::bigint END AS zero,
 			CASE WHEN s = 'counted' THEN 0::bigint END AS zero_counted
@@ -120,7 +119,7 @@ CREATE FUNCTION fairsched.running_jobs_internal(
 COMMENT ON FUNCTION fairsched.running_jobs_internal() IS 'Internal: the leases of committed claims. Needs SELECT on fairsched.running_jobs.';
 
 CREATE FUNCTION fairsched.job_kind(job_table integer, job_id bigint) RETURNS text
-	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 100
+	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10
 	AS 'MODULE_PATHNAME', 'fs_view_job_kind';
 COMMENT ON FUNCTION fairsched.job_kind(integer, bigint) IS 'Internal: the kind of a live job, by its primary key; NULL = it has no row in that table. Needs SELECT on fairsched.running_jobs.';
 

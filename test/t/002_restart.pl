@@ -60,7 +60,7 @@ foreach my $mode (qw(fast immediate))
     'equal', "$mode: counters equal the rows");
   is($node->safe_psql('postgres', $claim), $claimed, "$mode: the request id gives the same jobs");
   is($node->safe_psql('postgres', q{SELECT string_agg(directive, ',')
-    FROM fairsched_heartbeat('w1', '10 min')}), 'continue,continue,continue',
+    FROM fairsched_heartbeat(worker => 'w1', extend => '10 min')}), 'continue,continue,continue',
     "$mode: the worker goes on");
   fs_check_ok($node, "$mode: fairsched_check finds nothing");
 }

@@ -16,7 +16,8 @@ my @connect = ('-h', $node->host, '-p', $node->port);
 $node->safe_psql('postgres', q{
   SELECT fairsched_create_workspace('acme', tier => 'scale', max_running => 7, own_table => true);
   SELECT fairsched_create_workspace('empty', own_table => true);
-  SELECT fairsched_create_workspace('beta', quota_class => 'enterprise', max_queue_size => 99,
+  SELECT fairsched_create_workspace('beta', quota_class => 'enterprise', max_running => 20,
+    max_queue_size => 99,
     own_table => false);
   SELECT fairsched_create_workspace('still', own_table => false);
   SELECT fairsched_pause_workspace('still');
@@ -24,7 +25,7 @@ $node->safe_psql('postgres', q{
     priority => 'P1') FROM generate_series(1, 40) i;
   SELECT fairsched_enqueue_many('beta', array_agg(jsonb_build_object('n', i)))
     FROM generate_series(1, 40) i;
-  SELECT fairsched_enqueue('beta', '{"odd": "a''b\\c\td"}', unique_key => 'once', run_id => 'r1');
+  SELECT fairsched_enqueue('beta', '{"odd": "a''b\\\\c\td"}', unique_key => 'once', run_id => 'r1');
   SELECT fairsched_enqueue('still');
   SELECT fairsched_enqueue('acme', run_at => now() + interval '1 day', capabilities => '{gpu}');
 });

@@ -18,11 +18,13 @@ is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'first', r
 is($node->safe_psql('postgres', "SELECT count(*) $claim"), '0', 'not before its time');
 is($node->safe_psql('postgres', "SELECT error FROM fairsched_job_status($job)"), 'first',
   'its status shows the error');
-ok($node->poll_query_until('postgres', qq{CREATE TEMP TABLE t AS SELECT * $claim;
-    SELECT attempt = 2 AND fairsched_fail(job_id, token, 'second', retry_in => '1 ms') = 'retryable'
-    FROM t}), 'then it comes again, and fails again');
-ok($node->poll_query_until('postgres', qq{CREATE TEMP TABLE t AS SELECT * $claim;
-    SELECT attempt = 3 AND fairsched_fail(job_id, token, 'third') = 'discarded' FROM t}),
+my ($again, $token, $attempt) = fs_claim_until($node, q{'w', 1});
+is("$again $attempt", "$job 2", 'then it comes again');
+is($node->safe_psql('postgres', "SELECT fairsched_fail($job, $token, 'second', retry_in => '1 ms')"),
+  'retryable', 'and fails again');
+($again, $token, $attempt) = fs_claim_until($node, q{'w', 1});
+is("$again $attempt", "$job 3", 'and again');
+is($node->safe_psql('postgres', "SELECT fairsched_fail($job, $token, 'third')"), 'discarded',
   'the third of three attempts discards it');
 is($node->safe_psql('postgres', "SELECT workspace, kind, payload, attempt,
     errors::text ~ 'first' AND errors::text ~ 'third', discarded_at <= now()

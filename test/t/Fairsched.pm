@@ -17,7 +17,7 @@ use Test::More;
 our @EXPORT = qw(
   fs_node fs_conf fs_session fs_error fs_rows
   fs_pgbench fs_finish fs_scheduler_pid fs_wait_scheduler
-  fs_check_ok fs_drain_all
+  fs_check_ok fs_drain_all fs_claim_until
 );
 
 # fs_conf: the settings every test server has; %extra is appended, one "name = value" each.
@@ -169,6 +169,23 @@ sub fs_drain_all
     push @ids, @got;
   }
   return @ids;
+}
+
+# fs_claim_until: claims until there is something; job_id, token and attempt of the first job, or
+# nothing when the time is over.
+sub fs_claim_until
+{
+  my ($node, $args, $db) = @_;
+  my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+
+  while (time < $until)
+  {
+    my ($row) = fs_rows($node, "SELECT job_id, token, attempt FROM fairsched_claim($args)", $db);
+
+    return @$row if $row;
+    $node->safe_psql($db || 'postgres', 'SELECT pg_sleep(0.05)');
+  }
+  return;
 }
 
 # fs_session: a psql that stays, for open transactions.
