@@ -228,6 +228,8 @@ typedef struct FsPlace
 static void
 reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, TimestampTz now, FsPlace *p)
 {
+	int			own_table = -1;	/* set where this very transaction froze the workspace */
+
 	for (;;)
 	{
 		FsWorkspace *ws;
@@ -240,6 +242,19 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, Timestamp
 		p->workspace = fs_workspace_lock(db, j->workspace);
 		ws = &fs_workspaces[p->workspace];
 		moving = ws->parked == FS_PARK_MOVING;
+		if (moving && own_table < 0 && fs_ledger_freezes(p->workspace))
+		{
+			FsWorkspaceSettings set;
+
+			/* created or moved by us and not committed: its row says where to */
+			FsUnlock();
+			CommandCounterIncrement();
+			fs_settings_read(db, j->workspace, &set);
+			own_table = set.job_table;
+			continue;
+		}
+		if (own_table >= 0)
+			moving = false;
 		limit = ws->set.max_queue_size >= 0 ? ws->set.max_queue_size : fs_max_queue_size;
 		queued = ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] + ws->waiting + ws->reserved;
 		if (!moving)
@@ -253,7 +268,7 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, Timestamp
 
 				fs_ledger_reserved(p->workspace, p->flow, n);
 				p->flow_id = fs_flows[p->flow].id;
-				p->job_table = ws->set.job_table;
+				p->job_table = own_table >= 0 ? own_table : ws->set.job_table;
 				p->ahead = -1;
 				if (db->counted)
 				{

@@ -244,6 +244,16 @@ fs_ledger_frozen(int32 workspace)
 	fs_sched_park(workspace, FS_PARK_MOVING);
 }
 
+/* fs_ledger_freezes: did this transaction freeze the workspace? */
+bool
+fs_ledger_freezes(int32 workspace)
+{
+	for (int i = 0; i < nitems; i++)
+		if (items[i].kind == ITEM_FROZEN && items[i].u.reserved.workspace == workspace)
+			return true;
+	return false;
+}
+
 /* fs_ledger_place: the row of a running job moved within this transaction. */
 void
 fs_ledger_place(int32 l, ItemPointer tid, Oid relfile, int32 job_table)

@@ -19,6 +19,7 @@ extern void fs_ledger_unclaim(int32 lease);
 extern void fs_ledger_finish(int32 lease, FsDirective tell);
 extern void fs_ledger_unfinish(int32 lease);
 extern void fs_ledger_frozen(int32 workspace);
+extern bool fs_ledger_freezes(int32 workspace);
 extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand,
 							int cls_delta, int waiting_delta, TimestampTz due,
 							bool hint_on_commit, bool hint_on_abort);

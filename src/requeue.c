@@ -19,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -220,11 +221,13 @@ open_history(const char *outcome, TimestampTz at)
 	snprintf(name, sizeof(name), "job_history_%s_%04d%02d%02d", outcome, y, m, d);
 	for (int try = 0; try < 2; try++)
 	{
-		Oid			relid = get_relname_relid(name, fs_catalog()->nsp);
+		Oid			relid;
 		char		date[32];
 		Datum		args[2];
 		Oid			types[2] = {TEXTOID, TEXTOID};
 
+		AcceptInvalidationMessages();
+		relid = get_relname_relid(name, fs_catalog()->nsp);
 		if (OidIsValid(relid))
 			return table_open(relid, RowExclusiveLock);
 		snprintf(date, sizeof(date), "%04d-%02d-%02d", y, m, d);

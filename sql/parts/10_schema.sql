@@ -305,11 +305,9 @@ CREATE FUNCTION fairsched.make_history_partition(outcome text, day date) RETURNS
 DECLARE
 	name text := format('job_history_%s_%s', outcome, to_char(day, 'YYYYMMDD'));
 BEGIN
-	IF to_regclass('fairsched.' || name) IS NOT NULL THEN
-		RETURN false;
-	END IF;
 	PERFORM pg_advisory_xact_lock(hashtext('fairsched'), hashtext(name));
-	IF to_regclass('fairsched.' || name) IS NOT NULL THEN
+	-- not to_regclass: it may remember that there was none
+	IF EXISTS (SELECT FROM pg_class c WHERE c.relname = name AND c.relnamespace = 'fairsched'::regnamespace) THEN
 		RETURN false;
 	END IF;
 	EXECUTE format($sql$
