@@ -32,6 +32,7 @@
 PG_FUNCTION_INFO_V1(fs_workspace_freeze);
 PG_FUNCTION_INFO_V1(fs_workspace_apply);
 PG_FUNCTION_INFO_V1(fs_workspace_memory);
+PG_FUNCTION_INFO_V1(fs_workspace_forget);
 PG_FUNCTION_INFO_V1(fs_workspace_flows);
 PG_FUNCTION_INFO_V1(fs_quiet);
 PG_FUNCTION_INFO_V1(fs_max_own_tables_setting);
@@ -139,6 +140,20 @@ fs_workspace_apply(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* fairsched.forget_workspace(workspace): it was dropped, with its jobs. */
+Datum
+fs_workspace_forget(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db = fs_state_ready("fairsched_drop_workspace()");
+	char	   *name = fs_arg_name(fcinfo, 0, "workspace");
+	FsWorkspaceSettings set;
+
+	CommandCounterIncrement();
+	fs_settings_read(db, name, &set);	/* the defaults: its row is gone */
+	fs_ledger_forget(name, &set);
+	PG_RETURN_VOID();
+}
+
 /* fairsched.workspace_memory(workspace) → jobs that memory knows of, NULL when it does not know the workspace */
 Datum
 fs_workspace_memory(PG_FUNCTION_ARGS)
@@ -155,10 +170,6 @@ fs_workspace_memory(PG_FUNCTION_ARGS)
 		FsWorkspace *ws = &fs_workspaces[w];
 
 		n = ws->running + ws->reserved;
-		for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
-			for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
-				for (int i = 0; i < FS_RANKS; i++)
-					n += fs_members[m].heads[i] != FS_NONE;
 	}
 	FsUnlock();
 	if (w == FS_NONE)

@@ -566,10 +566,7 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 		if (t->result == FS_ROW_DONE)
 		{
 			FsJobFixed *job = FsJob(t->row);
-			int32		old = fs_lease_find(fs_my_db, job->job_id);
 
-			if (old != FS_NONE && fs_leases[old].state == FS_LEASE_GONE)
-				fs_lease_free(old);
 			lease->token = t->token;
 			lease->attempt = job->attempt;
 			lease->tid = t->row->t_self;
@@ -746,7 +743,7 @@ lock_request(const pg_uuid_t *request)
 }
 
 static void
-set_deadlines(FsTaken *taken, int n)
+set_deadlines(FsDatabase *db, FsTaken *taken, int n)
 {
 	TupleDesc	desc = jobs_desc();
 
@@ -766,6 +763,14 @@ set_deadlines(FsTaken *taken, int n)
 			/* ours alone until the transaction ends */
 			lease->deadline = lease->claimed_at + usec;
 			lease->expires_at = Min(lease->expires_at, lease->deadline);
+			FsLock();
+			if (lease->expires_at < db->next_expiry)
+			{
+				db->next_expiry = lease->expires_at;
+				if (db->worker_latch)
+					SetLatch(db->worker_latch);
+			}
+			FsUnlock();
 		}
 	}
 }
@@ -819,7 +824,7 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 			if (first_token == 0)
 				first_token = token = fs_state_numbers(db, FS_COUNTER_TOKEN, a->max_jobs);
 			done = take_rows(db, a, now, taken + got, n, &token);
-			set_deadlines(taken + got, n);
+			set_deadlines(db, taken + got, n);
 			/* close the gaps */
 			for (int i = got, to = got; i < got + n; i++)
 				if (taken[i].result == FS_ROW_DONE)

@@ -47,8 +47,7 @@ fs_held_look(FsDatabase *db, FsHeld *held, int n)
 		held[i].leased = false;
 		held[i].claimed_at = 0;
 		held[i].worker[0] = '\0';
-		if (l == FS_NONE || fs_leases[l].token != held[i].token ||
-			fs_leases[l].state == FS_LEASE_GONE)
+		if (l == FS_NONE || fs_leases[l].token != held[i].token)
 			continue;
 		held[i].leased = true;
 		held[i].job_table = fs_leases[l].job_table;
@@ -99,7 +98,7 @@ fs_held_end(FsDatabase *db, int64 job_id, int64 token, FsDirective tell)
 	fs_ledger_reserve(1);
 	FsLock();
 	l = fs_lease_find(fs_my_db, job_id);
-	if (l != FS_NONE && fs_leases[l].token == token && fs_leases[l].state != FS_LEASE_GONE)
+	if (l != FS_NONE && fs_leases[l].token == token)
 		fs_ledger_finish(l, tell);
 	else
 		l = FS_NONE;

@@ -164,19 +164,18 @@ fs_lease_beat(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		FsLease    *lease = &fs_leases[l];
 
 		known = true;
-		if (lease->state == FS_LEASE_GONE)
-		{
-			directive = lease->directive;
-			known = directive != FS_LOST;	/* it ran out, but may be there still */
-			fs_lease_free(l);
-		}
-		else if (lease->state == FS_LEASE_ACTIVE ||
-				 (lease->state == FS_LEASE_CLAIMING && lease->owner == FsMyProcNumber()))
+		if (lease->state == FS_LEASE_ACTIVE ||
+			(lease->state == FS_LEASE_CLAIMING && lease->owner == FsMyProcNumber()))
 		{
 			directive = lease->directive;
 			extend_lease(lease, now, extend);
 			fs_workers[lease->worker].last_seen = now;
 		}
+	}
+	else if ((l = fs_lease_find_gone(fs_my_db, job_id, token)) != FS_NONE)
+	{
+		directive = fs_leases[l].directive;
+		known = directive != FS_LOST;	/* it ran out, but may be there still */
 	}
 	FsUnlock();
 	if (!known && token > 0 && take_again(db, job_id, token, extend > 0 ? extend : 30 * USECS_PER_SEC))

@@ -22,12 +22,26 @@ hash_request(int32 db, const pg_uuid_t *request)
 	return (hash_bytes(request->data, UUID_LEN) ^ (uint32) db) & fs_lease_mask;
 }
 
+/* fs_lease_find: the lease of a job that somebody holds. */
 int32
 fs_lease_find(int32 db, int64 job_id)
 {
 	int32		l = fs_lease_hash[hash_job(db, job_id)];
 
-	while (l != FS_NONE && (fs_leases[l].job_id != job_id || fs_leases[l].db != db))
+	while (l != FS_NONE && (fs_leases[l].job_id != job_id || fs_leases[l].db != db ||
+							fs_leases[l].state == FS_LEASE_GONE))
+		l = fs_leases[l].next;
+	return l;
+}
+
+/* fs_lease_find_gone: what is left of one that ended, for its worker to be told. */
+int32
+fs_lease_find_gone(int32 db, int64 job_id, int64 token)
+{
+	int32		l = fs_lease_hash[hash_job(db, job_id)];
+
+	while (l != FS_NONE && (fs_leases[l].job_id != job_id || fs_leases[l].db != db ||
+							fs_leases[l].state != FS_LEASE_GONE || fs_leases[l].token != token))
 		l = fs_leases[l].next;
 	return l;
 }

@@ -55,6 +55,7 @@ typedef struct FsSettingsChange
 	FsWorkspaceSettings set;
 	FsWorkspaceSettings old;
 	bool		applied;		/* in force already: abort restores `old` */
+	bool		forget;			/* dropped: it has no jobs either */
 } FsSettingsChange;
 
 typedef struct FsWorkerChange
@@ -370,6 +371,14 @@ fs_ledger_settings(const char *workspace, const FsWorkspaceSettings *set, bool a
 	FsUnlock();
 }
 
+/* fs_ledger_forget: the workspace was dropped with its jobs. */
+void
+fs_ledger_forget(const char *workspace, const FsWorkspaceSettings *defaults)
+{
+	fs_ledger_settings(workspace, defaults, false, NULL);
+	items[nitems - 1].u.settings->forget = true;
+}
+
 void
 fs_ledger_drained(bool drained)
 {
@@ -596,6 +605,7 @@ commit_item(FsLedgerItem *item, TimestampTz now)
 					lease->directive = item->u.lease.tell;
 					fs_flows[lease->flow].running--;
 					lease->flow = FS_NONE;
+					lease->expires_at = now + Max(lease->length, FS_GONE_FOR);
 					d->next_expiry = Min(d->next_expiry, lease->expires_at);
 				}
 				break;
@@ -628,6 +638,11 @@ commit_item(FsLedgerItem *item, TimestampTz now)
 			{
 				int32		w = fs_sched_workspace_find(item->db, item->u.settings->workspace);
 
+				if (w != FS_NONE && item->u.settings->forget)
+				{
+					fs_sched_forget(w);
+					w = fs_sched_workspace_find(item->db, item->u.settings->workspace);
+				}
 				if (w != FS_NONE)
 				{
 					if (fs_workspaces[w].set.job_table != item->u.settings->set.job_table)

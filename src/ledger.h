@@ -30,7 +30,7 @@ extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job
 /* Others; they may raise and take the lock themselves. */
 extern void fs_ledger_settings(const char *workspace, const FsWorkspaceSettings *set, bool apply_now,
 							   const FsWorkspaceSettings *old);
-extern void fs_ledger_dropped_workspace(const char *workspace);
+extern void fs_ledger_forget(const char *workspace, const FsWorkspaceSettings *defaults);
 extern void fs_ledger_drained(bool drained);
 extern void fs_ledger_due(TimestampTz due, TimestampTz expiry);
 extern void fs_ledger_rescan(bool on_abort_too);
@@ -43,6 +43,7 @@ extern int	fs_ledger_open_items(void);
 
 /* Lease pool and hashes (lease.c); fs->lock held. */
 extern int32 fs_lease_find(int32 db, int64 job_id);
+extern int32 fs_lease_find_gone(int32 db, int64 job_id, int64 token);
 extern int32 fs_lease_new(int32 db, int64 job_id);
 extern void fs_lease_set_job(int32 lease, int64 job_id);
 extern void fs_lease_link_worker(int32 lease, int32 worker);

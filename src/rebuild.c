@@ -397,8 +397,8 @@ fs_rebuild_adopt(FsDatabase *db)
 		fs_spi(sql, 0, NULL, NULL, NULL);
 		if (!restored[i] && tables[i] == 0)
 			continue;
-		snprintf(sql, sizeof(sql), "UPDATE fairsched.jobs_%d SET state = 'available', "
-				 "attempt = greatest(attempt - 1, 0) WHERE state = 'running'", tables[i]);
+		snprintf(sql, sizeof(sql), "UPDATE fairsched.jobs_%d SET state = 'available' "
+				 "WHERE state = 'running'", tables[i]);
 		fs_spi(sql, 0, NULL, NULL, NULL);
 		fs_ledger_rescan(true);
 	}

@@ -763,6 +763,48 @@ fs_sched_slot_freed(int32 w)
 	fs_sched_unpark_if_fits(w);
 }
 
+/*
+ * fs_sched_forget: the rows of a workspace are gone.  What memory has of it
+ * goes too, as far as nothing refers to it.
+ */
+void
+fs_sched_forget(int32 w)
+{
+	FsWorkspace *ws = &fs_workspaces[w];
+	bool		counting = fs->counting_db == ws->db;
+
+	memset(ws->ready, 0, sizeof(ws->ready));
+	ws->waiting = 0;
+	for (int f = 0; f < fs->flows.capacity; f++)
+	{
+		FsFlow	   *flow = &fs_flows[f];
+
+		if (flow->member == FS_NONE || FsWorkspaceOfFlow(f) != w)
+			continue;
+		flow->more = 0;
+		flow->cand_count = 0;
+		flow_relink(f);
+		if (!counting && flow->refs == 0 && flow->running == 0 && !flow->filling)
+			flow_free(f);
+	}
+	if (counting)
+		return;
+	for (int32 s = ws->shares, next_share; s != FS_NONE; s = next_share)
+	{
+		next_share = fs_shares[s].next;
+		for (int32 m = fs_shares[s].members, next; m != FS_NONE; m = next)
+		{
+			next = fs_members[m].next;
+			if (fs_members[m].flows == 0)
+				member_free(m);
+		}
+		if (fs_shares[s].members == FS_NONE)
+			share_free(s);
+	}
+	if (ws->shares == FS_NONE && ws->refs == 0 && ws->running == 0 && ws->parked != FS_PARK_SHARE)
+		workspace_free(w);
+}
+
 /* fs_sched_apply_settings: take effect on the existing backlog at once. */
 void
 fs_sched_apply_settings(int32 w, const FsWorkspaceSettings *set)

@@ -47,6 +47,7 @@ extern bool fs_sched_caps_subset(const char *need, int need_len, const char *hav
 /* settings */
 extern void fs_sched_apply_settings(int32 workspace, const FsWorkspaceSettings *set);
 extern int32 fs_sched_ceiling(const FsWorkspace *ws);
+extern void fs_sched_forget(int32 workspace);
 extern void fs_sched_set_quotas(FsDatabase *db, int32 dflt, int32 enterprise, double share);
 extern void fs_sched_refresh_slots(FsDatabase *db, TimestampTz now);
 extern void fs_sched_park(int32 workspace, FsPark why);

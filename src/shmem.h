@@ -292,6 +292,7 @@ typedef struct FsCountDelta
 	int32		delta;
 } FsCountDelta;
 
+#define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a lost job for so long */
 #define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
 #define FS_COUNT_DELTAS		65536
 #define FS_INDOUBT			256

@@ -7,9 +7,12 @@ COMMENT ON FUNCTION fairsched.freeze_workspace(text) IS 'Internal: queues of the
 CREATE FUNCTION fairsched.apply_workspace(workspace text, at_once boolean) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_apply';
 COMMENT ON FUNCTION fairsched.apply_workspace(text, boolean) IS 'Internal: the scheduler takes over the workspace''s row at commit, or at once and back at abort.';
+CREATE FUNCTION fairsched.forget_workspace(workspace text) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_forget';
+COMMENT ON FUNCTION fairsched.forget_workspace(text) IS 'Internal: at commit the workspace has no settings and no jobs.';
 CREATE FUNCTION fairsched.workspace_memory(workspace text) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_memory';
-COMMENT ON FUNCTION fairsched.workspace_memory(text) IS 'Internal: 0 = no ready, running or arriving job of it; NULL = memory does not know it.';
+COMMENT ON FUNCTION fairsched.workspace_memory(text) IS 'Internal: running and arriving jobs of it; NULL = memory does not know it.';
 CREATE FUNCTION fairsched.workspace_flows(workspace text) RETURNS int[]
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_flows';
 COMMENT ON FUNCTION fairsched.workspace_flows(text) IS 'Internal: numbers of the flows of the workspace.';
@@ -293,7 +296,7 @@ BEGIN
 		END IF;
 		EXECUTE format('SELECT array_agg(job_id) FROM fairsched.jobs_%s WHERE workspace = $1 AND (position = 0 OR flow = ANY ($2))', n)
 			INTO ids USING workspace, fairsched.workspace_flows(workspace);
-		PERFORM @extschema@.fairsched_cancel_many(ids);
+		PERFORM @extschema@.fairsched_cancel_many(coalesce(ids, '{}'));
 	END IF;
 	IF force THEN
 		DELETE FROM fairsched.job_history h WHERE h.workspace = fairsched_drop_workspace.workspace;
@@ -301,7 +304,7 @@ BEGIN
 	PERFORM fairsched.own_changes(true);
 	DELETE FROM fairsched.workspaces w WHERE w.workspace = fairsched_drop_workspace.workspace;
 	PERFORM fairsched.own_changes(false);
-	PERFORM fairsched.apply_workspace(workspace, false);
+	PERFORM fairsched.forget_workspace(workspace);
 	IF n <> 0 THEN
 		UPDATE fairsched.job_tables t SET dropped_at = now() WHERE t.job_table = n;
 		EXECUTE format('DROP TABLE fairsched.jobs_%s', n);

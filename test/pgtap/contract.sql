@@ -201,13 +201,17 @@ SELECT is(p.proretset, r.is_set, r.fn || CASE WHEN r.is_set THEN ': any number o
 SELECT is(p.prokind::text, CASE WHEN f.fn IN ('fairsched_wait', 'fairsched_drain') THEN 'p' ELSE 'f' END,
     f.fn || CASE WHEN f.fn IN ('fairsched_wait', 'fairsched_drain') THEN ' is called' ELSE ' is selected' END)
   FROM found f JOIN pg_proc p USING (oid) ORDER BY 1;
-SELECT is(p.provolatile::text || p.proparallel::text, 'vu', f.fn || ' is volatile and never run in parallel')
+SELECT is(p.provolatile::text || p.proparallel::text,
+    CASE f.fn WHEN 'fairsched_job_status' THEN 's' ELSE 'v' END || 'u', f.fn || ': volatility; never run in parallel')
   FROM found f JOIN pg_proc p USING (oid) WHERE p.prokind = 'f' ORDER BY f.fn;
 
 -- The shortest calls there are: names and defaults as documented do what a person expects.
 SELECT lives_ok($$SELECT * FROM fairsched_enqueue('pgtap')$$, 'enqueue needs a workspace only');
-SELECT results_eq('SELECT workspace, lane, kind, payload, priority, attempt, checkpoint, run_id FROM fairsched_claim()',
-  $$VALUES ('pgtap', 'default', 'default', '{}'::jsonb, 'P2', 1, NULL::jsonb, NULL)$$, 'claim needs nothing');
+SELECT results_eq('SELECT workspace, lane, kind, payload, priority, attempt, max_attempts, cost, state, run_id, unique_key
+    FROM fairsched.jobs WHERE workspace = ''pgtap''',
+  $$VALUES ('pgtap' COLLATE "C", 'default' COLLATE "C", 'default' COLLATE "C", '{}'::jsonb, 'P2' COLLATE "C", 0, 25, 1,
+    'available' COLLATE "C", NULL, NULL)$$, 'with the defaults as documented');
+SELECT is_empty('SELECT * FROM fairsched_claim()', 'claim needs nothing; what is not committed is not handed out');
 SELECT results_eq($$INSERT INTO fairsched.inbox (workspace) VALUES ('pgtap') RETURNING job_id > 0$$,
   'VALUES (true)', 'the inbox gives the id of the job');
 

@@ -55,8 +55,8 @@ my $partitions = q{SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid =
 is($node->safe_psql('postgres', $old),
   'completed1,completed4,completed9,dead4,dead29,dead35', 'history of several days');
 my $before = $node->safe_psql('postgres', $partitions);
-# The scheduler looks at it when it starts.
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . fs_scheduler_pid($node) . ')');
+# It is looked at when the server has started, and then now and again.
+$node->restart;
 ok($node->poll_query_until('postgres', $old, 'completed1,dead4,dead29'),
   'what is past its retention goes, each outcome by its own');
 cmp_ok($node->safe_psql('postgres', $partitions), '<=', $before - 3 + 10, 'partitions are left');

@@ -101,7 +101,12 @@ my $got = join ',', sort grep { $_ ne '' } map { $_->finish } $claimer, @more;
 is($got, 'acme|10', 'it has the job, and a cancelled wait has none');
 
 # The cap: a waiting SELECT pins a snapshot, so the server's setting bounds what a client asks for.
-$producer->ask(q{SET fairsched.max_wait = '100 ms'});
+$node->append_conf('postgresql.conf', q{fairsched.max_wait = '100 ms'});
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.max_wait') = '100ms'}),
+  'max_wait lowered');
+$producer->quit;
+$producer = fs_session($node);
 $start = time;
 is($producer->ask(q{SELECT count(*) FROM fairsched_claim('w', 1, lanes => '{nobody}',
   max_wait => '1 hour')}), '0', 'max_wait is capped: empty, no error');

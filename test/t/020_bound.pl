@@ -41,12 +41,14 @@ sub fill
   {
     my ($name, $tier, $costs) = @$t;
     $costs = [ max(@$costs) ] if $even;
+    my $list = join ',', @$costs;
+    my $each = @$costs;
     my $n = int(1.5 * $rounds * $quantum{$tier} * @$costs / sum(@$costs)) + 100;
 
     $node->safe_psql($db, qq{
       SELECT fairsched_create_workspace('$name', tier => '$tier', max_running => 1000000);
-      SELECT fairsched_enqueue('$name', cost => ('{} . join(',', @$costs)
-        . qq{}'::int[])[1 + n % } . @$costs . qq{]) FROM generate_series(0, $n - 1) n});
+      SELECT fairsched_enqueue('$name', cost => (ARRAY[$list])[1 + n % $each])
+        FROM generate_series(0, $n - 1) n});
   }
   return;
 }

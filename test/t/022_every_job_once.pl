@@ -13,7 +13,7 @@ use Time::HiRes qw(time);
 my $node = fs_node('main', conf => { max_connections => 60, log_min_messages => 'error',
   'fairsched.completed_retention' => "'1d'" });
 my $stop = $node->basedir . '/stop';
-my $seconds = 8;
+my $seconds = 7;
 
 $node->safe_psql('postgres', q{
   SELECT fairsched_create_workspace('own', max_running => 40);
@@ -68,7 +68,7 @@ my %victim = (
   "${some}BEGIN;\n$enqueue\n$claim\nSELECT pg_sleep(0.01);\n$complete\nSELECT pg_sleep(0.01);\nCOMMIT;\n" => 1);
 
 my @load = (fs_pgbench($node, \%steady, clients => 12, time => $seconds));
-my @victims = map { fs_pgbench($node, \%victim, time => $seconds, forever => $stop, app => 'victim') }
+my @victims = map { fs_pgbench($node, \%victim, time => 1, forever => $stop, app => 'victim') }
   1 .. 4;
 my $killer = fs_session($node);
 my $end = time + $seconds - 1;
