@@ -49,7 +49,7 @@ PG_FUNCTION_INFO_V1(fs_memory_counts);
 PG_FUNCTION_INFO_V1(fs_memory_leases);
 PG_FUNCTION_INFO_V1(fs_drop_leases);
 
-#define FREEZE_TIMEOUT	(10 * USECS_PER_SEC)
+#define FREEZE_TIMEOUT	(3 * USECS_PER_SEC)
 
 static void
 nap(long ms)
@@ -106,7 +106,7 @@ fs_workspace_freeze(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_FS_BUSY),
 					 errmsg("workspace \"%s\" is in use by open transactions", name),
-					 errdetail("They have claimed, finished or enqueued jobs of it and did not end within 10 seconds."),
+					 errdetail("They have claimed, finished or enqueued jobs of it and did not end within 3 seconds."),
 					 errhint("Try again, or end long transactions first (see pg_stat_activity).")));
 		nap(2);
 	}

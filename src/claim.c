@@ -628,14 +628,15 @@ jobs_desc(void)
 
 	if (of != fs_catalog()->jobs)
 	{
-		Relation	rel = table_open(fs_catalog()->jobs, AccessShareLock);
+		/* that of the shared table: the parent may be locked while a partition goes */
+		Relation	rel = table_open(fs_table_get(0)->relid, AccessShareLock);
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
 		if (desc)
 			FreeTupleDesc(desc);
 		desc = CreateTupleDescCopy(RelationGetDescr(rel));
 		MemoryContextSwitchTo(old);
-		of = RelationGetRelid(rel);
+		of = fs_catalog()->jobs;
 		table_close(rel, AccessShareLock);
 	}
 	return desc;

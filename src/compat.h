@@ -25,7 +25,18 @@
 #define FsRelFile(rel) ((rel)->rd_node.relNode)
 #endif
 
-/* heap_update without waiting for a row lock; *hot tells whether indexes need no new entries. */
+/*
+ * heap_update; *hot tells whether indexes need no new entries.  Without wait, a
+ * row that somebody is changing gives TM_BeingModified; a server with
+ * assertions holds that no caller asks for that, so there we look first and
+ * then, in the moment between, would rather wait.
+ */
+#ifdef USE_ASSERT_CHECKING
+#define FS_UPDATE_WAIT(wait) true
+#else
+#define FS_UPDATE_WAIT(wait) (wait)
+#endif
+
 static inline TM_Result
 fs_heap_update(Relation rel, ItemPointer tid, HeapTuple tup, CommandId cid,
 			   bool wait, bool *hot)
@@ -36,11 +47,11 @@ fs_heap_update(Relation rel, ItemPointer tid, HeapTuple tup, CommandId cid,
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes update_indexes;
 
-	result = heap_update(rel, tid, tup, cid, InvalidSnapshot, wait, &failure,
-						 &lockmode, &update_indexes);
+	result = heap_update(rel, tid, tup, cid, InvalidSnapshot, FS_UPDATE_WAIT(wait),
+						 &failure, &lockmode, &update_indexes);
 #else
-	result = heap_update(rel, tid, tup, cid, InvalidSnapshot, wait, &failure,
-						 &lockmode);
+	result = heap_update(rel, tid, tup, cid, InvalidSnapshot, FS_UPDATE_WAIT(wait),
+						 &failure, &lockmode);
 #endif
 	*hot = HeapTupleIsHeapOnly(tup);
 	return result;

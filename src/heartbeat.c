@@ -72,13 +72,20 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	int32		worker;
 	int32		flow;
 	int32		l = FS_NONE;
+	int32		gone;
 	int32		w;
 	bool		done = false;
+	bool		isnull;
+	Datum		d;
+	TimestampTz deadline = DT_NOEND;
 	FsCandidate was;
 
 	if (row == NULL || fs_job_state(row) != FS_JOB_AVAILABLE)
 		goto out;
 	worker = fs_worker_seen(db, fs_session_worker(), NULL, 0);
+	d = heap_getattr(row, FS_COL_MAX_RUNTIME + 1, RelationGetDescr(jr->rel), &isnull);
+	if (!isnull)
+		deadline = now + fs_interval_usec(d, "max_runtime", false);
 	fs_rows_candidate(jr, row, &was);
 	fs_ledger_reserve(2);
 	FsLock();
@@ -107,9 +114,12 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 			lease->charged = 0; /* it was charged when it was claimed */
 			lease->claimed_at = now;
 			lease->length = extend;
-			lease->expires_at = now + extend;
-			lease->deadline = DT_NOEND;
+			lease->deadline = deadline;
+			lease->expires_at = Min(now + extend, deadline);
 			lease->job_table = jr->table.job_table;
+			gone = fs_lease_find_gone(fs_my_db, job_id, token);
+			if (gone != FS_NONE)
+				worker = fs_leases[gone].worker;	/* whoever had it */
 			fs_lease_link_worker(l, worker);
 			fs_ledger_claim(l, &was);
 			db->next_expiry = Min(db->next_expiry, lease->expires_at);

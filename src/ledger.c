@@ -84,6 +84,9 @@ typedef struct FsLedgerItem
 			ItemPointerData tid;
 			Oid			relfile;
 			int32		job_table;
+			int32		workspace;	/* of a claim: the lease may be another's by then */
+			int32		slot;
+			int32		charged;
 		}			lease;
 		struct
 		{
@@ -167,6 +170,11 @@ fs_ledger_claim(int32 lease, const FsCandidate *cand)
 	item->u.lease.lease = lease;
 	item->u.lease.tid = cand->tid;
 	item->u.lease.relfile = cand->relfile;
+	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
+	item->u.lease.workspace = fs_leases[lease].workspace;
+	item->u.lease.slot = fs_leases[lease].rank_slot;
+	item->u.lease.charged = fs_leases[lease].charged;
+	fs_workspaces[item->u.lease.workspace].refs++;
 }
 
 /* Give a claim back at once: the lease goes, the workspace gets slot and cost. */
@@ -196,6 +204,7 @@ fs_ledger_unclaim(int32 lease)
 	for (int i = nitems - 1; i >= 0; i--)
 		if (items[i].kind == ITEM_CLAIM && items[i].u.lease.lease == lease)
 		{
+			fs_workspaces[items[i].u.lease.workspace].refs--;
 			undo_claim(lease);
 			memmove(&items[i], &items[i + 1], sizeof(FsLedgerItem) * (nitems - i - 1));
 			nitems--;
@@ -215,6 +224,9 @@ fs_ledger_finish(int32 lease, FsDirective tell)
 
 	item->u.lease.lease = lease;
 	item->u.lease.before = fs_leases[lease].state;
+	/* a claim that can be seen is committed, whether or not its callback has run */
+	if (item->u.lease.before == FS_LEASE_CLAIMING && fs_leases[lease].owner != FsMyProcNumber())
+		item->u.lease.before = FS_LEASE_ACTIVE;
 	item->u.lease.tell = tell;
 	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
 	fs_leases[lease].state = FS_LEASE_ENDING;
@@ -575,15 +587,22 @@ commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_CLAIM:
 			{
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
-				FsWorkspace *ws = &fs_workspaces[lease->workspace];
+				FsWorkspace *ws = &fs_workspaces[item->u.lease.workspace];
 
-				if (lease->state == FS_LEASE_CLAIMING)
+				/*
+				 * The row could be seen before this: somebody may have ended
+				 * the job already, and the lease be another's.
+				 */
+				if (lease->stamp == item->u.lease.stamp)
+				{
 					lease->state = FS_LEASE_ACTIVE;
-				lease->slot_from = FS_NONE;
+					lease->slot_from = FS_NONE;
+				}
+				ws->refs--;
 				ws->served_jobs++;
-				ws->served_cost += lease->charged;
+				ws->served_cost += item->u.lease.charged;
 				measure_rate(ws, now);
-				count_delta(item->db, lease->workspace, FsSlotClass(lease->rank_slot), -1);
+				count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
 				break;
 			}
 		case ITEM_FINISH:
@@ -699,6 +718,7 @@ abort_item(FsLedgerItem *item)
 				int32		lane = fs_shares[lease->share].lane;
 
 				fs_flows[flow].refs++;
+				fs_workspaces[item->u.lease.workspace].refs--;
 				undo_claim(item->u.lease.lease);
 				fs_sched_ready_one(flow, slot, &cand);
 				fs_flows[flow].refs--;

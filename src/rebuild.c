@@ -221,6 +221,11 @@ raise_flows(FsDatabase *db)
 
 		if (jr == NULL)
 			continue;
+		if (!fs_table_complete(&jr->table))
+		{
+			fs_rows_close(jr);
+			continue;
+		}
 		scan_ready_flows(db, jr, work);
 		due = Min(due, first_due(jr));
 		fs_rows_close(jr);
@@ -362,41 +367,52 @@ restore_leases(FsDatabase *db)
  * A job table whose OID is not the recorded one was restored from a dump: its
  * running jobs are nobody's, and become available.  One scan of that table;
  * its ready jobs are looked for when the transaction ends.
+ *
+ * A restore makes the table first, then its rows, and indexes and triggers
+ * last.  Until they are there the table is left alone, and looked at again.
  */
 void
 fs_rebuild_adopt(FsDatabase *db)
 {
 	uint64		n;
 	int		   *tables;
-	bool	   *restored;
+	bool	   *complete;
+	bool		pending = false;
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_own_changes = true;
 	fs_spi_begin();
-	n = fs_spi("SELECT substring(c.relname FROM 6)::integer, t.relid IS NOT NULL "
+	n = fs_spi("SELECT substring(c.relname FROM 6)::integer, "
+			   "(SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid) >= 6 AND "
+			   "(SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = c.oid) >= 2 "
 			   "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
 			   "LEFT JOIN fairsched.job_tables t ON t.job_table::text = substring(c.relname FROM 6) "
 			   "WHERE i.inhparent = 'fairsched.jobs'::regclass AND c.relname ~ '^jobs_[0-9]+$' "
 			   "AND t.relid IS DISTINCT FROM i.inhrelid", 0, NULL, NULL, NULL);
 	tables = MemoryContextAlloc(mine, sizeof(int) * (n + 1));
-	restored = MemoryContextAlloc(mine, n + 1);
+	complete = MemoryContextAlloc(mine, n + 1);
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
 
 		tables[i] = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		restored[i] = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+		complete[i] = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
 	}
 	for (uint64 i = 0; i < n; i++)
 	{
 		char		sql[256];
 
+		if (!complete[i])
+		{
+			pending = true;
+			continue;
+		}
 		snprintf(sql, sizeof(sql), "INSERT INTO fairsched.job_tables AS j (job_table, relid) "
 				 "VALUES (%d, 'fairsched.jobs_%d'::regclass) "
 				 "ON CONFLICT (job_table) DO UPDATE SET relid = excluded.relid", tables[i], tables[i]);
 		fs_spi(sql, 0, NULL, NULL, NULL);
-		if (!restored[i] && tables[i] == 0)
-			continue;
+		if (tables[i] == 0)
+			continue;			/* it comes with the extension, and its trigger saw its rows */
 		snprintf(sql, sizeof(sql), "UPDATE fairsched.jobs_%d SET state = 'available' "
 				 "WHERE state = 'running'", tables[i]);
 		fs_spi(sql, 0, NULL, NULL, NULL);
@@ -404,6 +420,7 @@ fs_rebuild_adopt(FsDatabase *db)
 	}
 	fs_spi_end();
 	fs_own_changes = false;
+	db->adopting = pending;
 }
 
 /* ---------- workers and switches ---------- */

@@ -103,7 +103,18 @@ lock_flow_of(FsDatabase *db, FsJobRel *jr, HeapTuple row, int32 *workspace)
 	fs_ledger_reserve(4);
 	*workspace = fs_workspace_lock(db, name);
 	flow = fs_sched_flow_by_id(FsDbIndex(db), FsJob(row)->flow);
-	if (flow == FS_NONE || FsWorkspaceOfFlow(flow) != *workspace)
+	if (flow != FS_NONE)
+	{
+		/* after a restart its number may be another's */
+		FsRing	   *ring = &fs_rings[fs_members[fs_flows[flow].member].ring];
+
+		if (FsWorkspaceOfFlow(flow) != *workspace || strcmp(fs_lanes[ring->lane].name, lane) != 0 ||
+			(fs_flows[flow].id > 0 &&
+			 (ring->caps_len != caps_len || memcmp(ring->caps, caps, caps_len) != 0 ||
+			  fs_flows[flow].spec[0] != spec[0] || fs_flows[flow].spec[1] != spec[1])))
+			flow = FS_NONE;
+	}
+	if (flow == FS_NONE)
 		flow = fs_enqueue_flow(db, *workspace, lane, caps, caps_len, spec);
 	if (flow == FS_NONE)
 	{

@@ -80,7 +80,14 @@ fs_rows_open(int job_table, bool missing_ok)
 				 errhint("Its workspace was dropped or moved just now; try again.")));
 	}
 	if (!t->valid)
+	{
 		t = fs_table_get(job_table);	/* opening it took an invalidation in */
+		if (t == NULL)
+		{
+			table_close(rel, NoLock);
+			return fs_rows_open(job_table, missing_ok);
+		}
+	}
 	jr = palloc0(sizeof(FsJobRel));
 	jr->rel = rel;
 	jr->table = *t;
@@ -396,6 +403,34 @@ fs_rows_insert_plain(Relation rel, HeapTuple tuple)
 
 /* ---------- changing ---------- */
 
+/* Is somebody else changing or locking this row right now?  The buffer is pinned. */
+static bool
+being_modified(Buffer buf, HeapTuple tuple)
+{
+	TM_Result	result;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	result = HeapTupleSatisfiesUpdate(tuple, GetCurrentCommandId(false), buf);
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	return result == TM_BeingModified;
+}
+
+/* The same for a row that is known by a copy. */
+static bool
+copy_being_modified(FsJobRel *jr, HeapTuple copy)
+{
+	HeapTupleData tuple;
+	Buffer		buf;
+	bool		result;
+
+	tuple.t_self = copy->t_self;
+	if (!heap_fetch(jr->rel, SnapshotAny, &tuple, &buf, false))
+		return false;
+	result = being_modified(buf, &tuple);
+	ReleaseBuffer(buf);
+	return result;
+}
+
 FsRowResult
 fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token, HeapTuple *copy)
 {
@@ -435,6 +470,11 @@ fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,
 	values[FS_COL_ATTEMPT] = Int32GetDatum(job->attempt + 1);
 	row = heap_form_tuple(RelationGetDescr(jr->rel), values, nulls);
 	row->t_tableOid = RelationGetRelid(jr->rel);
+	if (being_modified(buf, &tuple))
+	{
+		ReleaseBuffer(buf);
+		return FS_ROW_LOCKED;
+	}
 	ReleaseBuffer(buf);
 
 	result = fs_heap_update(jr->rel, &tuple.t_self, row, GetCurrentCommandId(true), false, &hot);
@@ -459,6 +499,8 @@ fs_rows_delete(FsJobRel *jr, HeapTuple tuple, bool wait)
 	TM_FailureData failure;
 	TM_Result	result;
 
+	if (!wait && copy_being_modified(jr, tuple))
+		return FS_ROW_LOCKED;
 	result = heap_delete(jr->rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot,
 						 wait, &failure, false);
 	if (result == TM_Ok)
@@ -477,6 +519,8 @@ fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls, bool 
 	bool		hot;
 
 	row->t_tableOid = RelationGetRelid(jr->rel);
+	if (!wait && copy_being_modified(jr, *tuple))
+		return FS_ROW_LOCKED;
 	result = fs_heap_update(jr->rel, &(*tuple)->t_self, row, GetCurrentCommandId(true), wait, &hot);
 	if (result == TM_BeingModified || result == TM_WouldBlock)
 		return FS_ROW_LOCKED;

@@ -334,6 +334,7 @@ typedef struct FsDatabase
 	int32		ntiers;
 	FsTier		tiers[FS_MAX_TIERS];	/* tier_id is the place here */
 	bool		rescan;			/* rows changed behind our back: look again */
+	bool		adopting;		/* a job table is being restored: look again */
 	uint64		rescan_gen;
 
 	int32		lanes;			/* list */

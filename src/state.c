@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "commands/sequence.h"
@@ -34,6 +35,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "access/genam.h"
 
@@ -78,11 +80,23 @@ need_relation(const char *name)
 	return relid;
 }
 
+static Oid
+relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 const FsCatalog *
 fs_catalog(void)
 {
 	static bool registered = false;
-	Relation	rel;
 
 	if (!fs_preloaded)
 		ereport(ERROR,
@@ -111,9 +125,8 @@ fs_catalog(void)
 	catalog.job_seq = need_relation("job_seq");
 	catalog.position_seq = need_relation("position_seq");
 	catalog.token_seq = need_relation("token_seq");
-	rel = table_open(catalog.jobs, AccessShareLock);
-	catalog.owner = rel->rd_rel->relowner;
-	table_close(rel, AccessShareLock);
+	/* not by opening it: a partition that is being dropped holds it exclusively */
+	catalog.owner = relation_owner(catalog.jobs);
 	catalog_valid = true;
 	fs_my_db = FS_NONE;
 	return &catalog;
@@ -262,7 +275,7 @@ fs_state_ready(const char *command)
 		fs_rebuild_settings(d);
 	if (d->rescan)
 		fs_rebuild_rescan(d);
-	else if (fs_tables_changed())
+	else if (fs_tables_changed() || d->adopting)
 		fs_rebuild_adopt(d);
 	if (GetCurrentStatementStartTimestamp() > d->slots_until)
 	{

@@ -105,6 +105,7 @@ fs_table_get(int job_table)
 	if (t && t->valid)
 		return t;
 
+	AcceptInvalidationMessages();	/* it may have been made a moment ago */
 	snprintf(name, sizeof(name), "jobs_%d", job_table);
 	relid = get_relname_relid(name, fs_catalog()->nsp);
 	if (!OidIsValid(relid))
@@ -116,6 +117,7 @@ fs_table_get(int job_table)
 	t->valid = false;
 	t->relid = relid;
 	t->nindexes = 0;
+	t->valid = true;			/* an invalidation from here on makes it false again */
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
 	{
@@ -131,9 +133,19 @@ fs_table_get(int job_table)
 		t->kind[t->nindexes] = iname ? kind_of(iname, job_table) : FS_INDEX_OTHER;
 		t->nindexes++;
 	}
-	t->valid = true;
 	table_close(rel, NoLock);
 	return t;
+}
+
+bool
+fs_table_complete(const FsTable *table)
+{
+	int			have = 0;
+
+	for (int i = 0; i < table->nindexes; i++)
+		if (table->kind[i] != FS_INDEX_OTHER)
+			have++;
+	return have == FS_INDEX_OTHER;
 }
 
 Oid

@@ -33,6 +33,7 @@ const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention"
 };
 
+#define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
 #define INDOUBT_INTERVAL	(200 * INT64CONST(1000))
 #define HELP_LIMIT			20		/* jobs of due work a claimer does */
 
@@ -52,6 +53,11 @@ promote_table(FsDatabase *db, int job_table, int limit, TimestampTz now, Timesta
 
 	if (jr == NULL)
 		return 0;
+	if (!fs_table_complete(&jr->table))
+	{
+		fs_rows_close(jr);
+		return 0;
+	}
 	rows = palloc(sizeof(HeapTuple) * (limit + 1));
 	index = index_open(fs_table_index(&jr->table, FS_INDEX_DUE), AccessShareLock);
 	slot = table_slot_create(jr->rel, NULL);
@@ -386,6 +392,13 @@ retention(FsDatabase *db)
 	args[0] = Float8GetDatum((double) fs_dead_retention);
 	arg2[0] = Float8GetDatum((double) fs_completed_retention);
 	fs_spi_begin();
+	/* a restore makes and fills partitions itself: stay out of its way */
+	if (fs_spi("SELECT 1 FROM fairsched.control WHERE installed_at > now() - interval '10 min' "
+			   "AND installed_at > pg_postmaster_start_time()", 0, NULL, NULL, NULL) > 0)
+	{
+		fs_spi_end();
+		return GetCurrentTimestamp() + RETENTION_AFTER_INSTALL;
+	}
 	fs_spi("SELECT fairsched.make_history_partition('dead', (now() AT TIME ZONE 'UTC')::date + d) "
 		   "FROM generate_series(0, 2) d", 0, NULL, NULL, NULL);
 	if (fs_completed_retention > 0)
@@ -414,7 +427,9 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 		case FS_TASK_INDOUBT:
 			if (db->rescan)
 				fs_rebuild_rescan(db);
-			return in_doubt(db);
+			else if (db->adopting)
+				fs_rebuild_adopt(db);
+			return Min(in_doubt(db), db->adopting ? GetCurrentTimestamp() + USECS_PER_SEC : DT_NOEND);
 		case FS_TASK_CLAIM_LOG:
 			return rotate_claim_log(db);
 		case FS_TASK_RECONCILE:

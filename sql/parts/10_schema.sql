@@ -77,11 +77,13 @@ COMMENT ON COLUMN fairsched.workers.node IS 'Where it runs, as it says.';
 COMMENT ON COLUMN fairsched.workers.registered_at IS 'When it registered last.';
 
 CREATE TABLE fairsched.control (
-	drained boolean NOT NULL DEFAULT false
+	drained boolean NOT NULL DEFAULT false,
+	installed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX control_one_row ON fairsched.control ((true));
 COMMENT ON TABLE fairsched.control IS 'Switches of this database; one row.';
 COMMENT ON COLUMN fairsched.control.drained IS 'True from fairsched_drain until fairsched_undrain: no job is handed out.';
+COMMENT ON COLUMN fairsched.control.installed_at IS 'When the extension came into this database; a restore may be filling it for a while after that.';
 INSERT INTO fairsched.control DEFAULT VALUES;
 
 CREATE SEQUENCE fairsched.job_seq INCREMENT BY 8192 MAXVALUE 2199023247359;
@@ -179,7 +181,8 @@ BEGIN
 		CREATE TABLE %1$s (LIKE fairsched.jobs INCLUDING DEFAULTS INCLUDING COMMENTS,
 			CONSTRAINT jobs_%2$s_job_table CHECK (job_table = %2$s))
 			WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05,
-				autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+				autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0,
+				autovacuum_analyze_scale_factor = 2, autovacuum_analyze_threshold = 100000);
 		CREATE UNIQUE INDEX jobs_%2$s_job ON %1$s (job_id);
 		CREATE INDEX jobs_%2$s_ready ON %1$s (flow, rank, position) WHERE position > 0;
 		CREATE INDEX jobs_%2$s_due ON %1$s (run_at) WHERE position = 0;
@@ -348,9 +351,33 @@ $$;
 COMMENT ON FUNCTION fairsched.drop_old_history(text, interval) IS 'Internal: drops the day partitions that are past their retention; returns how many.';
 REVOKE ALL ON FUNCTION fairsched.drop_old_history(text, interval) FROM PUBLIC;
 
+-- A restore brings changed rows of what the extension ships: they replace the
+-- shipped ones.  Any other repeated key is refused as always.
+CREATE FUNCTION fairsched.replace_shipped() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF TG_TABLE_NAME = 'tiers' THEN
+		UPDATE fairsched.tiers t SET weight = NEW.weight, quantum = NEW.quantum
+		WHERE t.tier = NEW.tier AND (t.tier, t.weight, t.quantum) IN
+			(('starter', 1.0, 20), ('growth', 1.2, 24), ('scale', 2.0, 40), ('enterprise', 4.0, 80));
+	ELSE
+		UPDATE fairsched.job_kinds k SET cost = NEW.cost, items_key = NEW.items_key
+		WHERE k.kind = NEW.kind AND (k.kind, coalesce(k.cost, 0), coalesce(k.items_key, '')) IN
+			(('verify', 1, ''), ('sign', 2, ''), ('batch', 0, 'items'));
+	END IF;
+	RETURN CASE WHEN FOUND THEN NULL ELSE NEW END;
+END
+$$;
+COMMENT ON FUNCTION fairsched.replace_shipped() IS 'Trigger: an inserted tier or kind replaces the one the extension ships, as long as that is unchanged.';
+REVOKE ALL ON FUNCTION fairsched.replace_shipped() FROM PUBLIC;
+CREATE TRIGGER replace_shipped BEFORE INSERT ON fairsched.tiers
+	FOR EACH ROW EXECUTE FUNCTION fairsched.replace_shipped();
+CREATE TRIGGER replace_shipped BEFORE INSERT ON fairsched.job_kinds
+	FOR EACH ROW EXECUTE FUNCTION fairsched.replace_shipped();
+
 -- What pg_dump keeps.
-SELECT pg_extension_config_dump('fairsched.tiers', 'WHERE tier NOT IN (''starter'', ''growth'', ''scale'', ''enterprise'')');
-SELECT pg_extension_config_dump('fairsched.job_kinds', 'WHERE kind NOT IN (''verify'', ''sign'', ''batch'')');
+SELECT pg_extension_config_dump('fairsched.tiers', 'WHERE (tier, weight, quantum) NOT IN ((''starter'', 1.0, 20), (''growth'', 1.2, 24), (''scale'', 2.0, 40), (''enterprise'', 4.0, 80))');
+SELECT pg_extension_config_dump('fairsched.job_kinds', 'WHERE (kind, coalesce(cost, 0), coalesce(items_key, '''')) NOT IN ((''verify'', 1, ''''), (''sign'', 2, ''''), (''batch'', 0, ''items''))');
 SELECT pg_extension_config_dump('fairsched.workspaces', '');
 SELECT pg_extension_config_dump('fairsched.job_tables', 'WHERE job_table <> 0');
 SELECT pg_extension_config_dump('fairsched.workers', '');

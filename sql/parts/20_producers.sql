@@ -7,7 +7,7 @@ CREATE FUNCTION fairsched_enqueue(
 	resources jsonb DEFAULT '{}', budgets text[] DEFAULT '{}', run_id text DEFAULT NULL,
 	max_runtime interval DEFAULT NULL,
 	OUT job_id bigint, OUT is_duplicate boolean, OUT queue_position bigint, OUT estimated_wait interval)
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_enqueue';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_enqueue';
 COMMENT ON FUNCTION fairsched_enqueue(text, jsonb, text, text, timestamptz, text, int, text, int, text[], jsonb, text[], text, interval) IS
 'Puts a job into the queue of a workspace; it can be claimed when the transaction commits. priority: P0 (most urgent) to P3. cost: cost units, by default that of its kind. unique_key: a live job of the workspace with the same key is returned instead, with is_duplicate. max_attempts: claims after which a failure is final. capabilities: what a worker must have to get it. max_runtime: its lease is not extended beyond. queue_position: ready jobs of the workspace before it, NULL when it is not ready or not known yet; estimated_wait: by the service rate of the last minute. Errors: FS003 the queue is full, FS004 memory is full, 22004 and 22023 for arguments.';
 
@@ -17,7 +17,7 @@ CREATE FUNCTION fairsched_enqueue_many(
 	unique_keys text[] DEFAULT NULL, max_attempts int DEFAULT 25, capabilities text[] DEFAULT '{}',
 	resources jsonb DEFAULT '{}', budgets text[] DEFAULT '{}', run_id text DEFAULT NULL,
 	max_runtime interval DEFAULT NULL) RETURNS bigint[]
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_enqueue_many';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_enqueue_many';
 COMMENT ON FUNCTION fairsched_enqueue_many(text, jsonb[], text, text, timestamptz, text, int, text[], int, text[], jsonb, text[], text, interval) IS
 'Puts a job for each payload, as fairsched_enqueue does; all or none. unique_keys: one for each payload, NULL for none. Returns the job ids in the order of the payloads; where a key is taken, the id of the job that has it.';
 
@@ -52,27 +52,27 @@ COMMENT ON COLUMN fairsched.inbox.max_runtime IS 'Longest time it may run.';
 COMMENT ON COLUMN fairsched.inbox.job_id IS 'For RETURNING: the id of the job, or of the earlier one with its unique_key.';
 
 CREATE FUNCTION fairsched_cancel(job_id bigint) RETURNS boolean
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_cancel';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_cancel';
 COMMENT ON FUNCTION fairsched_cancel(bigint) IS 'Cancels a waiting or running job; it goes to fairsched.job_history as cancelled. A running job''s token is stale from then on, and its worker is told with the directive cancel. False: there is no such live job.';
 
 CREATE FUNCTION fairsched_cancel_many(job_ids bigint[]) RETURNS bigint[]
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_cancel_many';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_cancel_many';
 COMMENT ON FUNCTION fairsched_cancel_many(bigint[]) IS 'Cancels jobs as fairsched_cancel does; returns the ids that were cancelled.';
 
 CREATE FUNCTION fairsched_cancel_run(run_id text) RETURNS bigint
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_cancel_run';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_cancel_run';
 COMMENT ON FUNCTION fairsched_cancel_run(text) IS 'Cancels all live jobs of a run; returns how many.';
 
 CREATE FUNCTION fairsched_retry(job_id bigint) RETURNS boolean
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_retry';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_retry';
 COMMENT ON FUNCTION fairsched_retry(bigint) IS 'Makes a discarded job available again, under its id, with all its attempts; its errors stay. Errors: FS006 unknown job, FS005 it is not discarded.';
 
 CREATE FUNCTION fairsched_reschedule(job_id bigint, run_at timestamptz) RETURNS boolean
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_reschedule';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_reschedule';
 COMMENT ON FUNCTION fairsched_reschedule(bigint, timestamptz) IS 'Changes when a waiting job may run; a time that has passed means now. Errors: FS006 unknown job, FS005 it is running.';
 
 CREATE FUNCTION fairsched_assign_priority(job_id bigint, priority text, reason text DEFAULT NULL, overridable boolean DEFAULT true) RETURNS boolean
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_assign_priority';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_assign_priority';
 COMMENT ON FUNCTION fairsched_assign_priority(bigint, text, text, boolean) IS 'Changes the class of a waiting or running job and keeps reason and time in fairsched.jobs.priority_note. A waiting job keeps its age. Errors: FS006 unknown job, FS005 an earlier assignment was not overridable.';
 
 CREATE FUNCTION fairsched_job_status(

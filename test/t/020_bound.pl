@@ -148,7 +148,7 @@ my $claim = q{WITH c AS MATERIALIZED (
 };
 my %order;
 
-foreach my $case ([ 1, 1, 1200 ], [ 100, 1, 14 ], [ 1, 16, 90 ], [ 100, 16, 2 ])
+foreach my $case ([ 1, 1, 1200 ], [ 100, 1, 14 ], [ 1, 16, 90 ], [ 100, 16, 3 ])
 {
   my ($batch, $clients, $transactions) = @$case;
   my $db = "b${batch}_c$clients";
@@ -176,7 +176,7 @@ foreach my $case ([ 1, 1, 1200 ], [ 100, 1, 14 ], [ 1, 16, 90 ], [ 100, 16, 2 ])
     my @moments = read_samples($db);
     my %distinct = map { join(',', map { $_ // '' } @{$_}{ sort keys %factor }) => 1 } @moments;
 
-    cmp_ok(scalar(keys %distinct), '>', 10, "$name: " . keys(%distinct) . ' different moments seen');
+    cmp_ok(scalar(keys %distinct), '>', 5, "$name: " . keys(%distinct) . ' different moments seen');
     ($worst, $pair) = spread_of_moments(@moments);
     note("$name: spread in the order of logging is " . (spread(read_log($db)))[0]);
   }

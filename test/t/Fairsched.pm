@@ -112,11 +112,11 @@ sub fs_pgbench
   return $run;
 }
 
-# fs_finish: waits for a pgbench; true when no client of it was aborted.
+# fs_finish: waits for a pgbench; true when no client of it met an error.
 sub fs_finish
 {
   my ($run) = @_;
-  my $ok = $run->{handle}->finish;
+  my $ok = $run->{handle}->finish && $run->{err} !~ /ERROR|FATAL|PANIC|aborted/;
 
   diag($run->{err}) unless $ok;
   return $ok;

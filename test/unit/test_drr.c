@@ -1,0 +1,580 @@
+/*
+ * test_drr.c
+ *		Deficit Round Robin in closed form against the textbook's list, side by
+ *		side on the same random work.  Prints TAP.
+ *
+ * The ring is used as sched.c uses it: drr_key() orders shares in a ringheap,
+ * its minimum is served.  The oracle walks a list in rounds and adds one
+ * quantum a visit.  Who joins is visited once before the next round begins;
+ * who comes back in the round it was visited in gets no second quantum.
+ */
+#include "../../src/drr.h"
+#include "../../src/ringheap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SHARES 24
+#define QUEUE 64
+
+static int	tests = 0;
+static int	failures = 0;
+static uint64_t seed = 42;
+
+static void
+ok(bool cond, const char *what)
+{
+	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
+	if (!cond)
+		failures++;
+}
+
+static uint32_t
+rnd(uint32_t n)
+{
+	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t) (seed >> 33) % n;
+}
+
+/* ---------- the work: one queue of costs for each share ---------- */
+
+typedef struct Queue
+{
+	int			cost[QUEUE];
+	int			first;
+	int			count;
+	bool		parked;
+} Queue;
+
+static int	nshares;
+static Queue queues[MAX_SHARES];
+static int	quanta[MAX_SHARES];
+static int	max_cost;
+
+static int
+head_cost(int i)
+{
+	return queues[i].cost[queues[i].first];
+}
+
+static bool
+ready(int i)
+{
+	return queues[i].count > 0 && !queues[i].parked;
+}
+
+static void
+push(int i, int cost)
+{
+	Queue	   *q = &queues[i];
+
+	q->cost[(q->first + q->count++) % QUEUE] = cost;
+}
+
+static void
+pop(int i)
+{
+	queues[i].first = (queues[i].first + 1) % QUEUE;
+	queues[i].count--;
+}
+
+static int
+some_cost(void)
+{
+	switch (rnd(10))
+	{
+		case 0:
+			return max_cost;
+		case 1:
+		case 2:
+			return 1 + rnd(max_cost);
+		default:
+			return 1 + rnd(max_cost < 8 ? max_cost : 8);
+	}
+}
+
+/* ---------- the oracle: the textbook's list ---------- */
+
+#define MARK (-1)				/* stands in the list where the round ends */
+
+static struct
+{
+	int64_t		deficit;
+	uint64_t	visited;		/* last round it got its quantum in */
+	uint64_t	served;			/* last round it was served in */
+	uint64_t	left;			/* round up to which its debt is paid, when away */
+	bool		listed;
+}			book[MAX_SHARES];
+static int	list[MAX_SHARES + 2];
+static int	listed;
+static uint64_t book_round;
+static uint64_t quanta_given;
+
+static void
+list_insert(int at, int what)
+{
+	memmove(&list[at + 1], &list[at], sizeof(list[0]) * (listed - at));
+	list[at] = what;
+	listed++;
+}
+
+static void
+list_delete(int at)
+{
+	listed--;
+	memmove(&list[at], &list[at + 1], sizeof(list[0]) * (listed - at));
+}
+
+static int
+list_find(int what)
+{
+	for (int i = 0; i < listed; i++)
+		if (list[i] == what)
+			return i;
+	return -1;
+}
+
+static void
+book_start(void)
+{
+	memset(book, 0, sizeof(book));
+	list[0] = MARK;
+	listed = 1;
+	book_round = 1;
+	quanta_given = 0;
+}
+
+static void
+book_join(int i)
+{
+	if (!book[i].listed)
+	{
+		/* every round it was away for paid a quantum of its debt */
+		for (uint64_t r = book[i].left + 1; r < book_round && book[i].deficit < 0; r++)
+		{
+			book[i].deficit += quanta[i];
+			if (book[i].deficit > 0)
+				book[i].deficit = 0;
+		}
+		list_insert(list_find(MARK), i);
+		book[i].listed = true;
+	}
+}
+
+static void
+book_leave(int i, bool emptied)
+{
+	if (!book[i].listed)
+		return;
+	/* a quantum of this round that it could not use waits for it */
+	if (book[i].visited == book_round && book[i].served != book_round)
+	{
+		book[i].deficit -= quanta[i];
+		book[i].visited = book_round - 1;
+	}
+	list_delete(list_find(i));
+	book[i].listed = false;
+	book[i].left = book[i].visited >= book_round ? book_round : book_round - 1;
+	if (emptied && book[i].deficit > 0)
+		book[i].deficit = 0;
+}
+
+/* Who is served next; -1 when the list is empty. */
+static int
+book_next(void)
+{
+	if (listed == 1)
+		return -1;
+	for (;;)
+	{
+		int			i = list[0];
+
+		if (i == MARK)
+		{
+			book_round++;
+			list_delete(0);
+			list_insert(listed, MARK);
+			continue;
+		}
+		if (book[i].visited < book_round)
+		{
+			book[i].deficit += quanta[i];
+			book[i].visited = book_round;
+			quanta_given++;
+		}
+		if (head_cost(i) <= book[i].deficit)
+		{
+			book[i].served = book_round;
+			return i;
+		}
+		list_delete(0);
+		list_insert(listed, i);
+	}
+}
+
+/* ---------- the closed form, as sched.c uses it ---------- */
+
+static DrrShare shares[MAX_SHARES];
+static RingNode nodes[MAX_SHARES];
+static int32_t root;
+static uint64_t ring_round;
+static uint64_t stamps;
+static uint64_t ring_steps;
+
+static void
+ring_start(void)
+{
+	memset(shares, 0, sizeof(shares));
+	memset(nodes, 0, sizeof(nodes));
+	for (int i = 0; i < nshares; i++)
+		shares[i].quantum = quanta[i];
+	root = RINGHEAP_NONE;
+	ring_round = 1;
+	stamps = 0;
+	ring_steps = 0;
+}
+
+static void
+ring_settle(int i)
+{
+	if (nodes[i].linked && shares[i].round + 1 < ring_round && nodes[i].round >= ring_round)
+		drr_grant_until(&shares[i], ring_round - 1);
+}
+
+static void
+ring_leave(int i, bool emptied)
+{
+	ring_settle(i);
+	ringheap_remove(nodes, &root, i);
+	if (emptied)
+		drr_empty(&shares[i]);
+}
+
+static void
+ring_place(int i, bool emptied)
+{
+	if (nodes[i].linked && !ready(i))
+		ring_leave(i, emptied);
+	else if (ready(i))
+	{
+		if (!nodes[i].linked)
+		{
+			drr_join(&shares[i], ring_round);
+			nodes[i].stamp = ++stamps;
+		}
+		else
+		{
+			ring_settle(i);
+			ringheap_remove(nodes, &root, i);
+		}
+		nodes[i].round = drr_key(&shares[i], head_cost(i));
+		ringheap_insert(nodes, &root, i);
+	}
+}
+
+static int
+ring_next(void)
+{
+	ring_steps++;
+	return root;
+}
+
+static void
+ring_serve(int i, int cost)
+{
+	drr_grant_until(&shares[i], nodes[i].round);
+	ring_round = nodes[i].round;
+	drr_charge(&shares[i], cost);
+}
+
+/* ---------- both at once ---------- */
+
+static int64_t served[MAX_SHARES];
+static double high[MAX_SHARES][MAX_SHARES];
+static double low[MAX_SHARES][MAX_SHARES];
+static bool together[MAX_SHARES][MAX_SHARES];
+static double worst;
+static int	qmin;
+
+/* S_i / f_i - S_j / f_j, its range over every stretch in which both are admissible. */
+static void
+note_bound(void)
+{
+	double		bound = qmin + 2.0 * max_cost;
+
+	for (int i = 0; i < nshares; i++)
+		for (int j = i + 1; j < nshares; j++)
+		{
+			double		d;
+
+			if (!ready(i) || !ready(j))
+			{
+				together[i][j] = false;
+				continue;
+			}
+			d = served[i] * (double) qmin / quanta[i] - served[j] * (double) qmin / quanta[j];
+			if (!together[i][j])
+			{
+				together[i][j] = true;
+				high[i][j] = low[i][j] = d;
+			}
+			if (d > high[i][j])
+				high[i][j] = d;
+			if (d < low[i][j])
+				low[i][j] = d;
+			if ((high[i][j] - low[i][j]) / bound > worst)
+				worst = (high[i][j] - low[i][j]) / bound;
+		}
+}
+
+static void
+changed(int i, bool was)
+{
+	bool		emptied = queues[i].count == 0;
+
+	ring_place(i, emptied);
+	if (was && !ready(i))
+		book_leave(i, emptied);
+	else if (!was && ready(i))
+		book_join(i);
+}
+
+/*
+ * One random run; false when the two disagree.  kinds: 1 queues that empty and
+ * fill, 2 parking, 4 urgent work charged out of turn, 8 claims rolled back.
+ */
+static bool
+run(int n, int biggest, int kinds, int steps)
+{
+	nshares = n;
+	max_cost = biggest;
+	memset(queues, 0, sizeof(queues));
+	memset(served, 0, sizeof(served));
+	memset(together, 0, sizeof(together));
+	qmin = 1000000;
+	for (int i = 0; i < n; i++)
+	{
+		static const int tiers[] = {20, 24, 40, 80};
+
+		quanta[i] = rnd(4) == 0 ? 1 + (int) rnd(100) : tiers[rnd(4)];
+		if (quanta[i] < qmin)
+			qmin = quanta[i];
+	}
+	book_start();
+	ring_start();
+	for (int i = 0; i < n; i++)
+	{
+		int			jobs = (kinds & 1) ? rnd(4) : 8;
+
+		for (int k = 0; k < jobs; k++)
+			push(i, some_cost());
+		changed(i, false);
+	}
+	for (int step = 0; step < steps; step++)
+	{
+		int			i = rnd(n);
+		bool		was = ready(i);
+		int			next;
+		int			cost;
+
+		if ((kinds & 1) && rnd(3) == 0 && queues[i].count < QUEUE)
+		{
+			push(i, some_cost());
+			changed(i, was);
+		}
+		i = rnd(n);
+		was = ready(i);
+		/* parked between two visits */
+		if ((kinds & 2) && rnd(3) == 0 && queues[i].count > 0 && book[i].deficit < head_cost(i))
+		{
+			queues[i].parked = !queues[i].parked;
+			changed(i, was);
+		}
+		i = rnd(n);
+		if ((kinds & 4) && rnd(20) == 0 && ready(i))
+		{
+			/* urgent: at most one quantum into debt */
+			cost = 1 + rnd(10);
+			ring_settle(i);
+			if (shares[i].deficit - cost >= -quanta[i])
+			{
+				drr_charge(&shares[i], cost);
+				book[i].deficit -= cost;
+				ring_place(i, false);
+			}
+		}
+		note_bound();
+
+		next = book_next();
+		if (next != ring_next())
+		{
+			printf("# step %d: the list serves %d, the ring %d\n", step, next, (int) root);
+			return false;
+		}
+		if (next < 0)
+			continue;
+		cost = head_cost(next);
+		ring_serve(next, cost);
+		book[next].deficit -= cost;
+		served[next] += cost;
+		if (shares[next].deficit != book[next].deficit || ring_round != book_round)
+		{
+			printf("# step %d: share %d has %lld in round %llu, in the list %lld in round %llu\n", step, next,
+				   (long long) shares[next].deficit, (unsigned long long) ring_round,
+				   (long long) book[next].deficit, (unsigned long long) book_round);
+			return false;
+		}
+		if ((kinds & 8) && queues[next].count > 1 && rnd(5) == 0)
+		{
+			/* the claim was rolled back: as if it had not been */
+			drr_refund(&shares[next], cost);
+			book[next].deficit += cost;
+			served[next] -= cost;
+			ring_place(next, false);
+			if (ring_next() != next)
+			{
+				printf("# step %d: share %d was rolled back, the ring serves %d\n", step, next, (int) root);
+				return false;
+			}
+			continue;
+		}
+		pop(next);
+		if (!(kinds & 1))
+			push(next, some_cost());
+		changed(next, true);
+		note_bound();
+	}
+	return true;
+}
+
+static bool
+runs(int biggest, int kinds)
+{
+	for (int r = 0; r < 60; r++)
+		if (!run(1 + rnd(MAX_SHARES), biggest, kinds, 3000))
+			return false;
+	return true;
+}
+
+int
+main(void)
+{
+	DrrShare	s = {.quantum = 20};
+	DrrShare	before;
+	bool		right;
+
+	/* single steps */
+	ok(drr_rounds_needed(&s, 1) == 1 && drr_rounds_needed(&s, 20) == 1, "a first visit pays for up to one quantum");
+	ok(drr_rounds_needed(&s, 21) == 2 && drr_rounds_needed(&s, 40) == 2, "21 to 40 need two");
+	s.deficit = 5;
+	ok(drr_rounds_needed(&s, 5) == 0 && drr_rounds_needed(&s, 6) == 1 && drr_rounds_needed(&s, 25) == 1,
+	   "what is left counts");
+	s.deficit = -20;
+	ok(drr_rounds_needed(&s, 1) == 2, "a debt is paid first");
+	s = (DrrShare) {.quantum = 20,.deficit = 5,.round = 10};
+	ok(drr_key(&s, 5) == 10 && drr_key(&s, 6) == 11 && drr_key(&s, 46) == 13, "the round a head is served in");
+	before = s;
+	ok(drr_key(&s, 1000) == 10 + 50 && memcmp(&s, &before, sizeof(s)) == 0, "computing it changes nothing");
+	drr_grant_until(&s, 13);
+	ok(s.deficit == 65 && s.round == 13, "three rounds bring three quanta");
+	drr_grant_until(&s, 13);
+	drr_grant_until(&s, 7);
+	ok(s.deficit == 65 && s.round == 13, "a round is granted once, and time does not go back");
+	drr_charge(&s, 46);
+	ok(s.deficit == 19, "cost is charged");
+	drr_refund(&s, 46);
+	ok(s.deficit == 65 && s.round == 13, "and refunded");
+	drr_empty(&s);
+	ok(s.deficit == 0, "a queue that empties loses what it did not use");
+	s.deficit = -7;
+	drr_empty(&s);
+	ok(s.deficit == -7, "but not its debt");
+
+	/* joins */
+	s = (DrrShare) {.quantum = 20,.round = 3};
+	drr_join(&s, 100);
+	ok(s.deficit == 0 && s.round == 99, "rounds of absence bring nothing, and it is visited in this round");
+	drr_join(&s, 100);
+	ok(s.deficit == 0 && s.round == 99, "twice is once");
+	s = (DrrShare) {.quantum = 20,.round = 100};
+	drr_join(&s, 100);
+	ok(s.deficit == 0 && s.round == 100, "no second quantum in the round it was visited in");
+	s = (DrrShare) {.quantum = 20,.round = 3,.deficit = 13};
+	drr_join(&s, 100);
+	ok(s.deficit == 13 && s.round == 99, "a frozen deficit comes back as it was");
+	s = (DrrShare) {.quantum = 20,.round = 3,.deficit = -50};
+	drr_join(&s, 6);
+	ok(s.deficit == -10 && s.round == 5, "rounds that passed pay a debt, one quantum each");
+	s = (DrrShare) {.quantum = 20,.round = 3,.deficit = -50};
+	drr_join(&s, 100);
+	ok(s.deficit == 0 && s.round == 99, "and no more than the debt");
+	s = (DrrShare) {.quantum = 20,.round = 3,.deficit = -40};
+	drr_join(&s, 6);
+	ok(s.deficit == 0 && s.round == 5, "exactly paid is zero");
+
+	/* computed, not spun */
+	s = (DrrShare) {.quantum = 1};
+	ok(drr_key(&s, INT64_C(1) << 40) == UINT64_C(1) << 40, "a cost of 2^40 quanta is one division");
+	drr_grant_until(&s, UINT64_C(1) << 40);
+	ok(s.deficit == INT64_C(1) << 40, "and one multiplication");
+	s = (DrrShare) {.quantum = 1,.deficit = -(INT64_C(1) << 40)};
+	drr_join(&s, UINT64_C(1) << 50);
+	ok(s.deficit == 0, "a debt of 2^40 quanta too");
+	s = (DrrShare) {.quantum = 1000000};
+	ok(drr_key(&s, 1000000000) == 1000, "the largest quantum and the largest cost");
+	right = run(8, 1000000, 0, 400);
+	ok(right && quanta_given > 1000 * ring_steps,
+	   "costs of a million units: the list takes a thousand visits a job, the ring one look");
+
+	/* side by side */
+	worst = 0;
+	ok(runs(10, 0), "order of the textbook: always backlogged, small costs");
+	ok(runs(60, 0), "order of the textbook: costs around the quantum");
+	ok(runs(2000, 0), "order of the textbook: costs of many quanta");
+	printf("# worst |Si/fi - Sj/fj|: %.3f of Qmin + 2 Max\n", worst);
+	ok(worst > 0.2 && worst <= 1, "|Si/fi - Sj/fj| <= Qmin + 2 Max over every interval, always backlogged");
+	worst = 0;
+	ok(runs(60, 1), "order of the textbook: queues that empty and fill");
+	ok(runs(2000, 1), "the same with big costs");
+	ok(runs(60, 3), "order of the textbook: parked and back");
+	ok(runs(2000, 3), "the same with big costs");
+	printf("# worst |Si/fi - Sj/fj|: %.3f of Qmin + 2 Max\n", worst);
+	ok(worst > 0.2 && worst <= 1, "|Si/fi - Sj/fj| <= Qmin + 2 Max while both are admissible, with joins, empties and parking");
+	ok(runs(60, 5), "order of the textbook: debts of urgent work");
+	ok(runs(60, 9), "order of the textbook: claims rolled back");
+	ok(runs(60, 15), "order of the textbook: all of it");
+
+	/* weights */
+	nshares = 0;
+	right = true;
+	{
+		static const int q[4] = {20, 24, 40, 80};
+
+		nshares = 4;
+		memset(queues, 0, sizeof(queues));
+		memset(served, 0, sizeof(served));
+		for (int i = 0; i < 4; i++)
+			quanta[i] = q[i];
+		ring_start();
+		for (int i = 0; i < 4; i++)
+		{
+			push(i, 1);
+			ring_place(i, false);
+		}
+		for (int k = 0; k < 164 * 50; k++)
+		{
+			int			i = ring_next();
+
+			ring_serve(i, 1);
+			served[i]++;
+			ring_place(i, false);
+		}
+		for (int i = 0; i < 4; i++)
+			right &= served[i] == 50 * q[i];
+	}
+	ok(right, "the four tiers share 50 rounds as 20 : 24 : 40 : 80");
+
+	printf("1..%d\n", tests);
+	return failures ? 1 : 0;
+}
