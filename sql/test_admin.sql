@@ -164,8 +164,6 @@ SELECT adm_put('adm_i', 3000);
 SELECT adm_put('adm_i', 3);
 SELECT FROM fairsched_enqueue('adm_i', '{"n": "later"}', lane => 'adm', run_at => now() + interval '1 day');
 SELECT FROM fairsched_enqueue('adm_i', '{"n": "keyed"}', lane => 'adm', unique_key => 'key', priority => 'P1');
-SELECT string_agg(payload ->> 'n', ' ') FROM fairsched_claim('adm', 3, lanes => '{adm}');
-SELECT job_id AS running, token FROM fairsched.running_jobs WHERE workspace = 'adm_i' AND priority = 'P1' \gset
 CREATE TABLE adm_before AS SELECT job_id, rank, position, state, attempt, token, payload, unique_key, run_at FROM fairsched.jobs WHERE workspace = 'adm_i';
 SELECT fairsched_isolate_workspace('adm_i') AS moved, fairsched_isolate_workspace('adm_i') AS again;
 SELECT count(*) AS all_there, count(*) FILTER (WHERE b IS DISTINCT FROM a) AS changed
@@ -174,8 +172,6 @@ DROP TABLE adm_before;
 SELECT count(*) FILTER (WHERE job_table = 0) AS shared, count(*) FILTER (WHERE job_table > 0) AS own FROM fairsched.jobs WHERE workspace = 'adm_i';
 SELECT own_table, running FROM adm_ws WHERE workspace = 'adm_i';
 SELECT is_duplicate FROM fairsched_enqueue('adm_i', lane => 'adm', unique_key => 'key');
-SELECT state FROM fairsched_job_status(:running);
-SELECT fairsched_complete(:running, :token);
 SELECT string_agg(payload ->> 'n', ' ') FROM fairsched_claim('adm', 5, lanes => '{adm}');
 SELECT adm_done(), adm_put('adm_i', 2);
 SELECT state, workspace FROM fairsched_job_status((SELECT max(job_id) FROM fairsched.jobs WHERE workspace = 'adm_i'));

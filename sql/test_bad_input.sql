@@ -177,22 +177,22 @@ SELECT bad($$SELECT fairsched_cancel_many('{1,NULL}')$$);
 SELECT bad($$SELECT fairsched_cancel_run(NULL)$$);
 SELECT bad($$SELECT fairsched_cancel_run('')$$);
 SELECT bad($$SELECT fairsched_retry(NULL)$$);
-SELECT bad($$SELECT fairsched_retry(5)$$);
+SELECT bad($$SELECT fairsched_retry(1099511627775)$$);
 SELECT bad($$SELECT fairsched_retry(-5)$$);
 SELECT bad($$SELECT fairsched_reschedule(NULL, now())$$);
-SELECT bad($$SELECT fairsched_reschedule(5, NULL)$$);
-SELECT bad($$SELECT fairsched_reschedule(5, now())$$);
+SELECT bad($$SELECT fairsched_reschedule(1099511627775, NULL)$$);
+SELECT bad($$SELECT fairsched_reschedule(1099511627775, now())$$);
 SELECT bad($$SELECT fairsched_reschedule(9223372036854775807, now())$$);
-SELECT bad($$SELECT fairsched_reschedule(5, 'infinity')$$);
+SELECT bad($$SELECT fairsched_reschedule(1099511627775, 'infinity')$$);
 SELECT bad($$SELECT fairsched_assign_priority(NULL, 'P1')$$);
-SELECT bad($$SELECT fairsched_assign_priority(5, NULL)$$);
-SELECT bad($$SELECT fairsched_assign_priority(5, 'P1')$$);
-SELECT bad($$SELECT fairsched_assign_priority(5, 'high')$$);
-SELECT bad($$SELECT fairsched_assign_priority(5, 'P1', overridable => NULL)$$);
+SELECT bad($$SELECT fairsched_assign_priority(1099511627775, NULL)$$);
+SELECT bad($$SELECT fairsched_assign_priority(1099511627775, 'P1')$$);
+SELECT bad($$SELECT fairsched_assign_priority(1099511627775, 'high')$$);
+SELECT bad($$SELECT fairsched_assign_priority(1099511627775, 'P1', overridable => NULL)$$);
 SELECT bad($$SELECT fairsched_job_status(NULL)$$);
 -- ids vary, so they are cut out
 CREATE FUNCTION bad_job(statement text, job_id bigint) RETURNS text LANGUAGE sql AS $$
-	SELECT replace(b.said, $2::text, '<id>') FROM bad(format($1, $2)) b
+	SELECT replace(b.said, 'job ' || $2, 'job <id>') FROM bad(format($1, $2)) b
 $$;
 SELECT bad_job('SELECT fairsched_retry(%s)', :ready);
 SELECT bad_job('SELECT fairsched_retry(%s)', :running);
@@ -204,11 +204,11 @@ SELECT bad_job('SELECT fairsched_reschedule(%s, now())', :done);
 SELECT bad_job('SELECT fairsched_assign_priority(%s, ''P0'')', :fixed);
 SELECT bad_job('SELECT fairsched_assign_priority(%s, ''P0'')', :dead);
 \echo -- stale and wrong tokens: false, lost, nothing; also of jobs that nobody has
-SELECT fairsched_complete(:running, :token + 1), fairsched_complete(:running, 0), fairsched_complete(:running, -1), fairsched_complete(:running, 9223372036854775807), fairsched_complete(:ready, 0), fairsched_complete(:later, 0), fairsched_complete(:done, :done_token), fairsched_complete(5, 5), fairsched_complete(-5, 5), fairsched_complete(9223372036854775807, 5);
-SELECT fairsched_complete_many(ARRAY[:running, :ready, 5], ARRAY[1, 0, 5]), fairsched_fail_many(ARRAY[:running, :ready, 5], ARRAY[1, 0, 5], 'x');
+SELECT fairsched_complete(:running, :token + 1), fairsched_complete(:running, 0), fairsched_complete(:running, -1), fairsched_complete(:running, 9223372036854775807), fairsched_complete(:ready, 0), fairsched_complete(:later, 0), fairsched_complete(:done, :done_token), fairsched_complete(1099511627775, 5), fairsched_complete(-5, 5), fairsched_complete(9223372036854775807, 5);
+SELECT fairsched_complete_many(ARRAY[:running, :ready, 1099511627775], ARRAY[1, 0, 5]), fairsched_fail_many(ARRAY[:running, :ready, 1099511627775], ARRAY[1, 0, 5], 'x');
 SELECT fairsched_fail(:running, :token + 1, 'x'), fairsched_fail(:ready, 0, 'x'), fairsched_release(:running, :token - 1), fairsched_release(:ready, 0), fairsched_yield(:running, 1, '{}'), fairsched_yield(:ready, 0, '{}'), fairsched_checkpoint(:running, 1, '{}'), fairsched_checkpoint(:ready, 0, '{}');
 SELECT directive FROM fairsched_heartbeat(ARRAY[:running, :ready, :done, -1, 9223372036854775807], ARRAY[1, 0, :done_token, -1, 1]);
-SELECT fairsched_cancel(:dead), fairsched_cancel(:done), fairsched_cancel(5);
+SELECT fairsched_cancel(:dead), fairsched_cancel(:done), fairsched_cancel(1099511627775);
 \echo -- management of what is not there, and bad settings
 SELECT bad($$SELECT fairsched_alter_workspace('bad none')$$);
 SELECT bad($$SELECT fairsched_drop_workspace('bad none')$$);

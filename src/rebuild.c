@@ -368,8 +368,9 @@ restore_leases(FsDatabase *db)
  * running jobs are nobody's, and become available.  One scan of that table;
  * its ready jobs are looked for when the transaction ends.
  *
- * A restore makes the table first, then its rows, and indexes and triggers
- * last.  Until they are there the table is left alone, and looked at again.
+ * A restore makes the table first, then its rows and the row of job_tables, and
+ * indexes and triggers last.  Until all are there the table is left alone, and
+ * looked at again.
  */
 void
 fs_rebuild_adopt(FsDatabase *db)
@@ -384,7 +385,8 @@ fs_rebuild_adopt(FsDatabase *db)
 	fs_spi_begin();
 	n = fs_spi("SELECT substring(c.relname FROM 6)::integer, "
 			   "(SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid) >= 6 AND "
-			   "(SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = c.oid) >= 2 "
+			   "(SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = c.oid) >= 2 AND "
+			   "(t.job_table IS NOT NULL) "
 			   "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
 			   "LEFT JOIN fairsched.job_tables t ON t.job_table::text = substring(c.relname FROM 6) "
 			   "WHERE i.inhparent = 'fairsched.jobs'::regclass AND c.relname ~ '^jobs_[0-9]+$' "
@@ -407,9 +409,8 @@ fs_rebuild_adopt(FsDatabase *db)
 			pending = true;
 			continue;
 		}
-		snprintf(sql, sizeof(sql), "INSERT INTO fairsched.job_tables AS j (job_table, relid) "
-				 "VALUES (%d, 'fairsched.jobs_%d'::regclass) "
-				 "ON CONFLICT (job_table) DO UPDATE SET relid = excluded.relid", tables[i], tables[i]);
+		snprintf(sql, sizeof(sql), "UPDATE fairsched.job_tables SET relid = 'fairsched.jobs_%d'::regclass "
+				 "WHERE job_table = %d", tables[i], tables[i]);
 		fs_spi(sql, 0, NULL, NULL, NULL);
 		if (tables[i] == 0)
 			continue;			/* it comes with the extension, and its trigger saw its rows */

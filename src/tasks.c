@@ -35,6 +35,7 @@ const char *const FsTaskNames[FS_TASK_COUNT] = {
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
 #define INDOUBT_INTERVAL	(200 * INT64CONST(1000))
+#define ADOPT_INTERVAL		(50 * INT64CONST(1000))
 #define HELP_LIMIT			20		/* jobs of due work a claimer does */
 
 /* ---------- promote ---------- */
@@ -429,7 +430,7 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 				fs_rebuild_rescan(db);
 			else if (db->adopting)
 				fs_rebuild_adopt(db);
-			return Min(in_doubt(db), db->adopting ? GetCurrentTimestamp() + USECS_PER_SEC : DT_NOEND);
+			return Min(in_doubt(db), db->adopting ? GetCurrentTimestamp() + ADOPT_INTERVAL : DT_NOEND);
 		case FS_TASK_CLAIM_LOG:
 			return rotate_claim_log(db);
 		case FS_TASK_RECONCILE:
