@@ -240,8 +240,19 @@ SELECT dml_put('a b c d e');
 DELETE FROM fairsched.jobs WHERE workspace = 'dml' AND payload ->> 'n' IN ('a', 'd');
 SELECT dml_claim(1);
 UPDATE fairsched.jobs SET cost = 5 WHERE workspace = 'dml' AND state = 'available';
+-- the scheduler has looked again after a moment
+DO $$
+BEGIN
+	FOR i IN 1..300 LOOP
+		PERFORM dml_claim();
+		COMMIT;
+		EXIT WHEN dml_running() = 3;
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END
+$$;
+SELECT * FROM dml_jobs;
 CALL dml_settled();
-SELECT dml_claim();
 SELECT dml_done();
 SELECT * FROM dml_check;
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{dml,dml1,dml2,dml3}'::text[]) w;

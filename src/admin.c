@@ -346,7 +346,8 @@ fs_drain(PG_FUNCTION_ARGS)
 		nap(10);
 	if (db->running > 0)
 		ereport(WARNING,
-				(errmsg("%d jobs are still running", db->running),
+				(errmsg_plural("%d job is still running", "%d jobs are still running",
+							   db->running, db->running),
 				 errhint("No new ones are handed out. fairsched.running_jobs lists them; fairsched_undrain() ends the drain.")));
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -379,6 +379,7 @@ fs_rebuild_adopt(FsDatabase *db)
 	int		   *tables;
 	bool	   *complete;
 	bool		pending = false;
+	bool		quiet = fs_own_changes;
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_own_changes = true;
@@ -420,7 +421,7 @@ fs_rebuild_adopt(FsDatabase *db)
 		fs_ledger_rescan(true);
 	}
 	fs_spi_end();
-	fs_own_changes = false;
+	fs_own_changes = quiet;
 	db->adopting = pending;
 }
 

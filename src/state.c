@@ -49,8 +49,9 @@ bool		fs_own_changes = false;
 
 static FsCatalog catalog;
 static bool catalog_valid = false;
-static bool building_here = false;
+static int32 building = FS_NONE;	/* slot that this backend builds */
 static int32 filling_flow = FS_NONE;
+static int32 filling_db;
 
 /* ---------- catalog ---------- */
 
@@ -128,7 +129,6 @@ fs_catalog(void)
 	/* not by opening it: a partition that is being dropped holds it exclusively */
 	catalog.owner = relation_owner(catalog.jobs);
 	catalog_valid = true;
-	fs_my_db = FS_NONE;
 	return &catalog;
 }
 
@@ -241,7 +241,8 @@ fs_state_ready(const char *command)
 		{
 			d->state = FS_DB_BUILDING;
 			d->builder = MyProcPid;
-			build = building_here = true;
+			build = true;
+			building = FsDbIndex(d);
 		}
 		else if (d->state == FS_DB_DEAD || d->state == FS_DB_FREE)
 			dead = true;
@@ -259,7 +260,7 @@ fs_state_ready(const char *command)
 			d->state = FS_DB_READY;
 			d->rebuilds++;
 			d->rebuilt_at = GetCurrentTimestamp();
-			building_here = false;
+			building = FS_NONE;
 			FsUnlock();
 			ConditionVariableBroadcast(&d->built);
 			break;
@@ -293,6 +294,7 @@ void
 fs_state_filling(int32 flow)
 {
 	filling_flow = flow;
+	filling_db = fs_my_db;
 }
 
 /* fs_state_abort_cleanup: from the abort callbacks, before items are undone. */
@@ -300,14 +302,16 @@ void
 fs_state_abort_cleanup(void)
 {
 	fs_own_changes = false;
-	if (building_here)
+	if (building != FS_NONE)
 	{
+		FsDatabase *d = &fs_dbs[building];
+
 		FsLock();
-		if (fs_dbs[fs_my_db].state == FS_DB_BUILDING)
-			fs_rebuild_discard(&fs_dbs[fs_my_db]);
-		building_here = false;
+		if (d->state == FS_DB_BUILDING)
+			fs_rebuild_discard(d);
+		building = FS_NONE;
 		FsUnlock();
-		ConditionVariableBroadcast(&fs_dbs[fs_my_db].built);
+		ConditionVariableBroadcast(&d->built);
 	}
 	if (filling_flow != FS_NONE)
 	{
@@ -315,7 +319,7 @@ fs_state_abort_cleanup(void)
 		fs_sched_fill_abandoned(filling_flow);
 		FsUnlock();
 		filling_flow = FS_NONE;
-		ConditionVariableBroadcast(&fs_dbs[fs_my_db].filled);
+		ConditionVariableBroadcast(&fs_dbs[filling_db].filled);
 	}
 	fs_wait_cleanup();
 }
