@@ -115,7 +115,7 @@ FROM fairsched.worker_status WHERE worker LIKE 'views\_%' ORDER BY 1;
 -- Its own table
 SELECT own_table, ready, oldest_ready_age FROM views_ws WHERE workspace = 'views_b';
 SELECT kind FROM fairsched_claim('views_both', 5, lanes => '{views,views2}');
-SELECT workspace, lane, kind FROM fairsched.running_jobs WHERE worker = 'views_both' ORDER BY lane;
+SELECT workspace, lane, kind FROM fairsched.running_jobs WHERE worker = 'views_both' ORDER BY lane, workspace;
 SELECT running, ready, oldest_ready_age FROM views_ws WHERE workspace = 'views_b';
 
 -- Tasks

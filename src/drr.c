@@ -56,16 +56,43 @@ drr_join(DrrShare *share, uint64_t ring_round)
 	share->round = ring_round - 1;
 }
 
+/*
+ * drr_resume: a share that comes back with a deficit that pays for its head was
+ * taken away in the middle of a visit.  What is left of that is its visit of
+ * this round: with a fresh quantum on top it would get twice as much as others.
+ */
+void
+drr_resume(DrrShare *share, uint64_t ring_round, int64_t cost)
+{
+	if (share->round < ring_round && drr_rounds_needed(share, cost) == 0)
+		share->round = ring_round;
+}
+
 void
 drr_charge(DrrShare *share, int64_t cost)
 {
 	share->deficit -= cost;
 }
 
+/*
+ * drr_refund: what was served is not.  Whole quanta beyond one go back together
+ * with the rounds they were for, so that a large claim that is undone does not
+ * leave a hoard; a head that needed several quanta is due in the same round as
+ * before.
+ */
 void
 drr_refund(DrrShare *share, int64_t cost)
 {
 	share->deficit += cost;
+	if (share->deficit > share->quantum)
+	{
+		uint64_t	back = (uint64_t) ((share->deficit - 1) / share->quantum);
+
+		if (back > share->round)
+			back = share->round;
+		share->deficit -= (int64_t) back * share->quantum;
+		share->round -= back;
+	}
 }
 
 /* drr_empty: a queue that empties loses what it did not use; a debt stays. */

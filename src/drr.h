@@ -28,6 +28,7 @@ extern uint64_t drr_rounds_needed(const DrrShare *share, int64_t cost);
 extern uint64_t drr_key(const DrrShare *share, int64_t cost);
 extern void drr_grant_until(DrrShare *share, uint64_t round);
 extern void drr_join(DrrShare *share, uint64_t ring_round);
+extern void drr_resume(DrrShare *share, uint64_t ring_round, int64_t cost);
 extern void drr_charge(DrrShare *share, int64_t cost);
 extern void drr_refund(DrrShare *share, int64_t cost);
 extern void drr_empty(DrrShare *share);

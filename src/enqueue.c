@@ -224,10 +224,12 @@ typedef struct FsPlace
 	double		rate;			/* jobs a second; 0 unknown */
 } FsPlace;
 
-/* Look up workspace and flow, and reserve n jobs against the queue limit. */
+/* Look up workspace and flow, and reserve n jobs (keys: as enqueue) against the queue limit. */
 static void
-reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, TimestampTz now, FsPlace *p)
+reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const uint64 *spec,
+		TimestampTz now, FsPlace *p)
 {
+	bool		looked = false; /* for jobs that are there already */
 	int			own_table = -1;	/* set where this very transaction froze the workspace */
 
 	for (;;)
@@ -237,6 +239,7 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, Timestamp
 		int64		queued;
 		bool		moving;
 		bool		full = false;
+		int			job_table = 0;
 
 		fs_ledger_reserve(n + 1);
 		p->workspace = fs_workspace_lock(db, j->workspace);
@@ -259,7 +262,8 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, Timestamp
 		queued = ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] + ws->waiting + ws->reserved;
 		if (!moving)
 		{
-			full = limit > 0 && queued + n > limit;
+			full = limit > 0 && n > 0 && queued + n > limit;
+			job_table = ws->set.job_table;
 			p->flow = full ? FS_NONE
 				: fs_enqueue_flow(db, p->workspace, j->lane, j->caps, j->caps_len, spec);
 			if (p->flow != FS_NONE)
@@ -290,6 +294,21 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const uint64 *spec, Timestamp
 							 PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
+			continue;
+		}
+		if (full && keys && !looked)
+		{
+			/* a job whose key is taken is none more: only new ones need room */
+			FsJobRel   *jr = fs_rows_open(own_table >= 0 ? own_table : job_table, false);
+			int64		existing;
+			int			fresh = 0;
+
+			for (int i = 0; i < n; i++)
+				if (keys[i] == 0 || !fs_rows_find_unique(jr, j->workspace, keys[i], &existing))
+					fresh++;
+			fs_rows_close(jr);
+			looked = true;
+			n = fresh;
 			continue;
 		}
 		if (full)
@@ -340,7 +359,8 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	}
 	fs_enqueue_spec(j->resources, j->budgets, spec);
 
-	reserve(db, j, n, spec, now, place);
+	reserve(db, j, n, keys, spec, now, place);
+	fs_ledger_reserve(n);
 	if (j->run_at != 0 && ready)
 		run_at = now;			/* it has been ready since now, not since a past run_at */
 	memset(nulls, 0, sizeof(nulls));

@@ -644,7 +644,10 @@ member_rekey(int32 m)
 	if (!node->linked)
 	{
 		if (share->active == 0)
+		{
 			drr_join(&share->drr, lane->round);
+			drr_resume(&share->drr, lane->round, flow_head_cost(&fs_flows[member->heads[slot]]));
+		}
 		else
 			share_settle(share);
 		node->stamp = ++lane->stamps;
@@ -1087,7 +1090,7 @@ first_member(const FsEligible *e)
 	return best;
 }
 
-/* Where a share is in several rings: the most urgent, then oldest head that is due. */
+/* Where a share is in several rings: the most urgent head that is due; rings take turns. */
 static int32
 best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 {
@@ -1098,7 +1101,6 @@ best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 	{
 		int			slot;
 		FsFlow	   *a;
-		FsFlow	   *b;
 
 		if (m == best || !fs_nodes[m].linked || fs_nodes[m].round > due ||
 			!ring_eligible(e, fs_members[m].ring))
@@ -1107,16 +1109,12 @@ best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 		if (slot > best_slot)
 			continue;
 		a = &fs_flows[fs_members[m].heads[slot]];
-		b = &fs_flows[fs_members[best].heads[best_slot]];
 		if (a->cand_count && drr_key(&fs_shares[fs_members[m].share].drr, flow_head_cost(a)) > due)
 			continue;
-		if (slot < best_slot || !a->cand_count ||
-			(b->cand_count && a->cand[a->cand_head].position < b->cand[b->cand_head].position))
+		if (slot < best_slot || fs_members[m].served < fs_members[best].served)
 		{
 			best = m;
 			best_slot = slot;
-			if (!a->cand_count)
-				break;			/* its head must be known first */
 		}
 	}
 	return best;
@@ -1149,6 +1147,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		FsFlow	   *f;
 		uint64		due;
 		uint64		key;
+		bool		lagging;
 		int			s;
 
 		if (m == FS_NONE)
@@ -1181,7 +1180,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		}
 
 		due = Max(fs_nodes[m].round, lane->round);
-		if (fs_nodes[m].round < lane->round)
+		lagging = fs_nodes[m].round < lane->round;
+		if (lagging)
 		{
 			share_settle(share);
 			drr_join(&share->drr, due);
@@ -1208,6 +1208,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_FILL;
 		}
 
+		if (lagging)
+			drr_resume(&share->drr, due, flow_head_cost(f));
 		key = drr_key(&share->drr, flow_head_cost(f));
 		if (key > due)
 		{
@@ -1231,6 +1233,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		ws->running++;
 		d->running++;
 		member->heads[s] = f->list_next;	/* flows of a class take turns */
+		member->served = d->serve_clock;
 		flow_relink(*flow);
 		if (share->active > 1)
 			share_rekey(fs_members[m].share);

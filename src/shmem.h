@@ -137,6 +137,7 @@ typedef struct FsMember
 	int32		ring;
 	int32		flows;			/* flows that belong here */
 	int32		heads[FS_RANKS];	/* next flow to serve, by rank slot */
+	uint64		served;			/* db->serve_clock of its last service */
 } FsMember;
 
 /* The head of a flow, found by a scan or told by the transaction that made it ready. */

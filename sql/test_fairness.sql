@@ -1,0 +1,59 @@
+-- The bound of Deficit Round Robin where it was seen to break: after a large
+-- claim is rolled back, and when a workspace comes back in the middle of a visit.
+-- The bound is Qmin + 2 * Max = 22 cost units here (quantum 20, cost 1).
+SET client_min_messages = warning;
+CREATE TABLE fair_served (n serial, workspace text);
+-- Largest difference between what the two got, over all intervals
+CREATE FUNCTION fair_spread(x text, y text) RETURNS bigint LANGUAGE sql AS $$
+	SELECT max(d) - min(d) FROM (
+		SELECT 0::bigint AS d
+		UNION ALL
+		SELECT sum(CASE workspace WHEN x THEN 1 WHEN y THEN -1 ELSE 0 END) OVER (ORDER BY n) FROM fair_served) s
+$$;
+
+-- A claim of 400 that is rolled back leaves no hoard
+SELECT fairsched_create_workspace(w, max_running => 1000, own_table => false) FROM unnest('{fair_a,fair_b}'::text[]) w;
+SELECT cardinality(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[500]), lane => 'fair')) FROM unnest('{fair_a,fair_b}'::text[]) w;
+BEGIN;
+SELECT workspace, count(*) FROM fairsched_claim('fair', 400, lanes => '{fair}') GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+SELECT workspace, deficit <= quantum AS no_hoard FROM fairsched.workspace_status WHERE workspace LIKE 'fair\_%' ORDER BY 1;
+INSERT INTO fair_served (workspace) SELECT workspace FROM fairsched_claim('fair', 400, lanes => '{fair}');
+SELECT fair_spread('fair_a', 'fair_b') <= 22 AS within_bound, count(*) FROM fair_served;
+
+-- A workspace that was parked in the middle of its visit, and comes back
+TRUNCATE fair_served;
+SELECT fairsched_create_workspace('fair_c', max_running => 1, own_table => false),
+	fairsched_create_workspace('fair_d', max_running => 1000, own_table => false);
+SELECT cardinality(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[600]), lane => 'fair2')) FROM unnest('{fair_c,fair_d}'::text[]) w;
+SELECT workspace, count(*) FROM fairsched_claim('fair', 100, lanes => '{fair2}') GROUP BY 1 ORDER BY 1;
+SELECT fairsched_alter_workspace('fair_c', max_running => 1000);
+INSERT INTO fair_served (workspace) SELECT workspace FROM fairsched_claim('fair', 200, lanes => '{fair2}');
+SELECT fair_spread('fair_c', 'fair_d') <= 22 AS within_bound, count(*) FROM fair_served;
+
+-- Flows of one class that need different capabilities take turns
+SELECT count(fairsched_enqueue('fair_e', jsonb_build_object('n', 'f' || n), lane => 'fair3')) FROM generate_series(1, 3) n;
+SELECT count(fairsched_enqueue('fair_e', jsonb_build_object('n', 'g' || n), lane => 'fair3', capabilities => '{g}')) FROM generate_series(1, 2) n;
+SELECT string_agg(substr(payload ->> 'n', 1, 1), '') IN ('fgfgf', 'gfgff') AS in_turns
+	FROM fairsched_claim('fair', 5, lanes => '{fair3}', capabilities => '{g,h}');
+
+-- A full queue still knows its jobs
+SELECT fairsched_create_workspace('fair_f', max_queue_size => 1, own_table => false);
+SELECT is_duplicate FROM fairsched_enqueue('fair_f', unique_key => 'k', lane => 'fair4');
+SELECT is_duplicate FROM fairsched_enqueue('fair_f', unique_key => 'k', lane => 'fair4');
+SELECT cardinality(fairsched_enqueue_many('fair_f', array_fill('{}'::jsonb, ARRAY[2]), unique_keys => '{k,k}', lane => 'fair4'));
+\set VERBOSITY terse
+SELECT fairsched_enqueue('fair_f', unique_key => 'other', lane => 'fair4');
+
+-- Isolating in the session that claimed keeps running jobs with their worker
+SELECT cardinality(fairsched_enqueue_many('fair_g', array_fill('{}'::jsonb, ARRAY[3]), lane => 'fair5'));
+SELECT count(*) FROM fairsched_claim('fair_x', 1, lanes => '{fair5}');
+SELECT fairsched_isolate_workspace('fair_g');
+SELECT count(*) FROM fairsched_claim('fair_y', 5, lanes => '{fair5}');
+SELECT worker, count(*), min(attempt), max(attempt) FROM fairsched.running_jobs WHERE workspace = 'fair_g' GROUP BY 1 ORDER BY 1;
+
+SELECT fairsched_drop_workspace(w, true) FROM unnest('{fair_a,fair_b,fair_c,fair_d,fair_e,fair_f,fair_g}'::text[]) w;
+SELECT * FROM fairsched_check() WHERE workspace LIKE 'fair\_%' AND NOT ok;
+SELECT count(*) FROM fairsched.running_jobs WHERE workspace LIKE 'fair\_%';
+DROP FUNCTION fair_spread;
+DROP TABLE fair_served;
