@@ -276,8 +276,18 @@ fill(FsDatabase *db, int32 flow, int slot)
 	jr = fs_rows_open(job_table, true);
 	if (jr)
 	{
-		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, FS_CANDIDATES, found, &more,
+		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 4 : PG_INT64_MAX;
+
+		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, FS_CANDIDATES, found, &more,
 							   overflow ? caps : NULL, &caps_len);
+		if (n < FS_CANDIDATES && !more && to != PG_INT64_MAX)
+			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, FS_CANDIDATES,
+								   found, &more, overflow ? caps : NULL, &caps_len);
+		if (n == FS_CANDIDATES)
+		{
+			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
+			more |= to != PG_INT64_MAX; /* what is behind the bound was not looked at */
+		}
 		fs_rows_close(jr);
 	}
 	fs_pop_snapshot();

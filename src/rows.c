@@ -151,10 +151,10 @@ place_exists(FsJobRel *jr, const ItemPointerData *tid)
 /* ---------- finding ---------- */
 
 int
-fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int max,
+fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
 				   FsCandidate *found, bool *more, char *caps, int *caps_len)
 {
-	ScanKeyData keys[3];
+	ScanKeyData keys[4];
 	IndexScanDesc scan;
 	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
 	int			n = 0;
@@ -162,8 +162,10 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int max,
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
 	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
-	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 3);
-	index_rescan(scan, keys, 3, NULL, 0);
+	/* the descent reads every matching entry of its leaf page: hence an upper bound */
+	ScanKeyInit(&keys[3], 3, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
+	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 4);
+	index_rescan(scan, keys, 4, NULL, 0);
 	*more = false;
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{

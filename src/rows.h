@@ -98,8 +98,11 @@ extern void fs_rows_close(FsJobRel *jr);
 /* A row as a candidate. */
 extern FsCandidate *fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *cand);
 
-/* Up to max visible, available rows of one flow and rank from a position on. */
-extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int max,
+/*
+ * Up to max visible, available rows of one flow and rank with positions from
+ * `from` to `to`; *more: there are others.
+ */
+extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
 							   FsCandidate *found, bool *more, char *caps, int *caps_len);
 
 /* Mark a row as running under a token; *copy is the new row. Never waits. */

@@ -171,6 +171,7 @@ typedef struct FsFlow
 	uint8		cand_count;
 	int16		cand_slot;		/* rank slot of the candidates */
 	int64		fill_min;		/* lowest position hinted while a scan runs */
+	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
 	FsCandidate cand[FS_CANDIDATES];
 } FsFlow;
