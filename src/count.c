@@ -130,6 +130,7 @@ fs_count_queues(FsDatabase *db)
 	fs->counting_db = slot;
 	fs->ndeltas = 0;
 	FsUnlock();
+	fs_state_reading(FS_READING_COUNT);
 
 	flows = make_table("fairsched count of flows", sizeof(int32), sizeof(FsFlowCount), HASH_BLOBS);
 	waits = make_table("fairsched count of waiting", FS_NAME_LEN + 1, sizeof(FsWaitCount), HASH_STRINGS);
@@ -223,6 +224,7 @@ fs_count_queues(FsDatabase *db)
 		if (!done)
 			evaluated += m;
 	}
+	fs_state_reading(FS_READING_NONE);
 	UnregisterSnapshot(snapshot);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(mine);

@@ -530,9 +530,11 @@ fs_rebuild_discard(FsDatabase *db)
 void
 fs_rebuild_rescan(FsDatabase *db)
 {
+	fs_state_reading(FS_READING_RESCAN);
 	db->rescan = false;			/* what changes from here on sets it again */
 	fs_rebuild_adopt(db);
 	raise_flows(db);
+	fs_state_reading(FS_READING_NONE);
 	FsLock();
 	db->counted = false;
 	db->tasks[FS_TASK_RECONCILE].next_run = 0;
@@ -553,6 +555,7 @@ fs_rebuild_settings(FsDatabase *db)
 	int			n = 0;
 	char	   *names;
 
+	fs_state_reading(FS_READING_SETTINGS);
 	db->tiers_stale = false;
 	fs_tiers_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
@@ -580,5 +583,6 @@ fs_rebuild_settings(FsDatabase *db)
 		} while (w != FS_NONE && gen != db->settings_gen);
 		CHECK_FOR_INTERRUPTS();
 	}
+	fs_state_reading(FS_READING_NONE);
 	pfree(names);
 }

@@ -52,6 +52,8 @@ static bool catalog_valid = false;
 static int32 building = FS_NONE;	/* slot that this backend builds */
 static int32 filling_flow = FS_NONE;
 static int32 filling_db;
+static FsReading reading = FS_READING_NONE;
+static int32 reading_db;
 
 /* ---------- catalog ---------- */
 
@@ -297,6 +299,14 @@ fs_state_filling(int32 flow)
 	filling_db = fs_my_db;
 }
 
+/* fs_state_reading: remember what this backend reads; FS_READING_NONE when done. */
+void
+fs_state_reading(FsReading what)
+{
+	reading = what;
+	reading_db = fs_my_db;
+}
+
 /* fs_state_abort_cleanup: from the abort callbacks, before items are undone. */
 void
 fs_state_abort_cleanup(void)
@@ -312,6 +322,18 @@ fs_state_abort_cleanup(void)
 		building = FS_NONE;
 		FsUnlock();
 		ConditionVariableBroadcast(&d->built);
+	}
+	if (reading != FS_READING_NONE)
+	{
+		FsLock();
+		if (reading == FS_READING_RESCAN)
+			fs_dbs[reading_db].rescan = true;
+		else if (reading == FS_READING_SETTINGS)
+			fs_dbs[reading_db].tiers_stale = true;
+		else if (fs->counting_db == reading_db)
+			fs->counting_db = FS_NONE;
+		FsUnlock();
+		reading = FS_READING_NONE;
 	}
 	if (filling_flow != FS_NONE)
 	{

@@ -66,6 +66,19 @@ extern void fs_push_snapshot(void);
 extern void fs_pop_snapshot(void);
 
 extern void fs_state_filling(int32 flow);
+
+/*
+ * A reading of rows that memory waits for: between begin and end an error puts
+ * back what asked for it, so that somebody does it again.
+ */
+typedef enum FsReading
+{
+	FS_READING_NONE,
+	FS_READING_RESCAN,
+	FS_READING_SETTINGS,
+	FS_READING_COUNT
+} FsReading;
+extern void fs_state_reading(FsReading what);
 extern void fs_state_abort_cleanup(void);
 
 #endif							/* FS_STATE_H */
