@@ -25,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "claim.h"
 #include "config.h"
+#include "flows.h"
 #include "lease.h"
 #include "tasks.h"
 #include "text.h"

@@ -3,7 +3,7 @@
  *		Handing out jobs: fairsched_claim.
  *
  * In one call: under fs->lock the scheduler decides who is next and charges it
- * (sched.c), a lease in state CLAIMING takes the slot; then, without the lock,
+ * (pick.c), a lease in state CLAIMING takes the slot; then, without the lock,
  * the rows are marked; then, under the lock again, the leases get their job.
  * A row that is not to be had costs nothing: its lease is given back and the
  * next is picked.  The claim log gets one row a call.
@@ -31,6 +31,11 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
+#include "flows.h"
+#include "hints.h"
+#include "lease.h"
+#include "park.h"
+#include "pick.h"
 #include "tasks.h"
 #include "text.h"
 #include "wait.h"

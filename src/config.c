@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "flows.h"
 
 /* Columns of fairsched.workspaces (sql/parts/10_schema.sql). */
 enum

@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "config.h"
+#include "flows.h"
 #include "ledger.h"
 #include "requeue.h"
 #include "rows.h"

@@ -26,6 +26,7 @@
 #include "utils/datetime.h"
 #include "utils/snapmgr.h"
 #include "config.h"
+#include "flows.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_enqueue);

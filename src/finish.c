@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "claim.h"
+#include "heartbeat.h"
 #include "lease.h"
 #include "text.h"
 

@@ -8,7 +8,7 @@
  */
 #include "claim.h"
 #include "held.h"
-#include "lease.h"
+#include "heartbeat.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -16,6 +16,9 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "flows.h"
+#include "lease.h"
+#include "park.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_heartbeat_jobs);

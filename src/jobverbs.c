@@ -23,7 +23,7 @@
 #include "utils/jsonb.h"
 #include "config.h"
 #include "enqueue.h"
-#include "lease.h"
+#include "heartbeat.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_cancel);

@@ -6,7 +6,7 @@
  * nothing here allocates, waits or raises.  The states of a lease and who
  * changes them are in src/README.md.
  */
-#include "ledger.h"
+#include "lease.h"
 
 #include "common/hashfn.h"
 

@@ -25,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "config.h"
 #include "enqueue.h"
+#include "flows.h"
 #include "text.h"
 
 #define MAX_ERRORS 10

@@ -34,7 +34,7 @@ typedef struct FsPool
 	int32		capacity;
 } FsPool;
 
-/* Why nothing of a workspace is handed out; FsParkNames in sched.c has the words. */
+/* Why nothing of a workspace is handed out; FsParkNames in park.c has the words. */
 typedef enum FsPark
 {
 	FS_PARK_NONE,
@@ -492,5 +492,23 @@ extern void fs_shmem_install_hooks(void);
 		(pool).free_head = (idx); \
 		(pool).used--; \
 	} while (0)
+
+/* Take one out of a chain that it is in; fs->lock held exclusively. */
+static inline void
+fs_unchain(int32 *head, int32 what, char *array, Size size, Size link)
+{
+	while (*head != what)
+		head = (int32 *) (array + (Size) *head * size + link);
+	*head = *(int32 *) (array + (Size) what * size + link);
+}
+
+#define FS_UNCHAIN(head, what, array, type, field) \
+	fs_unchain(&(head), what, (char *) (array), sizeof(type), offsetof(type, field))
+
+/* Whose something is. */
+#define FsWorkspaceOfShare(s) (fs_shares[s].workspace)
+#define FsShareOfFlow(f) (fs_members[fs_flows[f].member].share)
+#define FsWorkspaceOfFlow(f) FsWorkspaceOfShare(FsShareOfFlow(f))
+#define FsDbIndex(d) ((int32) ((d) - fs_dbs))
 
 #endif							/* FS_SHMEM_H */

@@ -39,7 +39,11 @@
 
 #include "access/genam.h"
 
+#include "flows.h"
+#include "hints.h"
+#include "lease.h"
 #include "ledger.h"
+#include "park.h"
 #include "rebuild.h"
 #include "tables.h"
 #include "wait.h"

@@ -5,7 +5,7 @@
 #ifndef FS_STATE_H
 #define FS_STATE_H
 
-#include "sched.h"
+#include "shmem.h"
 
 #include "utils/snapshot.h"
 

@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 #include "count.h"
 #include "held.h"
+#include "lease.h"
 #include "ledger.h"
 #include "rebuild.h"
 #include "requeue.h"

@@ -38,7 +38,8 @@
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
-#include "lease.h"
+#include "heartbeat.h"
+#include "park.h"
 #include "tasks.h"
 #include "text.h"
 

@@ -12,6 +12,8 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "flows.h"
+#include "park.h"
 #include "text.h"
 
 /* A set of capabilities: what a ring requires, or a worker has. */

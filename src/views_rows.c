@@ -21,6 +21,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "flows.h"
 #include "rows.h"
 
 #define VIEW_HEADS 64			/* ready lists of a workspace whose first row is looked up */

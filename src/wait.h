@@ -5,7 +5,7 @@
 #ifndef FS_WAIT_H
 #define FS_WAIT_H
 
-#include "sched.h"
+#include "pick.h"
 
 /* fs_wait_wake: up to n of those who wait for this lane; fs->lock held. */
 extern void fs_wait_wake(int32 db, int32 lane, int n);

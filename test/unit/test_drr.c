@@ -3,7 +3,7 @@
  *		Deficit Round Robin in closed form against the textbook's list, side by
  *		side on the same random work.  Prints TAP.
  *
- * The ring is used as sched.c uses it: drr_key() orders shares in a ringheap,
+ * The ring is used as ring.c uses it: drr_key() orders shares in a ringheap,
  * its minimum is served.  The oracle walks a list in rounds and adds one
  * quantum a visit.  Who joins is visited once before the next round begins;
  * who comes back in the round it was visited in gets no second quantum.
@@ -213,7 +213,7 @@ book_next(void)
 	}
 }
 
-/* ---------- the closed form, as sched.c uses it ---------- */
+/* ---------- the closed form, as ring.c and pick.c use it ---------- */
 
 static DrrShare shares[MAX_SHARES];
 static RingNode nodes[MAX_SHARES];

@@ -1,0 +1,521 @@
+/*
+ * flows.c
+ *		What the scheduler knows: workspaces, lanes, rings, shares, members and
+ *		flows, found by name or number, made when new, given back when empty.
+ *
+ * A flow is all jobs of a workspace, lane and set of required capabilities that
+ * are admitted or refused together.  It belongs to a member (its workspace's
+ * share in a ring), which is made with it.  When a pool is full, what holds
+ * nothing is given back first.
+ *
+ * Finders only read: fs->lock held.  The others: held exclusively.  Nothing
+ * here allocates, waits or raises, so that commit and abort callbacks may call it.
+ */
+#include "flows.h"
+
+#include "common/hashfn.h"
+
+#include "ring.h"
+
+/* ---------- names and hashes ---------- */
+
+static uint32
+hash_name(int32 db, const char *name)
+{
+	return hash_bytes((const unsigned char *) name, strlen(name)) ^ (uint32) (db * 0x9e3779b9);
+}
+
+static uint32
+hash_flow(int32 member_or_ws, int32 ring, const uint64 *spec)
+{
+	uint32		h = murmurhash32((uint32) member_or_ws * 31 + (uint32) ring);
+
+	return h ^ (uint32) spec[0];
+}
+
+static uint32
+hash_flow_id(int32 db, int32 id)
+{
+	return murmurhash32((uint32) id ^ (uint32) (db << 24));
+}
+
+int32
+fs_sched_workspace_find(int32 db, const char *name)
+{
+	int32		w = fs_workspace_hash[hash_name(db, name) & fs_workspace_mask];
+
+	while (w != FS_NONE &&
+		   (fs_workspaces[w].db != db || strcmp(fs_workspaces[w].name, name) != 0))
+		w = fs_workspaces[w].next;
+	return w;
+}
+
+/* fs_sched_workspace_add: name is new and at most FS_NAME_LEN bytes long. */
+int32
+fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *set)
+{
+	FsWorkspace *ws;
+	int32		w;
+	uint32		bucket = hash_name(db, name) & fs_workspace_mask;
+
+	if (fs->workspaces.free_head == FS_NONE)
+		fs_sched_reclaim(db);
+	FS_POOL_TAKE(fs->workspaces, fs_workspaces, w);
+	if (w == FS_NONE)
+		return FS_NONE;
+	ws = &fs_workspaces[w];
+	memset(ws, 0, sizeof(FsWorkspace));
+	ws->db = db;
+	strlcpy(ws->name, name, sizeof(ws->name));
+	ws->set = *set;
+	ws->shares = FS_NONE;
+	ws->capped_next = FS_NONE;
+	ws->next = fs_workspace_hash[bucket];
+	fs_workspace_hash[bucket] = w;
+	if (set->paused)
+	{
+		ws->parked = FS_PARK_PAUSED;
+		ws->parked_since = GetCurrentTimestamp();
+	}
+	return w;
+}
+
+int32
+fs_sched_lane_find(int32 db, const char *name)
+{
+	int32		l = fs_dbs[db].lanes;
+
+	while (l != FS_NONE && strcmp(fs_lanes[l].name, name) != 0)
+		l = fs_lanes[l].next;
+	return l;
+}
+
+/* fs_sched_caps_subset: both are sorted lists of NUL-terminated names. */
+bool
+fs_sched_caps_subset(const char *need, int need_len, const char *have, int have_len)
+{
+	const char *h = have;
+
+	for (const char *n = need; n < need + need_len; n += strlen(n) + 1)
+	{
+		while (h < have + have_len && strcmp(h, n) < 0)
+			h += strlen(h) + 1;
+		if (h >= have + have_len || strcmp(h, n) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* fs_sched_ring_get: find or make the ring, and its lane. */
+int32
+fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
+{
+	FsDatabase *d = &fs_dbs[db];
+	int32		l = fs_sched_lane_find(db, lane);
+	int32		r;
+
+	if (l == FS_NONE)
+	{
+		FS_POOL_TAKE(fs->lanes, fs_lanes, l);
+		if (l == FS_NONE)
+			return FS_NONE;
+		memset(&fs_lanes[l], 0, sizeof(FsLane));
+		fs_lanes[l].db = db;
+		fs_lanes[l].round = 1;
+		fs_lanes[l].rings = FS_NONE;
+		strlcpy(fs_lanes[l].name, lane, sizeof(fs_lanes[l].name));
+		fs_lanes[l].next = d->lanes;
+		d->lanes = l;
+		d->rings_gen++;
+	}
+	for (r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
+		if (fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)
+			return r;
+
+	if (fs->rings.free_head == FS_NONE)
+		fs_sched_reclaim(db);
+	FS_POOL_TAKE(fs->rings, fs_rings, r);
+	if (r == FS_NONE)
+		return FS_NONE;
+	memset(&fs_rings[r], 0, sizeof(FsRing));
+	fs_rings[r].db = db;
+	fs_rings[r].lane = l;
+	fs_rings[r].root = RINGHEAP_NONE;
+	fs_rings[r].caps_len = caps_len;
+	memcpy(fs_rings[r].caps, caps, caps_len);
+	fs_rings[r].lane_next = fs_lanes[l].rings;
+	fs_lanes[l].rings = r;
+	d->rings_gen++;
+	return r;
+}
+
+/* ---------- shares, members, flows ---------- */
+
+static int32
+share_get(int32 workspace, int32 lane)
+{
+	FsWorkspace *ws = &fs_workspaces[workspace];
+	int32		s;
+
+	for (s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
+		if (fs_shares[s].lane == lane)
+			return s;
+	FS_POOL_TAKE(fs->shares, fs_shares, s);
+	if (s == FS_NONE)
+		return FS_NONE;
+	memset(&fs_shares[s], 0, sizeof(FsShare));
+	fs_shares[s].workspace = workspace;
+	fs_shares[s].lane = lane;
+	fs_shares[s].members = FS_NONE;
+	fs_shares[s].drr.quantum = ws->set.quantum;
+	fs_shares[s].next = ws->shares;
+	ws->shares = s;
+	return s;
+}
+
+static int32
+member_get(int32 workspace, int32 ring)
+{
+	int32		s = share_get(workspace, fs_rings[ring].lane);
+	int32		m;
+
+	if (s == FS_NONE)
+		return FS_NONE;
+	for (m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+		if (fs_members[m].ring == ring)
+			return m;
+	FS_POOL_TAKE(fs->members, fs_members, m);
+	if (m == FS_NONE)
+		return FS_NONE;
+	memset(&fs_members[m], 0, sizeof(FsMember));
+	fs_members[m].share = s;
+	fs_members[m].ring = ring;
+	for (int i = 0; i < FS_RANKS; i++)
+		fs_members[m].heads[i] = FS_NONE;
+	fs_members[m].next = fs_shares[s].members;
+	fs_shares[s].members = m;
+	fs_rings[ring].members++;
+	memset(&fs_nodes[m], 0, sizeof(RingNode));
+	return m;
+}
+
+int32
+fs_sched_flow_by_id(int32 db, int32 id)
+{
+	int32		f = fs_flow_id_hash[hash_flow_id(db, id) & fs_flow_mask];
+
+	while (f != FS_NONE &&
+		   (fs_flows[f].id != id || fs_workspaces[FsWorkspaceOfFlow(f)].db != db))
+		f = fs_flows[f].id_next;
+	return f;
+}
+
+static int32
+flow_find(int32 workspace, int32 ring, const uint64 *spec, bool overflow)
+{
+	int32		f = fs_flow_hash[hash_flow(workspace, overflow ? -1 : ring, spec) & fs_flow_mask];
+
+	for (; f != FS_NONE; f = fs_flows[f].next)
+	{
+		FsFlow	   *flow = &fs_flows[f];
+
+		if (flow->spec[0] != spec[0] || flow->spec[1] != spec[1] ||
+			(flow->id < 0) != overflow || FsWorkspaceOfFlow(f) != workspace)
+			continue;
+		if (overflow ? fs_shares[FsShareOfFlow(f)].lane == fs_rings[ring].lane
+			: fs_members[flow->member].ring == ring)
+			return f;
+	}
+	return FS_NONE;
+}
+
+static int32
+flow_make(int32 workspace, int32 ring, const uint64 *spec, int32 id)
+{
+	int32		db = fs_workspaces[workspace].db;
+	int32		m;
+	int32		f;
+	uint32		bucket;
+
+	m = member_get(workspace, ring);
+	if (m == FS_NONE)
+		return FS_NONE;
+	FS_POOL_TAKE(fs->flows, fs_flows, f);
+	if (f == FS_NONE)
+		return FS_NONE;
+	memset(&fs_flows[f], 0, sizeof(FsFlow));
+	fs_flows[f].id = id;
+	fs_flows[f].member = m;
+	fs_flows[f].spec[0] = spec[0];
+	fs_flows[f].spec[1] = spec[1];
+	fs_flows[f].list_slot = -1;
+	fs_members[m].flows++;
+	bucket = hash_flow(workspace, id < 0 ? -1 : ring, spec) & fs_flow_mask;
+	fs_flows[f].next = fs_flow_hash[bucket];
+	fs_flow_hash[bucket] = f;
+	bucket = hash_flow_id(db, id) & fs_flow_mask;
+	fs_flows[f].id_next = fs_flow_id_hash[bucket];
+	fs_flow_id_hash[bucket] = f;
+	return f;
+}
+
+/*
+ * fs_sched_flow_get: the flow of jobs alike, made when new.  Beyond
+ * fairsched.max_flows only what is left for overflow flows remains: FS_NONE
+ * then, and the caller asks for the overflow flow.
+ */
+int32
+fs_sched_flow_get(int32 workspace, int32 ring, const uint64 *spec)
+{
+	FsDatabase *d = &fs_dbs[fs_workspaces[workspace].db];
+	int32		f = flow_find(workspace, ring, spec, false);
+	int			limit = fs_max_flows > 0 ? fs_max_flows : fs->flows.capacity - fs_max_workspaces / 8;
+
+	if (f != FS_NONE)
+		return f;
+	if (fs->flows.used >= limit)
+	{
+		fs_workspaces[workspace].refs++;
+		fs_rings[ring].members++;
+		fs_sched_reclaim(FsDbIndex(d));
+		fs_rings[ring].members--;
+		fs_workspaces[workspace].refs--;
+		if (fs->flows.used >= limit)
+			return FS_NONE;
+	}
+	return flow_make(workspace, ring, spec, ++d->next_flow);
+}
+
+/* fs_sched_flow_overflow: one flow of a workspace and lane for all that is beyond the limit. */
+int32
+fs_sched_flow_overflow(int32 workspace, int32 ring)
+{
+	FsDatabase *d = &fs_dbs[fs_workspaces[workspace].db];
+	static const uint64 spec[2] = {0, 0};
+	int32		f = flow_find(workspace, ring, spec, true);
+
+	return f != FS_NONE ? f : flow_make(workspace, ring, spec, -(++d->next_flow));
+}
+
+/* fs_sched_flow_adopt: a flow that rows carry and memory does not know (rebuild). */
+int32
+fs_sched_flow_adopt(int32 workspace, int32 ring, const uint64 *spec, int32 id)
+{
+	FsDatabase *d = &fs_dbs[fs_workspaces[workspace].db];
+	int32		f = fs_sched_flow_by_id(FsDbIndex(d), id);
+
+	if (f != FS_NONE)
+		return f;
+	d->next_flow = Max(d->next_flow, abs(id));
+	return flow_make(workspace, ring, spec, id);
+}
+
+/* fs_sched_flow_move: an overflow flow follows its head to the ring that can serve it. */
+void
+fs_sched_flow_move(int32 flow, int32 ring)
+{
+	FsFlow	   *f = &fs_flows[flow];
+	int32		old = f->member;
+	int32		m = member_get(FsWorkspaceOfFlow(flow), ring);
+	int			slot = f->list_slot;
+	uint8		more = f->more;
+
+	if (m == FS_NONE || m == old)
+		return;
+	f->more = 0;
+	f->cand_count = 0;
+	fs_sched_flow_relink(flow);
+	f->member = m;
+	fs_members[old].flows--;
+	fs_members[m].flows++;
+	f->more = more;
+	(void) slot;
+	fs_sched_flow_relink(flow);
+}
+
+/* ---------- giving back ---------- */
+
+static void
+flow_free(int32 f)
+{
+	FsFlow	   *flow = &fs_flows[f];
+	int32		w = FsWorkspaceOfFlow(f);
+	int32		ring = fs_members[flow->member].ring;
+
+	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
+			f, fs_flows, FsFlow, next);
+	FS_UNCHAIN(fs_flow_id_hash[hash_flow_id(fs_workspaces[w].db, flow->id) & fs_flow_mask],
+			f, fs_flows, FsFlow, id_next);
+	fs_members[flow->member].flows--;
+	flow->member = FS_NONE;
+	FS_POOL_GIVE(fs->flows, fs_flows, f);
+}
+
+static void
+member_free(int32 m)
+{
+	FsMember   *member = &fs_members[m];
+
+	FS_UNCHAIN(fs_shares[member->share].members, m, fs_members, FsMember, next);
+	fs_rings[member->ring].members--;
+	member->share = FS_NONE;
+	FS_POOL_GIVE(fs->members, fs_members, m);
+}
+
+static void
+share_free(int32 s)
+{
+	FS_UNCHAIN(fs_workspaces[fs_shares[s].workspace].shares, s, fs_shares, FsShare, next);
+	fs_shares[s].workspace = FS_NONE;
+	FS_POOL_GIVE(fs->shares, fs_shares, s);
+}
+
+static void
+workspace_free(int32 w)
+{
+	FsWorkspace *ws = &fs_workspaces[w];
+
+	FS_UNCHAIN(fs_workspace_hash[hash_name(ws->db, ws->name) & fs_workspace_mask],
+			w, fs_workspaces, FsWorkspace, next);
+	ws->db = FS_NONE;
+	FS_POOL_GIVE(fs->workspaces, fs_workspaces, w);
+}
+
+static void
+ring_free(int32 r)
+{
+	FS_UNCHAIN(fs_lanes[fs_rings[r].lane].rings, r, fs_rings, FsRing, lane_next);
+	fs_dbs[fs_rings[r].db].rings_gen++;
+	fs_rings[r].db = FS_NONE;
+	FS_POOL_GIVE(fs->rings, fs_rings, r);
+}
+
+/*
+ * fs_sched_reclaim: give back what holds nothing: flows without ready jobs,
+ * leases or open transactions; members, shares and workspaces left empty
+ * (a share in debt is kept: debt outlives an empty queue); unused rings.
+ * Returns how many flows it freed.  O(everything): only when a pool is full.
+ */
+int
+fs_sched_reclaim(int32 db)
+{
+	int			freed = 0;
+
+	if (fs->counting_db == db)
+		return 0;				/* the count refers to what is there */
+	for (int f = 0; f < fs->flows.capacity; f++)
+	{
+		FsFlow	   *flow = &fs_flows[f];
+
+		if (flow->member == FS_NONE || flow->more || flow->cand_count ||
+			flow->refs || flow->running || flow->filling)
+			continue;
+		if (fs_workspaces[FsWorkspaceOfFlow(f)].db != db)
+			continue;
+		flow_free(f);
+		freed++;
+	}
+	for (int m = 0; m < fs->members.capacity; m++)
+		if (fs_members[m].share != FS_NONE && fs_members[m].flows == 0 &&
+			fs_rings[fs_members[m].ring].db == db)
+			member_free(m);
+	for (int s = 0; s < fs->shares.capacity; s++)
+	{
+		FsShare    *share = &fs_shares[s];
+
+		if (share->workspace != FS_NONE && share->members == FS_NONE &&
+			share->drr.deficit >= 0 && fs_workspaces[share->workspace].db == db &&
+			fs_workspaces[share->workspace].running == 0)
+			share_free(s);
+	}
+	for (int w = 0; w < fs->workspaces.capacity; w++)
+	{
+		FsWorkspace *ws = &fs_workspaces[w];
+
+		if (ws->db == db && ws->shares == FS_NONE && ws->refs == 0 && ws->running == 0 &&
+			ws->reserved == 0 && ws->waiting == 0 && ws->parked != FS_PARK_MOVING &&
+			fs_dbs[db].counted)
+			workspace_free(w);
+	}
+	for (int r = 0; r < fs->rings.capacity; r++)
+		if (fs_rings[r].db == db && fs_rings[r].members == 0)
+			ring_free(r);
+	return freed;
+}
+
+/*
+ * fs_sched_forget: the rows of a workspace are gone.  What memory has of it
+ * goes too, as far as nothing refers to it.
+ */
+void
+fs_sched_forget(int32 w)
+{
+	FsWorkspace *ws = &fs_workspaces[w];
+	bool		counting = fs->counting_db == ws->db;
+
+	memset(ws->ready, 0, sizeof(ws->ready));
+	ws->waiting = 0;
+	for (int f = 0; f < fs->flows.capacity; f++)
+	{
+		FsFlow	   *flow = &fs_flows[f];
+
+		if (flow->member == FS_NONE || FsWorkspaceOfFlow(f) != w)
+			continue;
+		flow->more = 0;
+		flow->cand_count = 0;
+		fs_sched_flow_relink(f);
+		if (!counting && flow->refs == 0 && flow->running == 0 && !flow->filling)
+			flow_free(f);
+	}
+	if (counting)
+		return;
+	for (int32 s = ws->shares, next_share; s != FS_NONE; s = next_share)
+	{
+		next_share = fs_shares[s].next;
+		for (int32 m = fs_shares[s].members, next; m != FS_NONE; m = next)
+		{
+			next = fs_members[m].next;
+			if (fs_members[m].flows == 0)
+				member_free(m);
+		}
+		if (fs_shares[s].members == FS_NONE)
+			share_free(s);
+	}
+	if (ws->shares == FS_NONE && ws->refs == 0 && ws->running == 0 && ws->parked != FS_PARK_SHARE)
+		workspace_free(w);
+}
+
+/* fs_sched_sweep: everything of a database whose extension is gone. */
+void
+fs_sched_sweep(int32 db)
+{
+	for (int f = 0; f < fs->flows.capacity; f++)
+		if (fs_flows[f].member != FS_NONE && fs_workspaces[FsWorkspaceOfFlow(f)].db == db)
+			flow_free(f);
+	for (int m = 0; m < fs->members.capacity; m++)
+		if (fs_members[m].share != FS_NONE && fs_rings[fs_members[m].ring].db == db)
+			member_free(m);
+	for (int s = 0; s < fs->shares.capacity; s++)
+		if (fs_shares[s].workspace != FS_NONE && fs_workspaces[fs_shares[s].workspace].db == db)
+			share_free(s);
+	for (int w = 0; w < fs->workspaces.capacity; w++)
+		if (fs_workspaces[w].db == db)
+			workspace_free(w);
+	for (int r = 0; r < fs->rings.capacity; r++)
+		if (fs_rings[r].db == db)
+			ring_free(r);
+	for (int l = 0; l < fs->lanes.capacity; l++)
+		if (fs_lanes[l].db == db)
+		{
+			fs_lanes[l].db = FS_NONE;
+			FS_POOL_GIVE(fs->lanes, fs_lanes, l);
+		}
+	for (int w = 0; w < fs->workers.capacity; w++)
+		if (fs_workers[w].db == db)
+		{
+			fs_workers[w].db = FS_NONE;
+			FS_POOL_GIVE(fs->workers, fs_workers, w);
+		}
+	fs_dbs[db].lanes = FS_NONE;
+	fs_dbs[db].capped = FS_NONE;
+}

@@ -1,0 +1,380 @@
+/*
+ * ledger_items.c
+ *		What each kind of ledger item does when its transaction ends.
+ *
+ * An item is confirmed at commit, undone at the abort of its transaction or
+ * subtransaction, or let go of when its transaction is prepared.  When the
+ * callbacks run, and what others can see by then, is at the top of ledger.c.
+ *
+ * All functions: fs->lock held exclusively.  They are called from transaction
+ * callbacks: arithmetic only, nothing here allocates, waits or raises.
+ */
+#include "ledger_items.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+
+#include "flows.h"
+#include "hints.h"
+#include "launcher.h"
+#include "lease.h"
+#include "park.h"
+#include "pick.h"
+#include "wait.h"
+
+/* fs_ledger_undo_claim: give a claim back at once: the lease goes, the workspace gets slot and cost. */
+void
+fs_ledger_undo_claim(int32 l)
+{
+	FsLease    *lease = &fs_leases[l];
+	int32		w = lease->workspace;
+
+	if (lease->slot_from != FS_NONE)
+	{
+		fs_leases[lease->slot_from].slot_given = false;
+		fs_sched_refund(lease->share, lease->charged);
+	}
+	else
+	{
+		fs_sched_refund(lease->share, lease->charged);
+		fs_sched_slot_freed(w);
+	}
+	fs_lease_free(l);
+}
+
+static void
+count_delta(int32 db, int32 workspace, int cls, int delta)
+{
+	FsCountDelta *d;
+
+	if (cls == FS_CLASSES)
+		fs_workspaces[workspace].waiting += delta;
+	else
+		fs_workspaces[workspace].ready[cls] += delta;
+	if (fs->counting_db != db)
+		return;
+	if (fs->ndeltas >= FS_COUNT_DELTAS)
+	{
+		fs->counting_db = FS_NONE;	/* the count is given up and tried again */
+		return;
+	}
+	d = &fs_deltas[fs->ndeltas++];
+	d->xid = GetTopTransactionIdIfAny();
+	d->workspace = workspace;
+	d->cls = cls;
+	d->delta = delta;
+}
+
+static void
+measure_rate(FsWorkspace *ws, TimestampTz now)
+{
+	if (ws->rate_since == 0)
+		ws->rate_since = ws->rate_at = now;
+	if (now > ws->rate_at)
+	{
+		ws->rate *= exp(-(double) (now - ws->rate_at) / (FS_RATE_TAU * USECS_PER_SEC));
+		ws->rate_at = now;
+	}
+	ws->rate += 1.0 / FS_RATE_TAU;
+}
+
+static void
+hint(int32 db, FsLedgerItem *item)
+{
+	int32		flow = item->u.queue.flow;
+
+	if (flow == FS_NONE || item->u.queue.slot < 0)
+		return;
+	if (item->u.queue.count == 1 && ItemPointerIsValid(&item->u.queue.cand.tid))
+		fs_sched_ready_one(flow, item->u.queue.slot, &item->u.queue.cand);
+	else
+		fs_sched_ready_many(flow, item->u.queue.slot, item->u.queue.cand.position);
+	fs_wait_wake(db, fs_shares[FsShareOfFlow(flow)].lane, item->u.queue.count);
+}
+
+static void
+unref_queue(FsLedgerItem *item)
+{
+	fs_workspaces[item->u.queue.workspace].refs--;
+	if (item->u.queue.flow != FS_NONE)
+		fs_flows[item->u.queue.flow].refs--;
+}
+
+static void
+unreserve(FsLedgerItem *item)
+{
+	fs_workspaces[item->u.reserved.workspace].reserved -= item->u.reserved.n;
+	fs_workspaces[item->u.reserved.workspace].refs--;
+	fs_flows[item->u.reserved.flow].refs--;
+}
+
+/* A workspace that was frozen is served again, from whichever table it is in now. */
+static void
+thaw(int32 db, int32 w)
+{
+	FsWorkspace *ws = &fs_workspaces[w];
+
+	ws->refs--;
+	fs_sched_park(w, FS_PARK_PAUSED);	/* lifted below unless it is paused */
+	fs_sched_unpark_if_fits(w);
+	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
+		fs_wait_wake(db, fs_shares[s].lane, PG_INT32_MAX);
+}
+
+/* Leases whose rows were moved are found by their number from now on. */
+static void
+move_leases(int32 w, int32 job_table)
+{
+	for (int i = 0; i < fs->leases.capacity; i++)
+		if (fs_leases[i].db != FS_NONE && fs_leases[i].workspace == w &&
+			fs_leases[i].job_table != job_table)
+		{
+			fs_leases[i].job_table = job_table;
+			fs_leases[i].relfile = InvalidOid;
+		}
+}
+
+/* fs_ledger_wake_scheduler: there is work for the scheduler of the database. */
+void
+fs_ledger_wake_scheduler(FsDatabase *d)
+{
+	if (d->worker_latch)
+		SetLatch(d->worker_latch);
+}
+
+static void
+set_drained(FsDatabase *d, bool drained)
+{
+	d->drained = drained;
+	if (!drained)
+		for (int32 l = d->lanes; l != FS_NONE; l = fs_lanes[l].next)
+			fs_wait_wake(FsDbIndex(d), l, PG_INT32_MAX);
+}
+
+static void
+apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
+{
+	FsWorker   *w = &fs_workers[c->worker];
+
+	w->declared = c->declared;
+	w->slots = c->slots;
+	w->caps_len = c->caps_len;
+	memcpy(w->caps, c->caps, c->caps_len);
+	strlcpy(w->node, c->node, sizeof(w->node));
+	if (!c->declared)
+		w->last_seen = 0;		/* it said goodbye */
+	fs_sched_refresh_slots(d, now);
+}
+
+/* fs_ledger_commit_item: confirm it; `now` is the end of the transaction. */
+void
+fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
+{
+	FsDatabase *d = &fs_dbs[item->db];
+
+	switch (item->kind)
+	{
+		case ITEM_CLAIM:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+				FsWorkspace *ws = &fs_workspaces[item->u.lease.workspace];
+
+				/*
+				 * The row could be seen before this: somebody may have ended
+				 * the job already, and the lease be another's.
+				 */
+				if (lease->stamp == item->u.lease.stamp)
+				{
+					lease->state = FS_LEASE_ACTIVE;
+					lease->slot_from = FS_NONE;
+				}
+				ws->refs--;
+				ws->served_jobs++;
+				ws->served_cost += item->u.lease.charged;
+				measure_rate(ws, now);
+				count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
+				break;
+			}
+		case ITEM_FINISH:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+				if (lease->stamp != item->u.lease.stamp)
+					break;		/* somebody who had the row ended it */
+				if (!lease->slot_given)
+					fs_sched_slot_freed(lease->workspace);
+				else
+					fs_sched_unpark_if_fits(lease->workspace);
+				fs_wait_wake(item->db, fs_shares[lease->share].lane, 1);
+				if (item->u.lease.tell == FS_CONTINUE)
+					fs_lease_free(item->u.lease.lease);
+				else
+				{
+					lease->state = FS_LEASE_GONE;
+					lease->directive = item->u.lease.tell;
+					fs_flows[lease->flow].running--;
+					lease->flow = FS_NONE;
+					lease->expires_at = now + Max(lease->length, FS_GONE_FOR);
+					d->next_expiry = Min(d->next_expiry, lease->expires_at);
+				}
+				break;
+			}
+		case ITEM_QUEUE:
+			if (item->u.queue.cls_delta)
+				count_delta(item->db, item->u.queue.workspace, FsSlotClass(item->u.queue.slot),
+							item->u.queue.cls_delta * item->u.queue.count);
+			if (item->u.queue.waiting_delta)
+				count_delta(item->db, item->u.queue.workspace, FS_CLASSES,
+							item->u.queue.waiting_delta * item->u.queue.count);
+			if (item->u.queue.on_commit)
+				hint(item->db, item);
+			if (item->u.queue.due != 0 && item->u.queue.due < d->next_due)
+			{
+				d->next_due = item->u.queue.due;
+				fs_ledger_wake_scheduler(d);
+			}
+			unref_queue(item);
+			break;
+		case ITEM_RESERVED:
+			unreserve(item);
+			break;
+		case ITEM_PLACE:
+			break;
+		case ITEM_FROZEN:
+			thaw(item->db, item->u.reserved.workspace);
+			break;
+		case ITEM_SETTINGS:
+			{
+				int32		w = fs_sched_workspace_find(item->db, item->u.settings->workspace);
+
+				if (w != FS_NONE && item->u.settings->forget)
+				{
+					fs_sched_forget(w);
+					w = fs_sched_workspace_find(item->db, item->u.settings->workspace);
+				}
+				if (w != FS_NONE)
+				{
+					if (fs_workspaces[w].set.job_table != item->u.settings->set.job_table)
+						move_leases(w, item->u.settings->set.job_table);
+					fs_sched_apply_settings(w, &item->u.settings->set);
+					for (int32 s = fs_workspaces[w].shares; s != FS_NONE; s = fs_shares[s].next)
+						fs_wait_wake(item->db, fs_shares[s].lane, PG_INT32_MAX);
+				}
+				d->settings_gen++;
+				break;
+			}
+		case ITEM_DUE:
+			break;
+		case ITEM_DRAINED:
+			set_drained(d, item->u.flag);
+			break;
+		case ITEM_RESCAN:
+			d->rescan = true;
+			fs_ledger_wake_scheduler(d);
+			break;
+		case ITEM_STALE:
+			d->tiers_stale = true;
+			d->settings_gen++;
+			break;
+		case ITEM_EXTENSION:
+			if (item->u.flag)
+				fs_launcher_ask(MyDatabaseId);
+			else
+			{
+				d->state = FS_DB_DEAD;
+				fs_ledger_wake_scheduler(d);
+			}
+			break;
+		case ITEM_WORKER:
+			apply_worker(d, item->u.worker, now);
+			break;
+	}
+}
+
+/* fs_ledger_abort_item: undo it, at the abort of its transaction or subtransaction. */
+void
+fs_ledger_abort_item(FsLedgerItem *item)
+{
+	FsDatabase *d = &fs_dbs[item->db];
+
+	switch (item->kind)
+	{
+		case ITEM_CLAIM:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+				int32		flow = lease->flow;
+				int			slot = lease->rank_slot;
+				FsCandidate cand = {.position = lease->position, .cost = lease->cost,
+				.relfile = item->u.lease.relfile, .tid = item->u.lease.tid};
+				int32		lane = fs_shares[lease->share].lane;
+
+				fs_flows[flow].refs++;
+				fs_workspaces[item->u.lease.workspace].refs--;
+				fs_ledger_undo_claim(item->u.lease.lease);
+				fs_sched_ready_one(flow, slot, &cand);
+				fs_flows[flow].refs--;
+				fs_wait_wake(item->db, lane, 1);
+				break;
+			}
+		case ITEM_FINISH:
+			if (fs_leases[item->u.lease.lease].stamp == item->u.lease.stamp)
+				fs_leases[item->u.lease.lease].state = item->u.lease.before;
+			break;
+		case ITEM_QUEUE:
+			if (item->u.queue.on_abort)
+				hint(item->db, item);
+			unref_queue(item);
+			break;
+		case ITEM_RESERVED:
+			unreserve(item);
+			break;
+		case ITEM_PLACE:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+				lease->tid = item->u.lease.tid;
+				lease->relfile = item->u.lease.relfile;
+				lease->job_table = item->u.lease.job_table;
+				break;
+			}
+		case ITEM_SETTINGS:
+			if (item->u.settings->applied)
+			{
+				int32		w = fs_sched_workspace_find(item->db, item->u.settings->workspace);
+
+				if (w != FS_NONE)
+					fs_sched_apply_settings(w, &item->u.settings->old);
+			}
+			break;
+		case ITEM_FROZEN:
+			thaw(item->db, item->u.reserved.workspace);
+			break;
+		case ITEM_DUE:
+			d->next_due = Min(d->next_due, item->u.times.due);
+			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
+			fs_ledger_wake_scheduler(d);
+			break;
+		case ITEM_RESCAN:
+			if (item->u.flag)
+				d->rescan = true;
+			break;
+		case ITEM_DRAINED:
+		case ITEM_STALE:
+		case ITEM_EXTENSION:
+		case ITEM_WORKER:
+			break;
+	}
+}
+
+/* fs_ledger_prepare_item: memory lets go of it; new jobs are on the in-doubt list. */
+void
+fs_ledger_prepare_item(FsLedgerItem *item)
+{
+	if (item->kind == ITEM_QUEUE)
+		unref_queue(item);
+	else if (item->kind == ITEM_RESERVED)
+		unreserve(item);
+}

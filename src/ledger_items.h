@@ -1,0 +1,103 @@
+/*
+ * ledger_items.h
+ *		Ledger items: what they hold and how they end.  Only for ledger.c.
+ */
+#ifndef FS_LEDGER_ITEMS_H
+#define FS_LEDGER_ITEMS_H
+
+#include "shmem.h"
+
+typedef enum FsItemKind
+{
+	ITEM_CLAIM,
+	ITEM_FINISH,
+	ITEM_QUEUE,
+	ITEM_RESERVED,
+	ITEM_PLACE,
+	ITEM_FROZEN,
+	ITEM_SETTINGS,
+	ITEM_DRAINED,
+	ITEM_DUE,
+	ITEM_RESCAN,
+	ITEM_STALE,
+	ITEM_EXTENSION,
+	ITEM_WORKER
+} FsItemKind;
+
+typedef struct FsSettingsChange
+{
+	char		workspace[FS_NAME_LEN + 1];
+	FsWorkspaceSettings set;
+	FsWorkspaceSettings old;
+	bool		applied;		/* in force already: abort restores `old` */
+	bool		forget;			/* dropped: it has no jobs either */
+} FsSettingsChange;
+
+typedef struct FsWorkerChange
+{
+	int32		worker;
+	bool		declared;
+	int32		slots;
+	int32		caps_len;
+	char		caps[FS_CAPS_LEN];
+	char		node[FS_NAME_LEN + 1];
+} FsWorkerChange;
+
+typedef struct FsLedgerItem
+{
+	FsItemKind	kind;
+	SubTransactionId subid;
+	int32		db;
+	union
+	{
+		struct
+		{
+			int32		lease;
+			FsLeaseState before;
+			uint64		stamp;
+			FsDirective tell;	/* not FS_CONTINUE: leave a tombstone that says so */
+			ItemPointerData tid;
+			Oid			relfile;
+			int32		job_table;
+			int32		workspace;	/* of a claim: the lease may be another's by then */
+			int32		slot;
+			int32		charged;
+		}			lease;
+		struct
+		{
+			int32		workspace;
+			int32		flow;
+			int32		slot;
+			int32		count;	/* jobs hinted */
+			int16		cls_delta;	/* ready jobs of the slot's class, a job */
+			int16		waiting_delta;
+			bool		on_commit;
+			bool		on_abort;
+			FsCandidate cand;	/* the job, or the first position of several */
+			TimestampTz due;
+		}			queue;
+		struct
+		{
+			int32		workspace;
+			int32		flow;
+			int32		n;
+		}			reserved;
+		struct
+		{
+			TimestampTz due;
+			TimestampTz expiry;
+		}			times;
+		FsSettingsChange *settings;
+		FsWorkerChange *worker;
+		bool		flag;
+	}			u;
+} FsLedgerItem;
+
+/* fs->lock held exclusively; they do not raise. */
+extern void fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now);
+extern void fs_ledger_abort_item(FsLedgerItem *item);
+extern void fs_ledger_prepare_item(FsLedgerItem *item);
+extern void fs_ledger_undo_claim(int32 lease);
+extern void fs_ledger_wake_scheduler(FsDatabase *db);
+
+#endif							/* FS_LEDGER_ITEMS_H */

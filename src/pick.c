@@ -1,0 +1,280 @@
+/*
+ * pick.c
+ *		The choice: whose job is next, and what it is charged.
+ *
+ * A claimer compares the minima of the rings it may serve: with the lane's
+ * round as a floor for rings that were not served for a while, that is one
+ * round robin over everything it can do, and such a ring catches up by at most
+ * one round.  Keys that turn out too low are moved back (ring.c); workspaces
+ * that turn out to be full are parked (park.c).
+ *
+ * All functions: fs->lock held exclusively; nothing here allocates, waits or
+ * raises, so that commit and abort callbacks may call it.
+ */
+#include "pick.h"
+
+#include "hints.h"
+#include "park.h"
+#include "ring.h"
+
+/* fs_sched_has_work: may a claim of this kind find something? Never false wrongly. */
+bool
+fs_sched_has_work(int32 db, const FsEligible *e)
+{
+	if (fs_dbs[db].drained)
+		return false;
+	for (int i = 0; i < e->nrings; i++)
+		if (fs_rings[e->rings[i]].root != RINGHEAP_NONE)
+			return true;
+	return fs_dbs[db].capped != FS_NONE;
+}
+
+static bool
+ring_eligible(const FsEligible *e, int32 ring)
+{
+	for (int i = 0; i < e->nrings; i++)
+		if (e->rings[i] == ring)
+			return true;
+	return false;
+}
+
+/* fs_sched_gifts_left: slots of this workspace that the call may take over. */
+int
+fs_sched_gifts_left(const FsEligible *e, int32 workspace)
+{
+	int			n = 0;
+
+	for (int i = 0; i < e->ngifts; i++)
+		if (e->gifts[i] != FS_NONE && fs_leases[e->gifts[i]].workspace == workspace)
+			n++;
+	return n;
+}
+
+/* fs_sched_offer_gifts: workspaces with slots to pass on rejoin the ring for this call. */
+void
+fs_sched_offer_gifts(const FsEligible *e)
+{
+	for (int i = 0; i < e->ngifts; i++)
+	{
+		int32		w;
+
+		if (e->gifts[i] == FS_NONE)
+			continue;
+		w = fs_leases[e->gifts[i]].workspace;
+		if (fs_workspaces[w].parked == FS_PARK_CEILING || fs_workspaces[w].parked == FS_PARK_SHARE)
+			fs_sched_unpark(w);
+	}
+}
+
+/* The member that is due first over all rings of a lane that the claimer may serve. */
+static int32
+first_in_lane(const FsEligible *e, int32 lane)
+{
+	uint64		floor = fs_lanes[lane].round;
+	int32		best = FS_NONE;
+	uint64		best_round = 0;
+
+	for (int i = 0; i < e->nrings; i++)
+	{
+		FsRing	   *ring = &fs_rings[e->rings[i]];
+		uint64		round;
+
+		if (ring->lane != lane || ring->root == RINGHEAP_NONE)
+			continue;
+		round = Max(fs_nodes[ring->root].round, floor);
+		if (best == FS_NONE || round < best_round ||
+			(round == best_round && ringheap_before(&fs_nodes[ring->root], &fs_nodes[best])))
+		{
+			best = ring->root;
+			best_round = round;
+		}
+	}
+	return best;
+}
+
+/* Lanes take turns: the one with work that was served longest ago. */
+static int32
+first_member(const FsEligible *e)
+{
+	int32		best = FS_NONE;
+	uint64		best_at = 0;
+
+	for (int i = 0; i < e->nlanes; i++)
+	{
+		FsLane	   *lane = &fs_lanes[e->lanes[i]];
+
+		if (best == FS_NONE || lane->served_at < best_at)
+		{
+			int32		m = first_in_lane(e, e->lanes[i]);
+
+			if (m != FS_NONE)
+			{
+				best = m;
+				best_at = lane->served_at;
+			}
+		}
+	}
+	return best;
+}
+
+/* Where a share is in several rings: the most urgent head that is due; rings take turns. */
+static int32
+best_member_of_share(const FsEligible *e, int32 member, uint64 due)
+{
+	int32		best = member;
+	int			best_slot = fs_sched_member_slot(&fs_members[member]);
+
+	for (int32 m = fs_shares[fs_members[member].share].members; m != FS_NONE; m = fs_members[m].next)
+	{
+		int			slot;
+		FsFlow	   *a;
+
+		if (m == best || !fs_nodes[m].linked || fs_nodes[m].round > due ||
+			!ring_eligible(e, fs_members[m].ring))
+			continue;
+		slot = fs_sched_member_slot(&fs_members[m]);
+		if (slot > best_slot)
+			continue;
+		a = &fs_flows[fs_members[m].heads[slot]];
+		if (a->cand_count && drr_key(&fs_shares[fs_members[m].share].drr, fs_sched_flow_head_cost(a)) > due)
+			continue;
+		if (slot < best_slot || fs_members[m].served < fs_members[best].served)
+		{
+			best = m;
+			best_slot = slot;
+		}
+	}
+	return best;
+}
+
+/*
+ * fs_sched_pick: decide the next job and charge it.
+ *
+ * On FS_PICK_TAKE the workspace's slot is counted and its cost charged; the
+ * caller makes the lease in the same critical section.  On FS_PICK_FILL the
+ * flow is marked as being scanned by the caller, who must call fs_sched_filled
+ * or fs_sched_fill_abandoned.
+ */
+FsPick
+fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot,
+			  FsCandidate *cand)
+{
+	FsDatabase *d = &fs_dbs[db];
+	bool		beyond_share = false;
+
+	if (d->drained)
+		return FS_PICK_NOTHING;
+	for (;;)
+	{
+		int32		m = first_member(e);
+		FsMember   *member;
+		FsShare    *share;
+		FsLane	   *lane;
+		FsWorkspace *ws;
+		FsFlow	   *f;
+		uint64		due;
+		uint64		key;
+		bool		lagging;
+		int			s;
+
+		if (m == FS_NONE)
+		{
+			/* nobody else is admissible, so the cap on a workspace's share is void */
+			if (beyond_share || d->capped == FS_NONE)
+				return FS_PICK_NOTHING;
+			beyond_share = true;
+			while (d->capped != FS_NONE)
+				fs_sched_unpark(d->capped);
+			continue;
+		}
+		if (++*visits > fs_max_visits)
+			return FS_PICK_TIRED;
+
+		share = &fs_shares[fs_members[m].share];
+		lane = &fs_lanes[share->lane];
+		ws = &fs_workspaces[share->workspace];
+		if (ws->running >= fs_sched_ceiling(ws) &&
+			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_ceiling(ws))
+		{
+			fs_sched_park(share->workspace, FS_PARK_CEILING);
+			continue;
+		}
+		if (!beyond_share && ws->running >= fs_sched_share_cap(d) &&
+			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_share_cap(d))
+		{
+			fs_sched_park(share->workspace, FS_PARK_SHARE);
+			continue;
+		}
+
+		due = Max(fs_nodes[m].round, lane->round);
+		lagging = fs_nodes[m].round < lane->round;
+		if (lagging)
+		{
+			fs_sched_share_settle(share);
+			drr_join(&share->drr, due);
+		}
+		m = best_member_of_share(e, m, due);
+		member = &fs_members[m];
+		s = fs_sched_member_slot(member);
+		f = &fs_flows[member->heads[s]];
+
+		if (f->cand_count == 0 || f->cand_slot != s)
+		{
+			*flow = member->heads[s];
+			*slot = s;
+			if (f->filling)
+				return FS_PICK_WAIT;
+			fs_sched_fill_begin(*flow);
+			return FS_PICK_FILL;
+		}
+
+		if (lagging)
+			drr_resume(&share->drr, due, fs_sched_flow_head_cost(f));
+		key = drr_key(&share->drr, fs_sched_flow_head_cost(f));
+		if (key > due)
+		{
+			/* served through another ring meanwhile, or dearer than thought */
+			ringheap_remove(fs_nodes, &fs_rings[member->ring].root, m);
+			fs_nodes[m].round = key;
+			ringheap_insert(fs_nodes, &fs_rings[member->ring].root, m);
+			continue;
+		}
+
+		drr_grant_until(&share->drr, key);
+		lane->round = Max(lane->round, due);
+		lane->served_at = ++d->serve_clock;
+
+		*flow = member->heads[s];
+		*slot = s;
+		*cand = f->cand[f->cand_head];
+		f->cand_head++;
+		f->cand_count--;
+		drr_charge(&share->drr, cand->cost);
+		ws->running++;
+		d->running++;
+		member->heads[s] = f->list_next;	/* flows of a class take turns */
+		member->served = d->serve_clock;
+		fs_sched_flow_relink(*flow);
+		if (share->active > 1)
+			fs_sched_share_rekey(fs_members[m].share);
+		return FS_PICK_TAKE;
+	}
+}
+
+/* fs_sched_refund: a claim came to nothing. */
+void
+fs_sched_refund(int32 s, int32 cost)
+{
+	fs_sched_share_settle(&fs_shares[s]);
+	drr_refund(&fs_shares[s].drr, cost);
+	if (fs_shares[s].active == 0)
+	{
+		bool		any = false;
+
+		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+			any |= fs_sched_member_slot(&fs_members[m]) >= 0;
+		if (!any)
+			drr_empty(&fs_shares[s].drr);
+	}
+	fs_sched_share_rekey(s);
+}
