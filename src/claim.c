@@ -6,7 +6,8 @@
  * (pick.c), a lease in state CLAIMING takes the slot; then, without the lock,
  * the rows are marked; then, under the lock again, the leases get their job.
  * A row that is not to be had costs nothing: its lease is given back and the
- * next is picked.  The claim log gets one row a call.
+ * next is picked.  At last the pages of the rows are listed in the claim log,
+ * where they are not yet (claimlog.c).
  *
  * Order matters (HOTPATH rule 3): what is read from shared memory was put there
  * by transactions that are visible already, so a snapshot taken afterwards sees
@@ -31,6 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
+#include "claimlog.h"
 #include "flows.h"
 #include "hints.h"
 #include "lease.h"
@@ -358,52 +360,6 @@ revisit_later(FsDatabase *db, int32 flow, int slot, int64 position, TimestampTz 
 	r->at = now + REVISIT_AFTER;
 }
 
-/* ---------- the claim log ---------- */
-
-void
-fs_claim_log_add(FsDatabase *db, TimestampTz now, int64 lease, int64 first_token,
-				 const char *worker, const pg_uuid_t *request, const int64 *job_ids, int n)
-{
-	Datum		values[6];
-	bool		nulls[6] = {0};
-	Relation	rel;
-	HeapTuple	tuple;
-	bytea	   *ids;
-	int			which;
-
-	for (;;)
-	{
-		/* the log that is switched out is locked only after the switch */
-		which = db->claim_log;
-		rel = table_open(fs_catalog()->claim_log[which], RowExclusiveLock);
-		if (which == db->claim_log)
-			break;
-		table_close(rel, RowExclusiveLock);
-	}
-	ids = palloc(VARHDRSZ + sizeof(int64) * n);
-	SET_VARSIZE(ids, VARHDRSZ + sizeof(int64) * n);
-	memcpy(VARDATA(ids), job_ids, sizeof(int64) * n);
-	values[0] = TimestampTzGetDatum(now);
-	values[1] = Int64GetDatum(first_token);
-	values[2] = Int32GetDatum((int32) Min(lease / 1000, PG_INT32_MAX));
-	values[3] = PointerGetDatum(ids);
-	values[4] = CStringGetTextDatum(worker);
-	nulls[5] = request == NULL;
-	values[5] = UUIDPGetDatum(request);
-	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
-	heap_insert(rel, tuple, GetCurrentCommandId(true), 0, NULL);
-	table_close(rel, NoLock);
-	/* a guess is good enough */
-	if (++db->claim_log_rows > db->claim_log_limit && db->tasks[FS_TASK_CLAIM_LOG].next_run != 0)
-	{
-		db->tasks[FS_TASK_CLAIM_LOG].next_run = 0;
-		FsLock();
-		if (db->worker_latch)
-			SetLatch(db->worker_latch);
-		FsUnlock();
-	}
-}
-
 /* ---------- claiming ---------- */
 
 static void
@@ -544,7 +500,11 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 	FsJobRel   *jr = NULL;
 	int			jr_table = -1;
 	int			done = 0;
+	FsClaimMark mark = {.claimed_at = now, .lease = a->lease};
 
+	mark.worker = CStringGetTextDatum(a->worker);
+	if (a->has_request)
+		mark.request = UUIDPGetDatum(&a->request);
 	fs_push_snapshot();
 	for (int i = 0; i < n; i++)
 	{
@@ -561,7 +521,8 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 			continue;
 		t->token = *next_token;
 		t->relfile = FsRelFile(jr->rel);
-		t->result = fs_rows_claim(jr, t->flow_id, &t->cand, t->token, &t->row);
+		mark.token = t->token;
+		t->result = fs_rows_claim(jr, t->flow_id, &t->cand, &mark, &t->row);
 		if (t->result == FS_ROW_DONE)
 		{
 			(*next_token)++;
@@ -798,7 +759,7 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	TimestampTz give_up = 0;
 	int32		worker;
 	FsTaken    *taken;
-	int64	   *job_ids;
+	FsPage	   *pages;
 	int			got = 0;
 
 	worker = fs_worker_seen(db, a->worker, a->caps_given ? a->caps : NULL, a->caps_len);
@@ -820,12 +781,11 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	fs_task_help(db);
 
 	taken = palloc(sizeof(FsTaken) * a->max_jobs);
-	job_ids = palloc(sizeof(int64) * a->max_jobs);
+	pages = palloc(sizeof(FsPage) * a->max_jobs);
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		int			visits = 0;
-		int64		first_token = 0;
 		int64		token = 0;
 		FsPick		why = FS_PICK_TAKE;
 
@@ -837,8 +797,8 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 
 			if (n == 0)
 				break;
-			if (first_token == 0)
-				first_token = token = fs_state_numbers(db, FS_COUNTER_TOKEN, a->max_jobs);
+			if (token == 0)
+				token = fs_state_numbers(db, FS_COUNTER_TOKEN, a->max_jobs);
 			done = take_rows(db, a, now, taken + got, n, &token);
 			set_deadlines(db, taken + got, n);
 			/* close the gaps */
@@ -853,9 +813,12 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 		if (got > 0)
 		{
 			for (int i = 0; i < got; i++)
-				job_ids[i] = FsJob(taken[i].row)->job_id;
-			fs_claim_log_add(db, now, a->lease, first_token, a->worker,
-							 a->has_request ? &a->request : NULL, job_ids, got);
+			{
+				pages[i].job_table = taken[i].job_table;
+				pages[i].relfile = taken[i].relfile;
+				pages[i].block = ItemPointerGetBlockNumber(&taken[i].row->t_self);
+			}
+			fs_claim_log_pages(db, pages, got);
 			break;
 		}
 		if (a->max_wait == 0)

@@ -373,6 +373,9 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	values[FS_COL_RANK] = Int32GetDatum(rank);
 	values[FS_COL_ATTEMPT] = Int32GetDatum(0);
 	values[FS_COL_TOKEN] = Int64GetDatum(0);
+	values[FS_COL_CLAIMED_AT] = TimestampTzGetDatum(DT_NOBEGIN);
+	values[FS_COL_LEASE_MS] = Int32GetDatum(0);
+	values[FS_COL_WORKER] = CStringGetTextDatum("");
 	values[FS_COL_STATE] = CStringGetTextDatum(ready ? "available" : "scheduled");
 	values[FS_COL_PRIORITY] = CStringGetTextDatum(FsPriorityNames[j->cls]);
 	values[FS_COL_WORKSPACE] = CStringGetTextDatum(j->workspace);
@@ -389,6 +392,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	values[FS_COL_MAX_RUNTIME] = j->max_runtime;
 	nulls[FS_COL_MAX_RUNTIME] = j->max_runtime == 0;
 	nulls[FS_COL_CHECKPOINT] = nulls[FS_COL_ERRORS] = nulls[FS_COL_PRIORITY_NOTE] = true;
+	nulls[FS_COL_REQUEST_ID] = true;
 
 	jr = fs_rows_open(place->job_table, false);
 	for (int from = 0; from < n; from += CHUNK)

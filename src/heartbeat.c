@@ -7,6 +7,7 @@
  * token, where the workspace has a slot for it.
  */
 #include "claim.h"
+#include "claimlog.h"
 #include "held.h"
 #include "heartbeat.h"
 
@@ -35,6 +36,16 @@ extend_lease(FsLease *lease, TimestampTz now, int64 extend)
 	lease->expires_at = Max(lease->expires_at, Min(now + extend, lease->deadline));
 }
 
+/* A running row of ours is on this page now. */
+static void
+log_page(FsDatabase *db, FsJobRel *jr, HeapTuple row)
+{
+	FsPage		page = {.job_table = jr->table.job_table, .relfile = FsRelFile(jr->rel)};
+
+	page.block = ItemPointerGetBlockNumber(&row->t_self);
+	fs_claim_log_pages(db, &page, 1);
+}
+
 /* fs_lease_moved: later looks find the new place; an earlier one is refused by the row itself. */
 void
 fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
@@ -42,6 +53,8 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 	FsJobFixed *job = FsJob(row);
 	int32		l;
 
+	if (fs_job_state(row) == FS_JOB_RUNNING)
+		log_page(db, jr, row);
 	fs_ledger_reserve(2);
 	FsLock();
 	l = fs_lease_find(fs_my_db, job->job_id);
@@ -82,6 +95,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	Datum		d;
 	TimestampTz deadline = DT_NOEND;
 	FsCandidate was;
+	char		name[FS_NAME_LEN + 1];
 
 	if (row == NULL || fs_job_state(row) != FS_JOB_AVAILABLE)
 		goto out;
@@ -124,6 +138,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 			if (gone != FS_NONE)
 				worker = fs_leases[gone].worker;	/* whoever had it */
 			fs_lease_link_worker(l, worker);
+			strcpy(name, fs_workers[worker].name);
 			fs_ledger_claim(l, &was);
 			db->next_expiry = Min(db->next_expiry, lease->expires_at);
 		}
@@ -137,7 +152,11 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		bool		replace[FS_JOB_COLUMNS] = {0};
 
 		values[FS_COL_STATE] = CStringGetTextDatum("running");
-		replace[FS_COL_STATE] = true;
+		values[FS_COL_CLAIMED_AT] = TimestampTzGetDatum(now);
+		values[FS_COL_LEASE_MS] = Int32GetDatum((int32) Min(extend / 1000, PG_INT32_MAX));
+		values[FS_COL_WORKER] = CStringGetTextDatum(name);
+		replace[FS_COL_STATE] = replace[FS_COL_CLAIMED_AT] = replace[FS_COL_LEASE_MS] =
+			replace[FS_COL_WORKER] = true;
 		done = fs_rows_update(jr, &row, values, nulls, replace, false) == FS_ROW_DONE;
 	}
 	FsLock();
@@ -155,7 +174,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		fs_ledger_unclaim(l);
 	FsUnlock();
 	if (done)
-		fs_claim_log_add(db, now, extend, token, fs_session_worker(), NULL, &job_id, 1);
+		log_page(db, jr, row);
 out:
 	if (jr)
 		fs_rows_close(jr);

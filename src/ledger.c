@@ -287,6 +287,16 @@ fs_ledger_drained(bool drained)
 	add_item(ITEM_DRAINED)->u.flag = drained;
 }
 
+/* fs_ledger_logged: a page was listed in the claim log; others may rely on it from commit on. */
+void
+fs_ledger_logged(uint64 page, uint64 gen)
+{
+	FsLedgerItem *item = add_item(ITEM_LOGGED);
+
+	item->u.logged.page = page;
+	item->u.logged.gen = gen;
+}
+
 /* fs_ledger_due: due work is being done; at abort it is due again. */
 void
 fs_ledger_due(TimestampTz due, TimestampTz expiry)

@@ -27,6 +27,9 @@ extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 
+/* Room must be reserved; the lock is not needed. */
+extern void fs_ledger_logged(uint64 page, uint64 gen);
+
 /* Others; they may raise and take the lock themselves. */
 extern void fs_ledger_settings(const char *workspace, const FsWorkspaceSettings *set, bool apply_now,
 							   const FsWorkspaceSettings *old);

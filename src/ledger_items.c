@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "claimlog.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -291,6 +292,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_WORKER:
 			apply_worker(d, item->u.worker, now);
 			break;
+		case ITEM_LOGGED:
+			if (d->claim_log_gen == item->u.logged.gen)
+				fs_claim_log_listed(item->u.logged.page);
+			break;
 	}
 }
 
@@ -365,6 +370,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_STALE:
 		case ITEM_EXTENSION:
 		case ITEM_WORKER:
+		case ITEM_LOGGED:
 			break;
 	}
 }

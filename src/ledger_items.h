@@ -21,7 +21,8 @@ typedef enum FsItemKind
 	ITEM_RESCAN,
 	ITEM_STALE,
 	ITEM_EXTENSION,
-	ITEM_WORKER
+	ITEM_WORKER,
+	ITEM_LOGGED
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -87,6 +88,11 @@ typedef struct FsLedgerItem
 			TimestampTz due;
 			TimestampTz expiry;
 		}			times;
+		struct
+		{
+			uint64		page;	/* key in fs_logged */
+			uint64		gen;
+		}			logged;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;

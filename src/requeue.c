@@ -199,6 +199,11 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 		SET(FS_COL_CHECKPOINT, q->checkpoint);
 	if (q->note)
 		SET(FS_COL_PRIORITY_NOTE, q->note);
+	if (!running)
+	{
+		SET(FS_COL_REQUEST_ID, (Datum) 0);
+		nulls[FS_COL_REQUEST_ID] = true;
+	}
 	result = fs_rows_update(jr, row, values, nulls, replace, wait);
 	if (result != FS_ROW_DONE)
 		return result;

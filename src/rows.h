@@ -25,7 +25,10 @@ typedef enum FsJobColumn
 	FS_COL_RANK,
 	FS_COL_ATTEMPT,
 	FS_COL_TOKEN,
+	FS_COL_CLAIMED_AT,
+	FS_COL_LEASE_MS,
 	FS_COL_STATE,
+	FS_COL_WORKER,
 	FS_COL_PRIORITY,
 	FS_COL_WORKSPACE,
 	FS_COL_LANE,
@@ -40,8 +43,12 @@ typedef enum FsJobColumn
 	FS_COL_ERRORS,
 	FS_COL_MAX_RUNTIME,
 	FS_COL_PRIORITY_NOTE,
+	FS_COL_REQUEST_ID,
 	FS_JOB_COLUMNS
 } FsJobColumn;
+
+/* Most jobs have none of the columns from here on: their rows end before it (fs_rows_form). */
+#define FS_COL_OPTIONAL FS_COL_UNIQUE_KEY
 
 /* The columns of fixed width as they lie in a tuple. */
 typedef struct FsJobFixed
@@ -57,8 +64,12 @@ typedef struct FsJobFixed
 	int32		rank;
 	int32		attempt;
 	int64		token;
+	TimestampTz claimed_at;
+	int32		lease_ms;
 	/* text state follows */
 } FsJobFixed;
+
+#define FS_JOB_FIXED_LEN (offsetof(FsJobFixed, lease_ms) + sizeof(int32))
 
 #define FsJob(tuple) ((FsJobFixed *) GETSTRUCT(tuple))
 
@@ -105,9 +116,22 @@ extern FsCandidate *fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
 							   FsCandidate *found, bool *more, char *caps, int *caps_len);
 
-/* Mark a row as running under a token; *copy is the new row. Never waits. */
-extern FsRowResult fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,
-								 HeapTuple *copy);
+/* What a claim writes into the row. */
+typedef struct FsClaimMark
+{
+	int64		token;
+	TimestampTz claimed_at;
+	int64		lease;			/* usec */
+	Datum		worker;			/* text */
+	Datum		request;		/* uuid, or 0 */
+} FsClaimMark;
+
+/* Mark a row as running; *copy is the new row. Never waits. */
+extern FsRowResult fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand,
+								 const FsClaimMark *mark, HeapTuple *copy);
+
+/* Copies of the visible rows on a page that are running; returns how many. */
+extern int	fs_rows_running_on(FsJobRel *jr, BlockNumber block, HeapTuple *rows);
 
 /* The row of a lease at its known place, or NULL when it is not there. */
 extern HeapTuple fs_rows_at(FsJobRel *jr, Oid relfile, ItemPointer tid, int64 job_id);

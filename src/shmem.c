@@ -24,6 +24,7 @@ FsWorker   *fs_workers;
 FsWaiter   *fs_waiters;
 FsCountDelta *fs_deltas;
 FsLaunch   *fs_launches;
+pg_atomic_uint64 *fs_logged;
 int32	   *fs_workspace_hash;
 int32	   *fs_flow_hash;
 int32	   *fs_flow_id_hash;
@@ -86,6 +87,7 @@ layout(char *base)
 	AREA(fs_waiters, proc_capacity());
 	AREA(fs_deltas, FS_COUNT_DELTAS);
 	AREA(fs_launches, fs_max_databases + FS_LAUNCH_SPARE);
+	AREA(fs_logged, FS_LOGGED_PAGES);
 	AREA(fs_workspace_hash, fs_workspace_mask + 1);
 	AREA(fs_flow_hash, fs_flow_mask + 1);
 	AREA(fs_flow_id_hash, fs_flow_mask + 1);
@@ -160,6 +162,8 @@ shmem_startup(void)
 		INIT_POOL(fs->flows, fs_flows, flows);
 		INIT_POOL(fs->leases, fs_leases, fs_max_running);
 		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
+		for (int i = 0; i < FS_LOGGED_PAGES; i++)
+			pg_atomic_init_u64(&fs_logged[i], 0);
 		for (int i = 0; i < fs_max_workspaces; i++)
 			fs_workspaces[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_rings; i++)

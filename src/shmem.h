@@ -16,6 +16,7 @@
 #include "fairsched.h"
 
 #include "drr.h"
+#include "port/atomics.h"
 #include "ringheap.h"
 #include "storage/condition_variable.h"
 #include "storage/itemptr.h"
@@ -296,6 +297,8 @@ typedef struct FsCountDelta
 
 #define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a lost job for so long */
 #define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
+#define FS_LOGGED_BITS		16
+#define FS_LOGGED_PAGES		(1 << FS_LOGGED_BITS)	/* pages known to be listed in a claim log */
 #define FS_COUNT_DELTAS		65536
 #define FS_INDOUBT			256
 #define FS_REVISITS			256
@@ -361,6 +364,7 @@ typedef struct FsDatabase
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
 	int32		claim_log;		/* which of the two logs claims go to */
+	uint64		claim_log_gen;	/* grows with every swap */
 	int64		claim_log_rows;
 	int64		claim_log_limit;	/* rows after which it is rotated */
 
@@ -458,6 +462,7 @@ extern FsWorker *fs_workers;
 extern FsWaiter *fs_waiters;	/* by process number */
 extern FsCountDelta *fs_deltas;
 extern FsLaunch *fs_launches;
+extern pg_atomic_uint64 *fs_logged; /* claimlog.c; read without the lock */
 
 /* Hash tables: heads of chains. */
 extern int32 *fs_workspace_hash;

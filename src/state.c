@@ -42,6 +42,7 @@
 #include "flows.h"
 #include "hints.h"
 #include "lease.h"
+#include "claimlog.h"
 #include "ledger.h"
 #include "park.h"
 #include "rebuild.h"
@@ -178,6 +179,7 @@ fs_state_attach(void)
 		}
 		if (fs->counting_db == free_slot)
 			fs->counting_db = FS_NONE;
+		fs_claim_log_forget(free_slot);
 		memset(d, 0, sizeof(FsDatabase));
 		ConditionVariableInit(&d->built);
 		ConditionVariableInit(&d->filled);

@@ -19,6 +19,9 @@ COMMENT ON FUNCTION fairsched.workspace_flows(text) IS 'Internal: numbers of the
 CREATE FUNCTION fairsched.own_changes(active boolean) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_quiet';
 COMMENT ON FUNCTION fairsched.own_changes(boolean) IS 'Internal: job table triggers stay quiet while SQL of the extension changes rows.';
+CREATE FUNCTION fairsched.log_table(job_table integer) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_log_table';
+COMMENT ON FUNCTION fairsched.log_table(integer) IS 'Internal: running jobs were moved into this job table; a rebuild reads all of it until the claim log was rotated.';
 CREATE FUNCTION fairsched.max_own_tables() RETURNS int
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_max_own_tables_setting';
 COMMENT ON FUNCTION fairsched.max_own_tables() IS 'Internal: fairsched.max_own_tables.';
@@ -271,6 +274,7 @@ BEGIN
 		INSERT INTO fairsched.jobs_%s SELECT %s FROM gone', n, columns) USING workspace;
 	GET DIAGNOSTICS m = ROW_COUNT;
 	moved := moved + m;
+	PERFORM fairsched.log_table(n);
 	UPDATE fairsched.job_tables t SET holds_shared = true WHERE t.job_table = n;
 	UPDATE fairsched.workspaces w SET job_table = n WHERE w.workspace = fairsched_isolate_workspace.workspace;
 	PERFORM fairsched.own_changes(false);
