@@ -283,7 +283,7 @@ fill(FsDatabase *db, int32 flow, int slot)
 	jr = fs_rows_open(job_table, true);
 	if (jr)
 	{
-		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 4 : PG_INT64_MAX;
+		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 2 : PG_INT64_MAX;
 
 		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, FS_CANDIDATES, found, &more,
 							   overflow ? caps : NULL, &caps_len);
@@ -578,7 +578,7 @@ emit(ReturnSetInfo *rsinfo, TupleDesc jobs, HeapTuple row, int64 token, Timestam
 	Datum		out[12];
 	bool		nulls[12] = {0};
 
-	heap_deform_tuple(row, jobs, v, isnull);
+	fs_rows_deform_as(jobs, row, v, isnull);
 	out[0] = v[FS_COL_JOB_ID];
 	out[1] = v[FS_COL_WORKSPACE];
 	out[2] = v[FS_COL_LANE];
@@ -852,7 +852,7 @@ fs_claim_jobs(PG_FUNCTION_ARGS)
 	FsClaimArgs args;
 	FsDatabase *db;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_claim()");
 	fs_claim_args(fcinfo, 0, &args);
 	fs_claim(fcinfo, db, &args, 0, NULL);

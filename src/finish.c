@@ -247,7 +247,7 @@ fs_complete_and_claim(PG_FUNCTION_ARGS)
 	bool	   *ok;
 	int32	   *gifts;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_complete_and_claim()");
 	held = held_arrays(fcinfo, 0, &n);
 	fs_claim_args(fcinfo, 2, &args);

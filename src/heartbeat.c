@@ -237,7 +237,7 @@ fs_heartbeat_jobs(PG_FUNCTION_ARGS)
 	int			ntokens;
 	int64		extend;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_heartbeat()");
 	fs_need_arg(fcinfo, 0, "job_ids");
 	fs_need_arg(fcinfo, 1, "tokens");
@@ -277,7 +277,7 @@ fs_heartbeat_worker(PG_FUNCTION_ARGS)
 	int			n;
 	TimestampTz now = GetCurrentTimestamp();
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_heartbeat()");
 	name = fs_arg_name(fcinfo, 0, "worker");
 	fs_need_arg(fcinfo, 1, "extend");

@@ -92,7 +92,6 @@ typedef struct FsJobRel
 	Relation	rel;
 	FsTable		table;
 	Relation	index[FS_TABLE_INDEXES];
-	BlockNumber nblocks;		/* at least so many, as last asked */
 } FsJobRel;
 
 typedef enum FsRowResult
@@ -154,6 +153,7 @@ extern bool fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *wor
 extern bool fs_rows_find_unique(FsJobRel *jr, const char *workspace, Datum unique_key,
 								int64 *existing);
 
+extern void fs_rows_deform_as(TupleDesc desc, HeapTuple tuple, Datum *values, bool *nulls);
 extern void fs_rows_deform(FsJobRel *jr, HeapTuple tuple, Datum *values, bool *nulls);
 
 /* Insert into any table, keeping all of its indexes. */
