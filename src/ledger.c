@@ -112,6 +112,11 @@ typedef struct FsLedgerItem
 			TimestampTz due;
 			TimestampTz expiry;
 		}			times;
+		struct
+		{
+			Oid			oid;
+			bool		created;
+		}			extension;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;
@@ -429,11 +434,16 @@ fs_ledger_settings_stale(void)
 	add_item(ITEM_STALE);
 }
 
+/* fs_ledger_extension: CREATE or DROP EXTENSION; of a drop fs_my_db is the slot. */
 void
-fs_ledger_extension(bool created)
+fs_ledger_extension(Oid extension, bool created)
 {
+	FsLedgerItem *item;
+
 	fs_ledger_reserve(1);
-	add_item(ITEM_EXTENSION)->u.flag = created;
+	item = add_item(ITEM_EXTENSION);
+	item->u.extension.oid = extension;
+	item->u.extension.created = created;
 }
 
 void
@@ -687,7 +697,7 @@ commit_item(FsLedgerItem *item, TimestampTz now)
 			d->settings_gen++;
 			break;
 		case ITEM_EXTENSION:
-			if (item->u.flag)
+			if (item->u.extension.created)
 				fs_launcher_ask(MyDatabaseId);
 			else
 			{
@@ -767,9 +777,15 @@ abort_item(FsLedgerItem *item)
 			if (item->u.flag)
 				d->rescan = true;
 			break;
+		case ITEM_EXTENSION:
+			/* what used it in this transaction took a slot that nobody will use again */
+			for (int i = 0; i < fs_max_databases && item->u.extension.created; i++)
+				if (fs_dbs[i].dboid == MyDatabaseId && fs_dbs[i].state != FS_DB_FREE &&
+					fs_dbs[i].extoid == item->u.extension.oid)
+					fs_dbs[i].state = FS_DB_DEAD;
+			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:
-		case ITEM_EXTENSION:
 		case ITEM_WORKER:
 			break;
 	}

@@ -102,7 +102,8 @@ sub fs_pgbench
   {
     my $words = join ' ', map { "'$_'" } @cmd;
 
-    @cmd = ('sh', '-c', "while [ ! -e '$opt{forever}' ]; do $words; done; true");
+    # and not longer than this test, however that ends
+    @cmd = ('sh', '-c', "while [ ! -e '$opt{forever}' ] && kill -0 $$ 2>/dev/null; do $words; done; true");
   }
   {
     local $ENV{PGAPPNAME} = $opt{app} || 'pgbench';
