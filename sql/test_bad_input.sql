@@ -106,6 +106,9 @@ SELECT bad($$SELECT fairsched_claim('bad', lease => '0')$$);
 SELECT bad($$SELECT fairsched_claim('bad', lease => '-1 s')$$);
 SELECT bad($$SELECT fairsched_claim('bad', lease => '1000 years')$$);
 SELECT bad($$SELECT fairsched_claim('bad', lease => '1 month -31 days')$$);
+-- infinite: PostgreSQL 17 has it, earlier ones refuse the literal
+SELECT left(said, 5) IN ('22023', '22007') FROM bad($$SELECT fairsched_claim('bad', lease => 'infinity')$$);
+SELECT left(said, 5) IN ('22023', '22007') FROM bad($$SELECT fairsched_claim('bad', max_wait => '-infinity')$$);
 SELECT bad($$SELECT fairsched_claim('bad', lanes => NULL)$$);
 SELECT bad($$SELECT fairsched_claim('bad', lanes => '{}')$$);
 SELECT bad($$SELECT fairsched_claim('bad', lanes => '{a,NULL}')$$);

@@ -328,11 +328,16 @@ fs_ledger_settings_stale(void)
 	add_item(ITEM_STALE);
 }
 
+/* fs_ledger_extension: CREATE or DROP EXTENSION; of a drop fs_my_db is the slot. */
 void
-fs_ledger_extension(bool created)
+fs_ledger_extension(Oid extension, bool created)
 {
+	FsLedgerItem *item;
+
 	fs_ledger_reserve(1);
-	add_item(ITEM_EXTENSION)->u.flag = created;
+	item = add_item(ITEM_EXTENSION);
+	item->u.extension.oid = extension;
+	item->u.extension.created = created;
 }
 
 void

@@ -38,7 +38,7 @@ extern void fs_ledger_drained(bool drained);
 extern void fs_ledger_due(TimestampTz due, TimestampTz expiry);
 extern void fs_ledger_rescan(bool on_abort_too);
 extern void fs_ledger_settings_stale(void);
-extern void fs_ledger_extension(bool created);
+extern void fs_ledger_extension(Oid extension, bool created);
 extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
 							 int caps_len, const char *node);
 

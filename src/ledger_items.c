@@ -281,7 +281,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			d->settings_gen++;
 			break;
 		case ITEM_EXTENSION:
-			if (item->u.flag)
+			if (item->u.extension.created)
 				fs_launcher_ask(MyDatabaseId);
 			else
 			{
@@ -366,9 +366,15 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			if (item->u.flag)
 				d->rescan = true;
 			break;
+		case ITEM_EXTENSION:
+			/* what used it in this transaction took a slot that nobody will use again */
+			for (int i = 0; i < fs_max_databases && item->u.extension.created; i++)
+				if (fs_dbs[i].dboid == MyDatabaseId && fs_dbs[i].state != FS_DB_FREE &&
+					fs_dbs[i].extoid == item->u.extension.oid)
+					fs_dbs[i].state = FS_DB_DEAD;
+			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:
-		case ITEM_EXTENSION:
 		case ITEM_WORKER:
 		case ITEM_LOGGED:
 			break;

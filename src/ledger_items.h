@@ -93,6 +93,11 @@ typedef struct FsLedgerItem
 			uint64		page;	/* key in fs_logged */
 			uint64		gen;
 		}			logged;
+		struct
+		{
+			Oid			oid;
+			bool		created;
+		}			extension;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;

@@ -81,7 +81,7 @@ CREATE TABLE fairsched.control (
 	installed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX control_one_row ON fairsched.control ((true));
-COMMENT ON TABLE fairsched.control IS 'Switches of this database; one row.';
+COMMENT ON TABLE fairsched.control IS 'Switches of this database; one row. Not dumped: a restored database starts with the switches off, and is served as soon as workers claim.';
 COMMENT ON COLUMN fairsched.control.drained IS 'True from fairsched_drain until fairsched_undrain: no job is handed out.';
 COMMENT ON COLUMN fairsched.control.installed_at IS 'When the extension came into this database; a restore may be filling it for a while after that.';
 INSERT INTO fairsched.control DEFAULT VALUES;

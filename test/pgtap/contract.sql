@@ -182,7 +182,7 @@ SELECT pg_temp.gives(f, ARRAY['job_id bigint', 'workspace text', 'lane text',
   FROM unnest(ARRAY['fairsched_claim', 'fairsched_complete_and_claim']) f;
 SELECT pg_temp.gives('fairsched_heartbeat', ARRAY['job_id bigint', 'directive text']);
 SELECT is((SELECT string_agg(c, ',' ORDER BY c) FROM unnest(ARRAY['state', 'attempt', 'result', 'error',
-      'created_at', 'run_at', 'finished_at']) c
+      'created_at', 'run_at', 'claimed_at', 'finished_at', 'worker', 'lease_expires_at']) c
     WHERE NOT EXISTS (SELECT FROM actual WHERE fn = 'fairsched_job_status' AND NOT is_input AND arg = c)),
   NULL, 'fairsched_job_status: result columns');
 
