@@ -31,6 +31,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
+#include "aging.h"
 #include "flows.h"
 #include "hints.h"
 #include "lease.h"
@@ -476,6 +477,7 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		e = *eligible(db, a);
 		e.ngifts = ngifts;
 		e.gifts = gifts;
+		fs_aging_refresh(db, now);
 		if (ngifts)
 			fs_sched_offer_gifts(&e);
 		if (db->nrevisits)

@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
+#include "aging.h"
 #include "claim.h"
 #include "config.h"
 #include "enqueue.h"
@@ -154,12 +155,14 @@ scan_ready_flows(FsDatabase *db, FsJobRel *jr, MemoryContext work)
 			HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
 			MemoryContext old = MemoryContextSwitchTo(work);
 			int64		position = FsJob(row)->position;
+			TimestampTz ready_at = Max(FsJob(row)->run_at, FsJob(row)->created_at);
 			int32		f;
 
 			flow = FsJob(row)->flow;
 			rank = FsJob(row)->rank;
 			any = true;
 			FsLock();
+			fs_aging_seed(db, position, ready_at);
 			f = fs_sched_flow_by_id(FsDbIndex(db), flow);
 			if (f != FS_NONE)
 				fs_sched_ready_many(f, FsRankSlot(rank), position);
@@ -497,6 +500,9 @@ load_workers(FsDatabase *db)
 void
 fs_rebuild(FsDatabase *db)
 {
+	FsLock();
+	fs_aging_start(db, GetCurrentTimestamp());
+	FsUnlock();
 	fs_tiers_load(db);
 	load_workers(db);
 	fs_rebuild_adopt(db);
