@@ -32,6 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
+#include "aging.h"
 #include "claimlog.h"
 #include "flows.h"
 #include "hints.h"
@@ -432,6 +433,7 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		e = *eligible(db, a);
 		e.ngifts = ngifts;
 		e.gifts = gifts;
+		fs_aging_refresh(db, now);
 		if (ngifts)
 			fs_sched_offer_gifts(&e);
 		if (db->nrevisits)

@@ -102,3 +102,38 @@ drr_empty(DrrShare *share)
 	if (share->deficit > 0)
 		share->deficit = 0;
 }
+
+/*
+ * drr_may_jump: urgent work is served before its turn as long as the share's
+ * debt afterwards is at most one quantum.
+ */
+bool
+drr_may_jump(const DrrShare *share, int64_t cost)
+{
+	return share->deficit - cost >= -(int64_t) share->quantum;
+}
+
+/*
+ * drr_jump_round: the first round in which it may; 0 = at once.  Rounds pay
+ * when they have passed, so the quantum of this round itself does not count:
+ * that one is had by waiting for the turn.
+ */
+uint64_t
+drr_jump_round(const DrrShare *share, int64_t cost)
+{
+	int64_t		lacking = cost - share->quantum - share->deficit;
+
+	if (lacking <= 0)
+		return 0;
+	return share->round + 1 + (uint64_t) ((lacking + share->quantum - 1) / share->quantum);
+}
+
+/* drr_debt: what a share that is away still owes in `ring_round`. */
+int64_t
+drr_debt(const DrrShare *share, uint64_t ring_round)
+{
+	DrrShare	now = *share;
+
+	drr_join(&now, ring_round);
+	return now.deficit < 0 ? -now.deficit : 0;
+}

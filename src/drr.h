@@ -15,6 +15,7 @@
 #ifndef FS_DRR_H
 #define FS_DRR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct DrrShare
@@ -32,5 +33,8 @@ extern void drr_resume(DrrShare *share, uint64_t ring_round, int64_t cost);
 extern void drr_charge(DrrShare *share, int64_t cost);
 extern void drr_refund(DrrShare *share, int64_t cost);
 extern void drr_empty(DrrShare *share);
+extern bool drr_may_jump(const DrrShare *share, int64_t cost);
+extern uint64_t drr_jump_round(const DrrShare *share, int64_t cost);
+extern int64_t drr_debt(const DrrShare *share, uint64_t ring_round);
 
 #endif							/* FS_DRR_H */

@@ -63,6 +63,7 @@ extern int	fs_dead_retention;	/* seconds */
 extern int	fs_worker_timeout;	/* ms */
 extern int	fs_rebuild_grace;	/* ms */
 extern int	fs_max_wait;		/* ms */
+extern int	fs_priority_aging;	/* ms; 0 = jobs do not age */
 extern int	fs_retry_base;		/* ms */
 extern int	fs_retry_max;		/* ms */
 extern int	fs_reconcile_interval;	/* s */

@@ -140,7 +140,7 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 	memset(&fs_rings[r], 0, sizeof(FsRing));
 	fs_rings[r].db = db;
 	fs_rings[r].lane = l;
-	fs_rings[r].root = RINGHEAP_NONE;
+	fs_rings[r].root = fs_rings[r].urgent = RINGHEAP_NONE;
 	fs_rings[r].caps_len = caps_len;
 	memcpy(fs_rings[r].caps, caps, caps_len);
 	fs_rings[r].lane_next = fs_lanes[l].rings;
@@ -192,10 +192,13 @@ member_get(int32 workspace, int32 ring)
 	fs_members[m].ring = ring;
 	for (int i = 0; i < FS_RANKS; i++)
 		fs_members[m].heads[i] = FS_NONE;
+	for (int i = 0; i < FS_AGING; i++)
+		fs_members[m].aging[i] = RINGHEAP_NONE;
 	fs_members[m].next = fs_shares[s].members;
 	fs_shares[s].members = m;
 	fs_rings[ring].members++;
 	memset(&fs_nodes[m], 0, sizeof(RingNode));
+	memset(&fs_urgent_nodes[m], 0, sizeof(RingNode));
 	return m;
 }
 
@@ -249,6 +252,7 @@ flow_make(int32 workspace, int32 ring, const uint64 *spec, int32 id)
 	fs_flows[f].spec[0] = spec[0];
 	fs_flows[f].spec[1] = spec[1];
 	fs_flows[f].list_slot = -1;
+	memset(&fs_aging_nodes[f * FS_AGING], 0, sizeof(RingNode) * FS_AGING);
 	fs_members[m].flows++;
 	bucket = hash_flow(workspace, id < 0 ? -1 : ring, spec) & fs_flow_mask;
 	fs_flows[f].next = fs_flow_hash[bucket];
@@ -424,7 +428,8 @@ fs_sched_reclaim(int32 db)
 		FsShare    *share = &fs_shares[s];
 
 		if (share->workspace != FS_NONE && share->members == FS_NONE &&
-			share->drr.deficit >= 0 && fs_workspaces[share->workspace].db == db &&
+			drr_debt(&share->drr, fs_lanes[share->lane].round) == 0 &&
+			fs_workspaces[share->workspace].db == db &&
 			fs_workspaces[share->workspace].running == 0)
 			share_free(s);
 	}

@@ -26,6 +26,7 @@ int			fs_dead_retention = 30 * 86400;
 int			fs_worker_timeout = 60000;
 int			fs_rebuild_grace = 60000;
 int			fs_max_wait = 1000;
+int			fs_priority_aging = 60000;
 int			fs_retry_base = 1000;
 int			fs_retry_max = 3600000;
 int			fs_reconcile_interval = 3600;
@@ -93,6 +94,8 @@ fs_guc_define(void)
 				&fs_rebuild_grace, 60000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.max_wait", "Longest max_wait of a claim.",
 				&fs_max_wait, 1000, 0, INT_MAX, GUC_UNIT_MS);
+	int_setting("fairsched.priority_aging", "A job that waits for this long counts as one class higher, P1 at most; 0 = jobs do not age.",
+				&fs_priority_aging, 60000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.retry_base", "Delay before the first retry of a failed job; doubled with each attempt.",
 				&fs_retry_base, 1000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.retry_max", "Longest delay before a retry.",

@@ -59,7 +59,10 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 	FsLock();
 	l = fs_lease_find(fs_my_db, job->job_id);
 	if (l != FS_NONE && fs_leases[l].token == job->token && fs_job_state(row) == FS_JOB_RUNNING)
+	{
 		fs_ledger_place(l, &row->t_self, FsRelFile(jr->rel), jr->table.job_table);
+		fs_leases[l].rank_slot = FsRankSlot(job->rank);
+	}
 	else if (fs_job_state(row) == FS_JOB_AVAILABLE)
 	{
 		/* its candidate points to the old version: hint the new one, or the old at abort */

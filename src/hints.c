@@ -2,9 +2,10 @@
  * hints.c
  *		What is known of a flow's queue: candidates, cursors, hints.
  *
- * cand[] holds the next heads of a flow with their places; cursor[slot] is
- * where the ready index is to be read on, if bit `slot` of `more` says that it
- * may hold something from there.  A hint says that jobs became ready; it may
+ * cand[] holds next heads of a flow with their places, for any of its slots:
+ * those of one slot are in the order of their positions, and nothing before or
+ * between them waits.  cursor[slot] is where the ready index is to be read on,
+ * if bit `slot` of `more` says that it may hold something from there.  A hint says that jobs became ready; it may
  * be stale: the row decides.  One backend at a time reads the index for a flow
  * (filling); what is hinted meanwhile lowers fill_min, so that it is not taken
  * for read.
@@ -16,19 +17,67 @@
 
 #include "ring.h"
 
-/* Forget candidates from a position on; the index is looked at again from there. */
 static void
-truncate_candidates(FsFlow *f, int64 position)
+remove_candidate(FsFlow *f, int i)
 {
+	memmove(&f->cand[i], &f->cand[i + 1], (--f->cand_count - i) * sizeof(FsCandidate));
+}
+
+/* The index is to be read again from this candidate on; those behind it in its slot must be gone. */
+static void
+forget_candidate(FsFlow *f, int i)
+{
+	int			slot = f->cand[i].slot;
+
+	f->cursor[slot] = f->more & (1u << slot) ? Min(f->cursor[slot], f->cand[i].position)
+		: f->cand[i].position;
+	f->more |= 1u << slot;
+	remove_candidate(f, i);
+}
+
+/* Forget candidates of a slot from a position on; the index is looked at again from there. */
+static void
+truncate_candidates(FsFlow *f, int slot, int64 position)
+{
+	for (int i = f->cand_count - 1; i >= 0; i--)
+		if (f->cand[i].slot == slot && f->cand[i].position >= position)
+			forget_candidate(f, i);
+}
+
+/* Make room for n, by forgetting the last of other slots. */
+static void
+make_room(FsFlow *f, int slot, int n)
+{
+	for (int i = f->cand_count - 1; i >= 0 && FS_CANDIDATES - f->cand_count < n; i--)
+		if (f->cand[i].slot != slot)
+			forget_candidate(f, i);
+}
+
+/* fs_sched_take: the first candidate of a slot is handed out. */
+FsCandidate
+fs_sched_take(int32 flow, int slot)
+{
+	FsFlow	   *f = &fs_flows[flow];
+	int			i = fs_sched_flow_candidate(f, slot);
+	FsCandidate cand = f->cand[i];
+
+	remove_candidate(f, i);
+	return cand;
+}
+
+/* fs_sched_forget_places: what was known of places is void; the index is read from the start. */
+void
+fs_sched_forget_places(int32 flow)
+{
+	FsFlow	   *f = &fs_flows[flow];
+
 	for (int i = 0; i < f->cand_count; i++)
-		if (f->cand[f->cand_head + i].position >= position)
-		{
-			f->cursor[f->cand_slot] = Min(f->cursor[f->cand_slot],
-										  f->cand[f->cand_head + i].position);
-			f->more |= 1u << f->cand_slot;
-			f->cand_count = i;
-			break;
-		}
+		f->more |= 1u << f->cand[i].slot;
+	f->cand_count = 0;
+	f->fill_min = 0;
+	for (int i = 0; i < FS_RANKS; i++)
+		f->cursor[i] = 0;
+	fs_sched_flow_relink(flow);
 }
 
 /* fs_sched_ready_many: jobs of this slot became ready, none before `from`. */
@@ -38,8 +87,7 @@ fs_sched_ready_many(int32 flow, int slot, int64 from)
 	FsFlow	   *f = &fs_flows[flow];
 
 	f->fill_min = Min(f->fill_min, from);
-	if (f->cand_count && f->cand_slot == slot)
-		truncate_candidates(f, from);
+	truncate_candidates(f, slot, from);
 	if (!(f->more & (1u << slot)) || from < f->cursor[slot])
 		f->cursor[slot] = (f->more & (1u << slot)) ? Min(f->cursor[slot], from) : from;
 	f->more |= 1u << slot;
@@ -57,61 +105,54 @@ fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 	int64		position = cand->position;
 	FsFlow	   *f = &fs_flows[flow];
 	bool		more = (f->more & (1u << slot)) != 0;
-	int			i;
+	int			at = f->cand_count; /* where it goes: before the first of its slot that is behind it */
+	int			last = -1;
 
 	f->fill_min = Min(f->fill_min, position);
 	if (more && position >= f->cursor[slot])
 		return;					/* the scan gets there */
-	if (f->filling || f->id < 0 || (f->cand_count && f->cand_slot != slot) ||
-		(!f->cand_count && fs_sched_flow_slot(f) >= 0 && fs_sched_flow_slot(f) < slot))
+	for (int i = f->cand_count - 1; i >= 0; i--)
+		if (f->cand[i].slot == slot)
+		{
+			if (f->cand[i].position == position)
+				return;
+			if (f->cand[i].position > position)
+				at = i;
+			if (last < 0)
+				last = i;
+		}
+	if (f->filling || f->id < 0 || (f->cand_count == FS_CANDIDATES && at > last))
 	{
 		fs_sched_ready_many(flow, slot, position);
 		return;
 	}
-	if (f->cand_count == 0)
-		f->cand_head = 0;
-	if (f->cand_head + f->cand_count == FS_CANDIDATES && f->cand_head > 0)
-	{
-		memmove(f->cand, f->cand + f->cand_head, f->cand_count * sizeof(FsCandidate));
-		f->cand_head = 0;
-	}
-	for (i = f->cand_count; i > 0; i--)
-		if (f->cand[f->cand_head + i - 1].position <= position)
-			break;
-	if (i > 0 && f->cand[f->cand_head + i - 1].position == position)
-		return;
 	if (f->cand_count == FS_CANDIDATES)
 	{
-		if (i == FS_CANDIDATES)
-		{
-			fs_sched_ready_many(flow, slot, position);
-			return;
-		}
-		truncate_candidates(f, f->cand[f->cand_head + f->cand_count - 1].position);
+		forget_candidate(f, last);
 		more = true;
 	}
-	memmove(f->cand + f->cand_head + i + 1, f->cand + f->cand_head + i,
-			(f->cand_count - i) * sizeof(FsCandidate));
-	f->cand[f->cand_head + i] = *cand;
+	memmove(&f->cand[at + 1], &f->cand[at], (f->cand_count - at) * sizeof(FsCandidate));
+	f->cand[at] = *cand;
+	f->cand[at].slot = slot;
 	f->cand_count++;
-	f->cand_slot = slot;
 	if (!more)
 		f->cursor[slot] = Max(f->cursor[slot], position + 1);
 	fs_sched_flow_relink(flow);
 }
 
-/* fs_sched_fill_begin: the caller scans the flow's index; one of the two below must follow. */
+/*
+ * fs_sched_fill_begin: the caller scans the flow's index for a slot of which no
+ * candidate is known; one of the two below must follow.  An overflow flow may
+ * move to another ring afterwards, so nothing is to be known of it.
+ */
 void
-fs_sched_fill_begin(int32 flow)
+fs_sched_fill_begin(int32 flow, int slot)
 {
 	FsFlow	   *f = &fs_flows[flow];
 
-	if (f->cand_count)
-	{
-		int64		first = f->cand[f->cand_head].position;
-
-		truncate_candidates(f, first);
-	}
+	if (f->id < 0)
+		make_room(f, -1, FS_CANDIDATES);
+	Assert(fs_sched_flow_candidate(f, slot) < 0);
 	f->filling = true;
 	f->fill_min = PG_INT64_MAX;
 }
@@ -127,18 +168,25 @@ fs_sched_filled(int32 flow, int slot, const FsCandidate *found, int n, bool more
 	FsFlow	   *f = &fs_flows[flow];
 
 	f->filling = false;
-	Assert(f->cand_count == 0);
-	memcpy(f->cand, found, n * sizeof(FsCandidate));
-	f->cand_head = 0;
-	f->cand_count = n;
-	f->cand_slot = slot;
+	/* slots that are served in turns share the places */
+	make_room(f, slot, Min(n, FS_CANDIDATES / 2));
+	if (n > FS_CANDIDATES - f->cand_count)
+	{
+		n = FS_CANDIDATES - f->cand_count;
+		more = true;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		f->cand[f->cand_count] = found[i];
+		f->cand[f->cand_count++].slot = slot;
+	}
 	if (n > 0)
 		f->cursor[slot] = found[n - 1].position + 1;
 	if (!more && f->fill_min == PG_INT64_MAX)
 		f->more &= ~(1u << slot);
 	if (f->fill_min < f->cursor[slot])
 	{
-		truncate_candidates(f, f->fill_min);
+		truncate_candidates(f, slot, f->fill_min);
 		f->cursor[slot] = f->fill_min;
 		f->more |= 1u << slot;
 	}

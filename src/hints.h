@@ -12,8 +12,14 @@
 extern void fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand);
 extern void fs_sched_ready_many(int32 flow, int slot, int64 from);
 
+/* The first candidate of a slot, which there must be, is handed out; the caller relinks the flow. */
+extern FsCandidate fs_sched_take(int32 flow, int slot);
+
+/* A flow's jobs are in another table. */
+extern void fs_sched_forget_places(int32 flow);
+
 /* A scan of the ready index for candidates: begun by the pick, ended by who scanned. */
-extern void fs_sched_fill_begin(int32 flow);
+extern void fs_sched_fill_begin(int32 flow, int slot);
 extern void fs_sched_filled(int32 flow, int slot, const FsCandidate *found, int n, bool more);
 extern void fs_sched_fill_abandoned(int32 flow);
 

@@ -167,6 +167,7 @@ fs_ledger_place(int32 l, ItemPointer tid, Oid relfile, int32 job_table)
 	item->u.lease.tid = lease->tid;
 	item->u.lease.relfile = lease->relfile;
 	item->u.lease.job_table = lease->job_table;
+	item->u.lease.slot = lease->rank_slot;
 	lease->tid = *tid;
 	lease->relfile = relfile;
 	lease->job_table = job_table;

@@ -343,6 +343,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				lease->tid = item->u.lease.tid;
 				lease->relfile = item->u.lease.relfile;
 				lease->job_table = item->u.lease.job_table;
+				lease->rank_slot = item->u.lease.slot;
 				break;
 			}
 		case ITEM_SETTINGS:

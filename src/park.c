@@ -14,6 +14,7 @@
  */
 #include "park.h"
 
+#include "hints.h"
 #include "ring.h"
 
 const char *const FsParkNames[] = {NULL, "paused", "ceiling", "workspace_share", "moving"};
@@ -103,17 +104,7 @@ fs_sched_apply_settings(int32 w, const FsWorkspaceSettings *set)
 			for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
 				for (int f = 0; f < fs->flows.capacity; f++)
 					if (fs_flows[f].member == m)
-					{
-						FsFlow	   *flow = &fs_flows[f];
-
-						if (flow->cand_count)
-							flow->more |= 1u << flow->cand_slot;
-						flow->cand_count = 0;
-						flow->fill_min = 0;
-						for (int i = 0; i < FS_RANKS; i++)
-							flow->cursor[i] = 0;
-						fs_sched_flow_relink(f);
-					}
+						fs_sched_forget_places(f);
 	}
 	if (set->paused && ws->parked != FS_PARK_MOVING)
 		fs_sched_park(w, FS_PARK_PAUSED);

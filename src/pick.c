@@ -8,6 +8,12 @@
  * one round.  Keys that turn out too low are moved back (ring.c); workspaces
  * that turn out to be full are parked (park.c).
  *
+ * P0 jumps and pays: before the rings, their heaps of urgent members are looked
+ * at.  A member with a P0 job is served there while that leaves its share at
+ * most one quantum in debt.  It brings the lane no round further; rounds that
+ * pass pay the debt, a quantum each, so over time a workspace gets its share
+ * whatever it calls urgent.
+ *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises, so that commit and abort callbacks may call it.
  */
@@ -66,6 +72,25 @@ fs_sched_offer_gifts(const FsEligible *e)
 	}
 }
 
+/* The member of a lane with a P0 job that may be served before its turn, if any. */
+static int32
+urgent_in_lane(const FsEligible *e, int32 lane)
+{
+	int32		best = FS_NONE;
+
+	for (int i = 0; i < e->nrings; i++)
+	{
+		FsRing	   *ring = &fs_rings[e->rings[i]];
+
+		if (ring->lane != lane || ring->urgent == RINGHEAP_NONE ||
+			fs_urgent_nodes[ring->urgent].round > fs_lanes[lane].round)
+			continue;
+		if (best == FS_NONE || ringheap_before(&fs_urgent_nodes[ring->urgent], &fs_urgent_nodes[best]))
+			best = ring->urgent;
+	}
+	return best;
+}
+
 /* The member that is due first over all rings of a lane that the claimer may serve. */
 static int32
 first_in_lane(const FsEligible *e, int32 lane)
@@ -92,9 +117,9 @@ first_in_lane(const FsEligible *e, int32 lane)
 	return best;
 }
 
-/* Lanes take turns: the one with work that was served longest ago. */
+/* Lanes take turns: the one with work, or urgent work, that was served longest ago. */
 static int32
-first_member(const FsEligible *e)
+first_member(const FsEligible *e, bool urgent)
 {
 	int32		best = FS_NONE;
 	uint64		best_at = 0;
@@ -105,7 +130,7 @@ first_member(const FsEligible *e)
 
 		if (best == FS_NONE || lane->served_at < best_at)
 		{
-			int32		m = first_in_lane(e, e->lanes[i]);
+			int32		m = urgent ? urgent_in_lane(e, e->lanes[i]) : first_in_lane(e, e->lanes[i]);
 
 			if (m != FS_NONE)
 			{
@@ -122,26 +147,27 @@ static int32
 best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 {
 	int32		best = member;
-	int			best_slot = fs_sched_member_slot(&fs_members[member]);
+	int32		flow;
+	int			slot;
+	int			best_counts = fs_sched_member_next(member, &flow, &slot);
 
 	for (int32 m = fs_shares[fs_members[member].share].members; m != FS_NONE; m = fs_members[m].next)
 	{
-		int			slot;
-		FsFlow	   *a;
+		int			counts;
 
 		if (m == best || !fs_nodes[m].linked || fs_nodes[m].round > due ||
 			!ring_eligible(e, fs_members[m].ring))
 			continue;
-		slot = fs_sched_member_slot(&fs_members[m]);
-		if (slot > best_slot)
+		counts = fs_sched_member_next(m, &flow, &slot);
+		if (counts > best_counts)
 			continue;
-		a = &fs_flows[fs_members[m].heads[slot]];
-		if (a->cand_count && drr_key(&fs_shares[fs_members[m].share].drr, fs_sched_flow_head_cost(a)) > due)
+		if (drr_key(&fs_shares[fs_members[m].share].drr,
+					fs_sched_flow_head_cost(&fs_flows[flow], slot)) > due)
 			continue;
-		if (slot < best_slot || fs_members[m].served < fs_members[best].served)
+		if (counts < best_counts || fs_members[m].served < fs_members[best].served)
 		{
 			best = m;
-			best_slot = slot;
+			best_counts = counts;
 		}
 	}
 	return best;
@@ -166,7 +192,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		return FS_PICK_NOTHING;
 	for (;;)
 	{
-		int32		m = first_member(e);
+		int32		m = first_member(e, true);
+		bool		urgent = m != FS_NONE;
 		FsMember   *member;
 		FsShare    *share;
 		FsLane	   *lane;
@@ -177,6 +204,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		bool		lagging;
 		int			s;
 
+		if (!urgent)
+			m = first_member(e, false);
 		if (m == FS_NONE)
 		{
 			/* nobody else is admissible, so the cap on a workspace's share is void */
@@ -206,57 +235,67 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			continue;
 		}
 
-		due = Max(fs_nodes[m].round, lane->round);
+		due = urgent ? lane->round : Max(fs_nodes[m].round, lane->round);
 		lagging = fs_nodes[m].round < lane->round;
-		if (lagging)
+		if (lagging || urgent)
 		{
 			fs_sched_share_settle(share);
 			drr_join(&share->drr, due);
 		}
-		m = best_member_of_share(e, m, due);
+		if (!urgent)
+			m = best_member_of_share(e, m, due);
 		member = &fs_members[m];
-		s = fs_sched_member_slot(member);
-		f = &fs_flows[member->heads[s]];
+		(void) fs_sched_member_next(m, flow, &s);
+		f = &fs_flows[*flow];
+		*slot = s;
 
-		if (f->cand_count == 0 || f->cand_slot != s)
+		if (fs_sched_flow_candidate(f, s) < 0)
 		{
-			*flow = member->heads[s];
-			*slot = s;
 			if (f->filling)
 				return FS_PICK_WAIT;
-			fs_sched_fill_begin(*flow);
+			fs_sched_fill_begin(*flow, s);
 			return FS_PICK_FILL;
 		}
 
-		if (lagging)
-			drr_resume(&share->drr, due, fs_sched_flow_head_cost(f));
-		key = drr_key(&share->drr, fs_sched_flow_head_cost(f));
-		if (key > due)
+		if (urgent)
 		{
-			/* served through another ring meanwhile, or dearer than thought */
-			ringheap_remove(fs_nodes, &fs_rings[member->ring].root, m);
-			fs_nodes[m].round = key;
-			ringheap_insert(fs_nodes, &fs_rings[member->ring].root, m);
-			continue;
+			if (!drr_may_jump(&share->drr, fs_sched_flow_head_cost(f, s)))
+			{
+				/* served through another ring meanwhile, or dearer than thought */
+				fs_sched_share_rekey(fs_members[m].share);
+				continue;
+			}
 		}
-
-		drr_grant_until(&share->drr, key);
-		lane->round = Max(lane->round, due);
+		else
+		{
+			if (lagging)
+				drr_resume(&share->drr, due, fs_sched_flow_head_cost(f, s));
+			key = drr_key(&share->drr, fs_sched_flow_head_cost(f, s));
+			if (key > due)
+			{
+				/* the same */
+				ringheap_remove(fs_nodes, &fs_rings[member->ring].root, m);
+				fs_nodes[m].round = key;
+				ringheap_insert(fs_nodes, &fs_rings[member->ring].root, m);
+				continue;
+			}
+			drr_grant_until(&share->drr, key);
+			lane->round = Max(lane->round, due);
+		}
 		lane->served_at = ++d->serve_clock;
 
-		*flow = member->heads[s];
-		*slot = s;
-		*cand = f->cand[f->cand_head];
-		f->cand_head++;
-		f->cand_count--;
+		*cand = fs_sched_take(*flow, s);
 		drr_charge(&share->drr, cand->cost);
 		ws->running++;
 		d->running++;
-		member->heads[s] = f->list_next;	/* flows of a class take turns */
+		if (f->list_slot == s && member->heads[s] == *flow)
+			member->heads[s] = f->list_next;	/* flows of a class take turns */
 		member->served = d->serve_clock;
 		fs_sched_flow_relink(*flow);
 		if (share->active > 1)
 			fs_sched_share_rekey(fs_members[m].share);
+		if (urgent)
+			fs_sched_urgent_served(m);
 		return FS_PICK_TAKE;
 	}
 }

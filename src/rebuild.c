@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
+#include "aging.h"
 #include "claim.h"
 #include "claimlog.h"
 #include "config.h"
@@ -156,12 +157,14 @@ scan_ready_flows(FsDatabase *db, FsJobRel *jr, MemoryContext work)
 			HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
 			MemoryContext old = MemoryContextSwitchTo(work);
 			int64		position = FsJob(row)->position;
+			TimestampTz ready_at = Max(FsJob(row)->run_at, FsJob(row)->created_at);
 			int32		f;
 
 			flow = FsJob(row)->flow;
 			rank = FsJob(row)->rank;
 			any = true;
 			FsLock();
+			fs_aging_seed(db, position, ready_at);
 			f = fs_sched_flow_by_id(FsDbIndex(db), flow);
 			if (f != FS_NONE)
 				fs_sched_ready_many(f, FsRankSlot(rank), position);
@@ -510,6 +513,7 @@ fs_rebuild(FsDatabase *db)
 {
 	FsLock();
 	fs_claim_log_forget(FsDbIndex(db));
+	fs_aging_start(db, GetCurrentTimestamp());
 	FsUnlock();
 	fs_tiers_load(db);
 	load_workers(db);

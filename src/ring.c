@@ -7,7 +7,15 @@
  * presence of a share (a workspace in a lane) in a ring; deficit and round
  * belong to the share, so that a workspace with jobs in two rings is not
  * served twice.  What a member has ready hangs on one circular list of flows
- * for each rank slot.
+ * for each rank slot: flows of a class take turns.
+ *
+ * Jobs of P2 and P3 age (aging.c).  A member has a heap of its flows by their
+ * oldest job of each of these classes; what has aged competes with the heads
+ * of the lists, and among what counts as the same class the oldest is first.
+ *
+ * Members whose head is P0 are also in the ring's heap of urgent ones, by the
+ * round in which they may be served before their turn (drr_jump_round); those
+ * that may at once come first, and take turns.  It is looked at before the ring.
  *
  * A node's key may be lower than the truth (its share was served through
  * another ring, or its head's cost was unknown), never higher than it may be
@@ -17,6 +25,8 @@
  * raises, so that commit and abort callbacks may call it.
  */
 #include "ring.h"
+
+#include "aging.h"
 
 static void
 list_link(int32 f, int slot)
@@ -54,6 +64,114 @@ list_unlink(int32 f)
 	flow->list_slot = -1;
 }
 
+/* The place of a flow among those of its member whose jobs of this class age. */
+static void
+aging_rekey(int32 f, int cls)
+{
+	FsFlow	   *flow = &fs_flows[f];
+	int32	   *root = &fs_members[flow->member].aging[cls - 2];
+	int32		n = f * FS_AGING + cls - 2;
+	int64		oldest = Min(fs_sched_flow_head(flow, cls * 2), fs_sched_flow_head(flow, cls * 2 + 1));
+
+	if (fs_aging_nodes[n].linked)
+	{
+		if (fs_aging_nodes[n].round == (uint64) oldest)
+			return;
+		ringheap_remove(fs_aging_nodes, root, n);
+	}
+	if (oldest == PG_INT64_MAX)
+		return;
+	fs_aging_nodes[n].round = oldest;
+	ringheap_insert(fs_aging_nodes, root, n);
+}
+
+int
+fs_sched_member_next(int32 m, int32 *flow, int *slot)
+{
+	FsMember   *member = &fs_members[m];
+	FsDatabase *d = &fs_dbs[fs_rings[member->ring].db];
+	int			s = fs_sched_member_slot(member);
+	int			counts;
+	int64		position;
+
+	if (s < 0)
+		return FS_NOTHING;
+	*flow = member->heads[s];
+	*slot = s;
+	if (s <= 1 || d->aged[1] == 0)
+		return s;
+	position = fs_sched_flow_head(&fs_flows[*flow], s);
+	counts = fs_aging_class(d, s / 2, position);
+	counts = counts == s / 2 ? s : counts * 2 + 1;
+	for (int cls = 2; cls < FS_CLASSES; cls++)
+	{
+		int32		n = member->aging[cls - 2];
+		int64		oldest;
+		int			c;
+
+		if (n == RINGHEAP_NONE)
+			continue;
+		oldest = fs_aging_nodes[n].round;
+		c = fs_aging_class(d, cls, oldest);
+		if (c == cls || c > counts / 2 || (c == counts / 2 && oldest >= position))
+			continue;
+		*flow = n / FS_AGING;
+		*slot = fs_sched_flow_head(&fs_flows[*flow], cls * 2) == oldest ? cls * 2 : cls * 2 + 1;
+		counts = c * 2 + 1;
+		position = oldest;
+	}
+	return counts;
+}
+
+static int32
+next_cost(int32 m)
+{
+	int32		flow;
+	int			slot;
+
+	if (fs_sched_member_next(m, &flow, &slot) == FS_NOTHING)
+		return 1;
+	return fs_sched_flow_head_cost(&fs_flows[flow], slot);
+}
+
+/* The place of a member among the urgent ones; none where its head is not P0 or it is in no ring. */
+static void
+urgent_rekey(int32 m)
+{
+	FsMember   *member = &fs_members[m];
+	FsShare    *share = &fs_shares[member->share];
+	FsRing	   *ring = &fs_rings[member->ring];
+	RingNode   *node = &fs_urgent_nodes[m];
+	int			slot = fs_sched_member_slot(member);
+	uint64		key;
+
+	if (!fs_nodes[m].linked || slot < 0 || slot > 1)
+	{
+		if (node->linked)
+			ringheap_remove(fs_urgent_nodes, &ring->urgent, m);
+		return;
+	}
+	key = drr_jump_round(&share->drr, fs_sched_flow_head_cost(&fs_flows[member->heads[slot]], slot));
+	if (node->linked)
+	{
+		if (node->round == key)
+			return;
+		ringheap_remove(fs_urgent_nodes, &ring->urgent, m);
+	}
+	else
+		node->stamp = ++fs_lanes[share->lane].stamps;
+	node->round = key;
+	ringheap_insert(fs_urgent_nodes, &ring->urgent, m);
+}
+
+void
+fs_sched_urgent_served(int32 m)
+{
+	if (fs_urgent_nodes[m].linked)
+		ringheap_remove(fs_urgent_nodes, &fs_rings[fs_members[m].ring].urgent, m);
+	urgent_rekey(m);
+}
+
 /* A share that waits in a ring for a costly head has received the quanta of the rounds that passed. */
 void
 fs_sched_share_settle(FsShare *share)
@@ -85,7 +203,7 @@ member_leave(int32 m, bool emptied)
 
 /* Put a member where its head's cost says; out of the ring when it has nothing to give. */
 static void
-member_rekey(int32 m)
+ring_rekey(int32 m)
 {
 	FsMember   *member = &fs_members[m];
 	FsShare    *share = &fs_shares[member->share];
@@ -117,25 +235,32 @@ member_rekey(int32 m)
 		if (share->active == 0)
 		{
 			drr_join(&share->drr, lane->round);
-			drr_resume(&share->drr, lane->round, fs_sched_flow_head_cost(&fs_flows[member->heads[slot]]));
+			drr_resume(&share->drr, lane->round, next_cost(m));
 		}
 		else
 			fs_sched_share_settle(share);
 		node->stamp = ++lane->stamps;
-		node->round = drr_key(&share->drr, fs_sched_flow_head_cost(&fs_flows[member->heads[slot]]));
+		node->round = drr_key(&share->drr, next_cost(m));
 		ringheap_insert(fs_nodes, &ring->root, m);
 		ring->active++;
 		share->active++;
 		return;
 	}
 	fs_sched_share_settle(share);
-	key = drr_key(&share->drr, fs_sched_flow_head_cost(&fs_flows[member->heads[slot]]));
+	key = drr_key(&share->drr, next_cost(m));
 	if (key != node->round)
 	{
 		ringheap_remove(fs_nodes, &ring->root, m);
 		node->round = key;
 		ringheap_insert(fs_nodes, &ring->root, m);
 	}
+}
+
+static void
+member_rekey(int32 m)
+{
+	ring_rekey(m);
+	urgent_rekey(m);
 }
 
 /* After a change of what a flow has ready: its list, its member's place. */
@@ -151,6 +276,8 @@ fs_sched_flow_relink(int32 f)
 		if (slot >= 0)
 			list_link(f, slot);
 	}
+	for (int cls = 2; cls < FS_CLASSES; cls++)
+		aging_rekey(f, cls);
 	member_rekey(fs_flows[f].member);
 }
 

@@ -8,6 +8,8 @@
 
 #include "shmem.h"
 
+#include "port/pg_bitutils.h"
+
 /* After a change of what a flow has ready: its list, its member's place. */
 extern void fs_sched_flow_relink(int32 flow);
 
@@ -18,21 +20,59 @@ extern void fs_sched_workspace_rekey(int32 workspace);
 /* Before a change of deficit or quantum: bring the share's round up to date. */
 extern void fs_sched_share_settle(FsShare *share);
 
+/*
+ * What a member serves next: a flow and the slot of it.  Returns what that
+ * counts as (class * 2, less 1 for a job that returned to its own class), or
+ * FS_NOTHING.
+ */
+#define FS_NOTHING	FS_RANKS
+extern int	fs_sched_member_next(int32 member, int32 *flow, int *slot);
+
+/* After a member served out of turn: it stands behind others that may do so too. */
+extern void fs_sched_urgent_served(int32 member);
+
+/* The place of the first candidate of a slot in cand[], or -1. */
+static inline int
+fs_sched_flow_candidate(const FsFlow *f, int slot)
+{
+	for (int i = 0; i < f->cand_count; i++)
+		if (f->cand[i].slot == slot)
+			return i;
+	return -1;
+}
+
+/* The position of a flow's first job in a slot, or the lowest it can be; PG_INT64_MAX: there is none. */
+static inline int64
+fs_sched_flow_head(const FsFlow *f, int slot)
+{
+	int			i = fs_sched_flow_candidate(f, slot);
+
+	if (i >= 0)
+		return f->cand[i].position;
+	return f->more & (1u << slot) ? f->cursor[slot] : PG_INT64_MAX;
+}
+
+/* The head's cost if it is known, else the least a job can cost. */
+static inline int32
+fs_sched_flow_head_cost(const FsFlow *f, int slot)
+{
+	int			i = fs_sched_flow_candidate(f, slot);
+
+	return i >= 0 ? f->cand[i].cost : 1;
+}
+
 /* The most urgent slot in which a flow has something, or -1. */
 static inline int
 fs_sched_flow_slot(const FsFlow *f)
 {
 	uint32		mask = f->more;
 
-	if (f->cand_count)
-		mask |= 1u << f->cand_slot;
-	for (int i = 0; i < FS_RANKS; i++)
-		if (mask & (1u << i))
-			return i;
-	return -1;
+	for (int i = 0; i < f->cand_count; i++)
+		mask |= 1u << f->cand[i].slot;
+	return mask ? pg_rightmost_one_pos32(mask) : -1;
 }
 
-/* The most urgent slot in which a member has a flow, or -1. */
+/* The most urgent slot in which a member has a flow, whatever waits for long, or -1. */
 static inline int
 fs_sched_member_slot(const FsMember *m)
 {
@@ -40,15 +80,6 @@ fs_sched_member_slot(const FsMember *m)
 		if (m->heads[i] != FS_NONE)
 			return i;
 	return -1;
-}
-
-/* The head's cost if it is known, else the least a job can cost. */
-static inline int32
-fs_sched_flow_head_cost(const FsFlow *f)
-{
-	if (f->cand_count && f->cand_slot == f->list_slot)
-		return f->cand[f->cand_head].cost;
-	return 1;
 }
 
 #endif							/* FS_RING_H */

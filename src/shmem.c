@@ -18,6 +18,8 @@ FsRing	   *fs_rings;
 FsShare    *fs_shares;
 FsMember   *fs_members;
 RingNode   *fs_nodes;
+RingNode   *fs_urgent_nodes;
+RingNode   *fs_aging_nodes;
 FsFlow	   *fs_flows;
 FsLease    *fs_leases;
 FsWorker   *fs_workers;
@@ -81,6 +83,8 @@ layout(char *base)
 	AREA(fs_shares, flows);
 	AREA(fs_members, flows);
 	AREA(fs_nodes, flows);
+	AREA(fs_urgent_nodes, flows);
+	AREA(fs_aging_nodes, mul_size(flows, FS_AGING));
 	AREA(fs_flows, flows);
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);

@@ -26,6 +26,8 @@
 #define FS_NONE (-1)
 #define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
 #define FS_CANDIDATES 10		/* heads of a flow kept ready */
+#define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
+#define FS_AGE_MARKS 128
 
 /* A pool of equal things: a free list by index. */
 typedef struct FsPool
@@ -110,6 +112,7 @@ typedef struct FsRing
 	int32		lane;
 	int32		lane_next;		/* next ring of the lane */
 	int32		root;			/* heap of members, FS_NONE when empty */
+	int32		urgent;			/* heap of those whose head is P0, by when they may jump */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
 	int32		caps_len;
@@ -138,6 +141,7 @@ typedef struct FsMember
 	int32		ring;
 	int32		flows;			/* flows that belong here */
 	int32		heads[FS_RANKS];	/* next flow to serve, by rank slot */
+	int32		aging[FS_AGING];	/* heaps of flows by their oldest P2, P3 */
 	uint64		served;			/* db->serve_clock of its last service */
 } FsMember;
 
@@ -148,6 +152,7 @@ typedef struct FsCandidate
 	int32		cost;
 	Oid			relfile;		/* the file the tid is valid in */
 	ItemPointerData tid;
+	int16		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
 } FsCandidate;
 
 /* Jobs of one workspace and lane that are admitted or refused together. */
@@ -168,13 +173,11 @@ typedef struct FsFlow
 
 	uint8		more;			/* per slot: the index may hold entries from cursor on */
 	uint8		filling;		/* somebody scans for candidates */
-	uint8		cand_head;
 	uint8		cand_count;
-	int16		cand_slot;		/* rank slot of the candidates */
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
-	FsCandidate cand[FS_CANDIDATES];
+	FsCandidate cand[FS_CANDIDATES];	/* those of one slot are in order */
 } FsFlow;
 
 typedef enum FsLeaseState
@@ -312,6 +315,14 @@ typedef struct FsRevisit
 	TimestampTz at;
 } FsRevisit;
 
+/* Positions below `end`, and not below that of the mark before, were given out until `last`. */
+typedef struct FsAgeMark
+{
+	TimestampTz opened;
+	TimestampTz last;
+	int64		end;
+} FsAgeMark;
+
 #define FS_MAX_TIERS 32
 
 typedef struct FsTier
@@ -367,6 +378,12 @@ typedef struct FsDatabase
 	uint64		claim_log_gen;	/* grows with every swap */
 	int64		claim_log_rows;
 	int64		claim_log_limit;	/* rows after which it is rotated */
+
+	/* how long positions have waited (aging.c) */
+	int64		aged[FS_AGING + 1]; /* below: i times fairsched.priority_aging; [0] unused */
+	TimestampTz aged_at;
+	int32		nages;
+	FsAgeMark	ages[FS_AGE_MARKS]; /* oldest first */
 
 	int32		nrevisits;
 	FsRevisit	revisits[FS_REVISITS];
@@ -456,6 +473,8 @@ extern FsRing *fs_rings;
 extern FsShare *fs_shares;
 extern FsMember *fs_members;
 extern RingNode *fs_nodes;		/* by member */
+extern RingNode *fs_urgent_nodes;	/* by member */
+extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern FsFlow *fs_flows;
 extern FsLease *fs_leases;
 extern FsWorker *fs_workers;

@@ -39,6 +39,7 @@
 
 #include "access/genam.h"
 
+#include "aging.h"
 #include "flows.h"
 #include "hints.h"
 #include "lease.h"
@@ -413,6 +414,7 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 		which == FS_COUNTER_POSITION ? &d->position_limit : &d->token_limit;
 	int			block = which == FS_COUNTER_JOB ? 8192 : 65536;
 	int64		first = 0;
+	TimestampTz now = which == FS_COUNTER_POSITION ? GetCurrentTimestamp() : 0;
 
 	Assert(n > 0 && n <= block);
 	for (;;)
@@ -424,6 +426,8 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 		{
 			first = *next;
 			*next += n;
+			if (which == FS_COUNTER_POSITION)
+				fs_aging_given(d, first, n, now);
 		}
 		FsUnlock();
 		if (first > 0)

@@ -22,6 +22,7 @@
 #include "utils/snapmgr.h"
 
 #include "flows.h"
+#include "ring.h"
 #include "rows.h"
 
 #define VIEW_HEADS 64			/* ready lists of a workspace whose first row is looked up */
@@ -161,10 +162,9 @@ fs_view_oldest_ready_age(PG_FUNCTION_ARGS)
 
 						for (int slot = 0; slot < FS_RANKS; slot++)
 						{
-							/* candidates come before the cursor */
-							bool		head = flow->cand_count && flow->cand_slot == slot;
+							int64		from = fs_sched_flow_head(flow, slot);
 
-							if (!head && !(flow->more & (1u << slot)))
+							if (from == PG_INT64_MAX)
 								continue;
 							if (n == VIEW_HEADS)
 							{
@@ -173,10 +173,7 @@ fs_view_oldest_ready_age(PG_FUNCTION_ARGS)
 							}
 							heads[n].flow = flow->id;
 							heads[n].slot = slot;
-							heads[n].from = flow->cursor[slot];
-							if (head)
-								heads[n].from = flow->cand[flow->cand_head].position;
-							n++;
+							heads[n++].from = from;
 						}
 						f = flow->list_next;
 					} while (f != first && !too_many);

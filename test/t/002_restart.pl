@@ -21,7 +21,7 @@ $node->safe_psql('postgres', q{
   SELECT fairsched_create_workspace('beta', max_running => 3, own_table => false);
   SELECT fairsched_enqueue_many('acme', array_agg('{}'::jsonb)) FROM generate_series(1, 20);
   SELECT fairsched_enqueue_many('beta', array_agg('{}'::jsonb)) FROM generate_series(1, 20);
-  SELECT fairsched_enqueue('gamma', lane => 'side', priority => 'P0');
+  SELECT fairsched_enqueue('gamma', lane => 'side', priority => 'P1');
   SELECT fairsched_enqueue('gamma', run_at => now() + interval '1 day', unique_key => 'later');
 });
 my $enqueued = 42;

@@ -457,6 +457,149 @@ runs(int biggest, int kinds)
 	return true;
 }
 
+/* ---------- urgent work, as ring.c and pick.c serve it ---------- */
+
+static int64_t urgent_left[MAX_SHARES]; /* urgent jobs of a share, cost 1 + i % 3 */
+static RingNode urgent_nodes[MAX_SHARES];
+static int32_t urgent_root;
+
+static int
+urgent_cost(int i)
+{
+	return 1 + i % 3;
+}
+
+static int
+next_cost(int i)
+{
+	return urgent_left[i] > 0 ? urgent_cost(i) : head_cost(i);
+}
+
+static void
+urgent_place(int i, bool behind)
+{
+	uint64_t	key = drr_jump_round(&shares[i], urgent_cost(i));
+
+	if (urgent_nodes[i].linked)
+		ringheap_remove(urgent_nodes, &urgent_root, i);
+	if (urgent_left[i] == 0)
+		return;
+	if (behind || urgent_nodes[i].stamp == 0)
+		urgent_nodes[i].stamp = ++stamps;
+	urgent_nodes[i].round = key;
+	ringheap_insert(urgent_nodes, &urgent_root, i);
+}
+
+static void
+rejoin(int i)
+{
+	if (nodes[i].linked)
+	{
+		ring_settle(i);
+		ringheap_remove(nodes, &root, i);
+	}
+	nodes[i].round = drr_key(&shares[i], next_cost(i));
+	ringheap_insert(nodes, &root, i);
+	urgent_place(i, false);
+}
+
+/*
+ * All shares are backlogged; some also have urgent work, some nothing but.
+ * Returns the widest |Si/fi - Sj/fj| as a part of 3 Qmin + 2 Max; *jumps and
+ * *late count urgent jobs served before their turn, and at it.
+ */
+static double
+run_urgent(int n, int steps, int *jumps, int *late)
+{
+	double		most = 0;
+	double		bound;
+	int			biggest = 0;
+	int			cost_of[MAX_SHARES];
+
+	nshares = n;
+	qmin = 1000000;
+	memset(queues, 0, sizeof(queues));
+	memset(served, 0, sizeof(served));
+	memset(urgent_left, 0, sizeof(urgent_left));
+	memset(urgent_nodes, 0, sizeof(urgent_nodes));
+	memset(high, 0, sizeof(high));
+	memset(low, 0, sizeof(low));
+	urgent_root = RINGHEAP_NONE;
+	for (int i = 0; i < n; i++)
+	{
+		quanta[i] = 5 + rnd(40);
+		if (quanta[i] < qmin)
+			qmin = quanta[i];
+		cost_of[i] = 1 + rnd(30);
+		if (cost_of[i] > biggest)
+			biggest = cost_of[i];
+	}
+	if (biggest < 3)
+		biggest = 3;
+	ring_start();
+	for (int i = 0; i < n; i++)
+	{
+		push(i, cost_of[i]);
+		if (i % 3 == 0)
+			urgent_left[i] = INT64_C(1) << 40;	/* marks everything urgent */
+		nodes[i].stamp = ++stamps;
+		rejoin(i);
+	}
+	bound = 3.0 * qmin + 2.0 * biggest;
+	for (int step = 0; step < steps; step++)
+	{
+		int			i = rnd(n);
+		int			cost;
+
+		if (i % 3 == 1 && rnd(10) == 0)
+		{
+			urgent_left[i]++;	/* now and then */
+			rejoin(i);
+		}
+		if (urgent_root != RINGHEAP_NONE && urgent_nodes[urgent_root].round <= ring_round)
+		{
+			i = urgent_root;
+			ring_settle(i);
+			drr_join(&shares[i], ring_round);
+			cost = urgent_cost(i);
+			if (!drr_may_jump(&shares[i], cost))
+				return 1e9;		/* nobody else changed it: the key was right */
+			drr_charge(&shares[i], cost);
+			if (shares[i].deficit < -quanta[i])
+				return 1e9;
+			urgent_left[i]--;
+			urgent_place(i, true);
+			(*jumps)++;
+		}
+		else
+		{
+			i = root;
+			cost = next_cost(i);
+			if (urgent_left[i] > 0)
+			{
+				urgent_left[i]--;
+				(*late)++;
+			}
+			ring_serve(i, cost);
+		}
+		rejoin(i);
+		served[i] += cost;
+		for (int a = 0; a < n; a++)
+			for (int b = a + 1; b < n; b++)
+			{
+				double		d = served[a] * (double) qmin / quanta[a] - served[b] * (double) qmin / quanta[b];
+
+				if (d > high[a][b])
+					high[a][b] = d;
+				if (d < low[a][b])
+					low[a][b] = d;
+				if ((high[a][b] - low[a][b]) / bound > most)
+					most = (high[a][b] - low[a][b]) / bound;
+			}
+	}
+	return most;
+}
+
 int
 main(void)
 {
@@ -514,6 +657,45 @@ main(void)
 	drr_join(&s, 6);
 	ok(s.deficit == 0 && s.round == 5, "exactly paid is zero");
 
+	/* urgent work: one quantum into debt, and the rounds that pass pay it */
+	s = (DrrShare) {.quantum = 20,.round = 10};
+	ok(drr_may_jump(&s, 20) && !drr_may_jump(&s, 21), "urgent work may leave a debt of one quantum, no more");
+	ok(drr_jump_round(&s, 20) == 0, "what fits may jump at once");
+	ok(drr_jump_round(&s, 21) == 12 && drr_jump_round(&s, 40) == 12 && drr_jump_round(&s, 41) == 13,
+	   "what does not waits until enough rounds have passed");
+	drr_charge(&s, 20);
+	ok(drr_jump_round(&s, 1) == 12, "the same for a share in debt");
+	ok(drr_key(&s, 1) == 12, "whose turn in the ring comes in that round too");
+	ok(drr_debt(&s, 11) == 20, "a debt outlives an empty queue");
+	ok(drr_debt(&s, 12) == 0, "a round that passed pays one quantum of it");
+	s.deficit = -19;
+	drr_empty(&s);
+	drr_join(&s, 12);
+	ok(s.deficit == 0 && s.round == 11, "an odd debt is paid by a whole round");
+	s = (DrrShare) {.quantum = 20,.round = 10,.deficit = -50};
+	ok(drr_debt(&s, 12) == 30 && drr_debt(&s, 13) == 10 && drr_debt(&s, 14) == 0,
+	   "each round pays one quantum");
+	s = (DrrShare) {.quantum = 20,.round = 10};
+	{
+		uint64_t	round = 10;
+		int			jumped = 0;
+
+		/* one urgent job at a time, the queue empty in between */
+		for (int k = 0; k < 1000; k++)
+		{
+			if (k % 10 == 9)
+				round++;
+			drr_join(&s, round);
+			if (drr_may_jump(&s, 5))
+			{
+				drr_charge(&s, 5);
+				jumped += 5;
+			}
+			drr_empty(&s);
+		}
+		ok(jumped <= (100 + 2) * 20 && jumped > 90 * 20, "one at a time, urgent work gets a quantum a round");
+	}
+
 	/* computed, not spun */
 	s = (DrrShare) {.quantum = 1};
 	ok(drr_key(&s, INT64_C(1) << 40) == UINT64_C(1) << 40, "a cost of 2^40 quanta is one division");
@@ -545,6 +727,24 @@ main(void)
 	ok(runs(60, 5), "order of the textbook: debts of urgent work");
 	ok(runs(60, 9), "order of the textbook: claims rolled back");
 	ok(runs(60, 15), "order of the textbook: all of it");
+
+	/* urgent work in a full ring */
+	{
+		double		most = 0;
+		int			jumps = 0;
+		int			late = 0;
+
+		for (int r = 0; r < 60; r++)
+		{
+			double		w = run_urgent(2 + rnd(MAX_SHARES - 2), 4000, &jumps, &late);
+
+			if (w > most)
+				most = w;
+		}
+		printf("# worst |Si/fi - Sj/fj|: %.3f of 3 Qmin + 2 Max, %d jumps, %d at their turn\n", most, jumps, late);
+		ok(most > 0.2 && most <= 1, "|Si/fi - Sj/fj| <= 3 Qmin + 2 Max with urgent work");
+		ok(jumps > 10000 && late > 1000, "urgent jobs jumped, and those that would exceed the debt waited");
+	}
 
 	/* weights */
 	nshares = 0;

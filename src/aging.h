@@ -1,0 +1,27 @@
+/*
+ * aging.h
+ *		How long jobs have waited, told from their positions.
+ */
+#ifndef FS_AGING_H
+#define FS_AGING_H
+
+#include "shmem.h"
+
+/* fs->lock held exclusively; they do not raise. */
+extern void fs_aging_given(FsDatabase *db, int64 first, int n, TimestampTz now);
+extern void fs_aging_refresh(FsDatabase *db, TimestampTz now);
+extern void fs_aging_start(FsDatabase *db, TimestampTz now);
+extern void fs_aging_seed(FsDatabase *db, int64 position, TimestampTz ready_at);
+
+/* The class a job counts as; fs->lock held, any mode. */
+static inline int
+fs_aging_class(const FsDatabase *db, int cls, int64 position)
+{
+	if (cls >= 2 && position < db->aged[cls - 1])
+		return 1;
+	if (cls == 3 && position < db->aged[1])
+		return 2;
+	return cls;
+}
+
+#endif							/* FS_AGING_H */
