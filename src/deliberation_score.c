@@ -202,8 +202,13 @@ walk(DelibWalk *w, const DelibWord *words, unsigned char c)
 {
 	if (w->lo < w->hi && words[w->lo].len == w->depth)
 		w->lo++;
-	w->lo = lower_bound(words, w->lo, w->hi, w->depth, c);
-	w->hi = lower_bound(words, w->lo, w->hi, w->depth, c + 1);
+	if (w->hi - w->lo == 1)
+		w->lo += (unsigned char) words[w->lo].text[w->depth] != c;
+	else
+	{
+		w->lo = lower_bound(words, w->lo, w->hi, w->depth, c);
+		w->hi = lower_bound(words, w->lo, w->hi, w->depth, c + 1);
+	}
 	w->depth++;
 	return w->lo < w->hi && words[w->lo].len == w->depth ? &words[w->lo] : NULL;
 }

@@ -25,43 +25,34 @@ typedef struct Utf8Fold
 
 #include "utf8_tables.h"
 
-/*
- * fs_utf8_decode: the character at s (len > 0 bytes are there); returns its
- * bytes.  Bytes that are no character come one at a time as FS_UTF8_INVALID.
- */
 size_t
-fs_utf8_decode(const unsigned char *s, size_t len, uint32_t *c)
+fs_utf8_decode_wide(const unsigned char *s, size_t len, uint32_t *c)
 {
-	size_t		n = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 :
-		s[0] < 0xF5 ? 4 : 0;
+	size_t		n = s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
 	uint32_t	v;
 
-	*c = FS_UTF8_INVALID;
+	*c = FS_UTF8_BYTE + s[0];
 	if (n == 0 || n > len)
 		return 1;
-	v = n == 1 ? s[0] : s[0] & (0x7F >> n);
+	v = s[0] & (0x7F >> n);
 	for (size_t i = 1; i < n; i++)
 	{
 		if ((s[i] & 0xC0) != 0x80)
 			return 1;
 		v = v << 6 | (s[i] & 0x3F);
 	}
+	if (v >= FS_UTF8_BYTE)
+		return 1;
 	*c = v;
 	return n;
 }
 
-/* fs_utf8_encode: the character as bytes; an invalid one as a byte that is none. */
 size_t
-fs_utf8_encode(uint32_t c, unsigned char *to)
+fs_utf8_encode_wide(uint32_t c, unsigned char *to)
 {
-	if (c < 0x80)
+	if (c >= FS_UTF8_BYTE)
 	{
-		to[0] = c;
-		return 1;
-	}
-	if (c == FS_UTF8_INVALID)
-	{
-		to[0] = 0xFF;
+		to[0] = c - FS_UTF8_BYTE;
 		return 1;
 	}
 	if (c < 0x800)
@@ -84,25 +75,19 @@ fs_utf8_encode(uint32_t c, unsigned char *to)
 	return 4;
 }
 
-/* fs_utf8_is_space: has it the property White_Space? */
 bool
-fs_utf8_is_space(uint32_t c)
+fs_utf8_is_space_wide(uint32_t c)
 {
-	if (c < 0x80)
-		return c == ' ' || (c >= '\t' && c <= '\r');
 	return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
 		c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-/* fs_utf8_is_word: is it part of a word?  Bytes that are no character are taken for letters. */
 bool
-fs_utf8_is_word(uint32_t c)
+fs_utf8_is_word_wide(uint32_t c)
 {
 	int			lo = 0;
 	int			hi = sizeof(breaks) / sizeof(breaks[0]);
 
-	if (c < 0x80)
-		return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 	while (lo < hi)
 	{
 		int			mid = (lo + hi) / 2;
@@ -117,15 +102,12 @@ fs_utf8_is_word(uint32_t c)
 	return true;
 }
 
-/* fs_utf8_fold: the character without its case. */
 uint32_t
-fs_utf8_fold(uint32_t c)
+fs_utf8_fold_wide(uint32_t c)
 {
 	int			lo = 0;
 	int			hi = sizeof(folds) / sizeof(folds[0]);
 
-	if (c < 0x80)
-		return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 	while (lo < hi)
 	{
 		int			mid = (lo + hi) / 2;

@@ -29,14 +29,14 @@ COMMENT ON TABLE fairsched.deliberation_scores IS 'Scores that fairsched_score_d
 COMMENT ON COLUMN fairsched.deliberation_scores.score_id IS 'Id of the score; grows.';
 COMMENT ON COLUMN fairsched.deliberation_scores.job_id IS 'Job the text was written for, as the caller said; NULL = none. Not checked, and stays when the job is gone.';
 COMMENT ON COLUMN fairsched.deliberation_scores.run_id IS 'Run it was written for, as the caller said; NULL = none.';
-COMMENT ON COLUMN fairsched.deliberation_scores.depth_score IS '0 to 1: min(steps/5, 1) * 0.5, plus 0.2 if it concludes, 0.2 if it justifies, 0.1 if its sentences have more than 50 characters on average. steps is at least an exact third of the sentences.';
-COMMENT ON COLUMN fairsched.deliberation_scores.coherence_score IS '0 to 1: 1 - 0.15 * logical_issues - 0.1 * off_topic_segments.';
-COMMENT ON COLUMN fairsched.deliberation_scores.relevance_score IS '0 to 1: 0.6 * share of the goal''s words found + 0.4 * share of the phase''s words found. Half of its part where the goal has no words or the phase is missing or unknown; 0.8 when neither was given.';
+COMMENT ON COLUMN fairsched.deliberation_scores.depth_score IS '0 to 1: min(steps/5, 1) * 0.5, plus 0.2 if it concludes, 0.2 if it justifies, 0.1 if its sentences have more than 50 characters on average. steps are reasoning_steps, but their third is not rounded.';
+COMMENT ON COLUMN fairsched.deliberation_scores.coherence_score IS '0 to 1: 1 - 0.15 * logical_issues - 0.1 * off_topic_segments, at least 0.';
+COMMENT ON COLUMN fairsched.deliberation_scores.relevance_score IS '0 to 1: 0.6 * share of the goal''s words found + 0.4 * share of the phase''s words found. A goal without words, and a missing or unknown phase, count half of their part; 0.8 when neither was given.';
 COMMENT ON COLUMN fairsched.deliberation_scores.overall_score IS '0 to 1: mean of the three, by the weights that were set. Like the others rounded to 2 digits after the recommendation was made.';
 COMMENT ON COLUMN fairsched.deliberation_scores.tokens IS 'As the caller said, or a quarter of the characters of the text, rounded down.';
 COMMENT ON COLUMN fairsched.deliberation_scores.recommendation IS 'fallback: more tokens than fairsched.deliberation_max_tokens. Else reject: one of the four scores is below 0.3. Else review: one is below its minimum. Else pass.';
 COMMENT ON COLUMN fairsched.deliberation_scores.reasoning_steps IS 'Sentences with a step marker (first, then, because and so on), but at least a third of all sentences, rounded up.';
-COMMENT ON COLUMN fairsched.deliberation_scores.logical_issues IS 'Which of four issues the text has, each counted once: however ... but, not ... always, both ... and ... neither in one sentence; more than 3 hedges such as maybe in the text.';
+COMMENT ON COLUMN fairsched.deliberation_scores.logical_issues IS '0 to 4: how many kinds of issue the text has. In one sentence: however ... but; not ... always; both ... and ... neither. In the text: more than 3 hedges such as maybe.';
 COMMENT ON COLUMN fairsched.deliberation_scores.off_topic_segments IS 'Sentences of more than 50 characters without a word of the goal; 0 when the goal has none.';
 COMMENT ON COLUMN fairsched.deliberation_scores.model IS 'Model that wrote the text, as the caller said; NULL = not said.';
 COMMENT ON COLUMN fairsched.deliberation_scores.phase IS 'Phase of the work, as the caller said; NULL = not said. Known are plan, design, build, test and deploy.';

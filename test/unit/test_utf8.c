@@ -37,7 +37,7 @@ none_between(const char *text, int n)
 	int			m = decode(text, strlen(text), chars);
 
 	for (int i = 1; i < m - 1; i++)
-		if (chars[i] != FS_UTF8_INVALID)
+		if (chars[i] != FS_UTF8_BYTE + (unsigned char) text[i])
 			return false;
 	return m == n + 2 && chars[0] == 'a' && chars[m - 1] == 'b';
 }
@@ -78,6 +78,7 @@ main(void)
 	bool		once = true;
 	bool		growth = true;
 	bool		apart = true;
+	bool		as_letters = true;
 	int			spaces = 0;
 	uint32_t	c;
 
@@ -106,10 +107,17 @@ main(void)
 	ok(none_between("a\xC3" "b", 1), "a beginning without its continuation");
 	ok(none_between("a\xE4\xB8" "b", 2), "a character cut short");
 	ok(none_between("a\xC0\x80" "b", 2), "an overlong form");
-	ok(fs_utf8_decode((const unsigned char *) "\xE4\xB8\x96", 2, &c) == 1 && c == FS_UTF8_INVALID,
+	ok(none_between("a\xF4\x90\x80\x80" "b", 4), "beyond the last plane");
+	ok(fs_utf8_decode((const unsigned char *) "\xE4\xB8\x96", 2, &c) == 1 && c == FS_UTF8_BYTE + 0xE4,
 	   "nothing is read beyond the end");
-	ok(fs_utf8_is_word(FS_UTF8_INVALID) && fs_utf8_fold(FS_UTF8_INVALID) == FS_UTF8_INVALID &&
-	   !fs_utf8_is_space(FS_UTF8_INVALID), "what is no character is taken for a letter");
+	for (uint32_t i = FS_UTF8_BYTE + 0x80; i <= FS_UTF8_BYTE + 0xFF; i++)
+	{
+		unsigned char byte;
+
+		as_letters &= fs_utf8_is_word(i) && !fs_utf8_is_space(i) && fs_utf8_fold(i) == i &&
+			fs_utf8_encode(i, &byte) == 1 && FS_UTF8_BYTE + byte == i;
+	}
+	ok(as_letters, "a byte of no character is taken for a letter of its own");
 
 	ok(same("ABCXYZ", "abcxyz"), "ASCII without case");
 	ok(same("ÄÖÜÉÑØÞ", "äöüéñøþ"), "Latin");
