@@ -68,6 +68,15 @@ extern int	fs_priority_aging;	/* ms; 0 = jobs do not age */
 extern int	fs_retry_base;		/* ms */
 extern int	fs_retry_max;		/* ms */
 extern int	fs_reconcile_interval;	/* s */
+extern double fs_deliberation_depth_weight;
+extern double fs_deliberation_coherence_weight;
+extern double fs_deliberation_relevance_weight;
+extern double fs_deliberation_min_depth;
+extern double fs_deliberation_min_coherence;
+extern double fs_deliberation_min_relevance;
+extern double fs_deliberation_min_overall;
+extern int	fs_deliberation_max_tokens;
+extern int	fs_deliberation_retention;	/* seconds */
 extern bool fs_background_workers;
 
 extern void fs_guc_define(void);

@@ -38,6 +38,7 @@ const char *const FsTaskNames[FS_TASK_COUNT] = {
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
+#define RETENTION_SCORES	10000	/* scores of reasoning removed in one run */
 #define INDOUBT_INTERVAL	(200 * INT64CONST(1000))
 #define ADOPT_INTERVAL		(50 * INT64CONST(1000))
 #define HELP_LIMIT			20		/* jobs of due work a claimer does */
@@ -303,11 +304,16 @@ static TimestampTz
 retention(FsDatabase *db)
 {
 	Oid			types[1] = {FLOAT8OID};
+	Oid			score_types[2] = {FLOAT8OID, INT4OID};
 	Datum		args[1];
 	Datum		arg2[1];
+	Datum		score_args[2];
+	uint64		scores;
 
 	args[0] = Float8GetDatum((double) fs_dead_retention);
 	arg2[0] = Float8GetDatum((double) fs_completed_retention);
+	score_args[0] = Float8GetDatum((double) fs_deliberation_retention);
+	score_args[1] = Int32GetDatum(RETENTION_SCORES);
 	fs_spi_begin();
 	/* a restore makes and fills partitions itself: stay out of its way */
 	if (fs_spi("SELECT 1 FROM fairsched.control WHERE installed_at > now() - interval '10 min' "
@@ -326,8 +332,12 @@ retention(FsDatabase *db)
 	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
 		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
 		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
+	scores = fs_spi("DELETE FROM fairsched.deliberation_scores WHERE score_id = ANY (ARRAY("
+					"SELECT score_id FROM fairsched.deliberation_scores "
+					"WHERE scored_at < now() - make_interval(secs => $1) ORDER BY scored_at LIMIT $2))",
+					2, score_types, score_args, NULL);
 	fs_spi_end();
-	return GetCurrentTimestamp() + USECS_PER_HOUR;
+	return GetCurrentTimestamp() + (scores < RETENTION_SCORES ? USECS_PER_HOUR : USECS_PER_SEC);
 }
 
 /* ---------- entry points ---------- */

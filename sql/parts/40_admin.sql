@@ -367,17 +367,3 @@ COMMENT ON FUNCTION fairsched_check(boolean) IS 'Compares shared memory with row
 CREATE FUNCTION fairsched.drop_leases(job_ids bigint[]) RETURNS int
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_drop_leases';
 COMMENT ON FUNCTION fairsched.drop_leases(bigint[]) IS 'Internal: forgets leases that have no running row.';
-
-DO $$
-DECLARE
-	f record;
-BEGIN
-	-- everything made so far, here and in schema fairsched: EXECUTE is a grant
-	FOR f IN SELECT p.oid::regprocedure AS sig, p.prokind FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid
-			AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'fairsched'
-	LOOP
-		EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.sig);
-	END LOOP;
-END
-$$;
