@@ -93,6 +93,19 @@ fs_enqueue_flow(FsDatabase *db, int32 workspace, const char *lane, const char *c
 
 /* ---------- arguments ---------- */
 
+/* What one job may declare: looked at whenever it is admitted. */
+#define FS_MAX_GATES 100
+
+static void
+too_many(const char *what, int n)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("a job can have at most %d %s", FS_MAX_GATES, what),
+			 errdetail("This one has %d.", n),
+			 errhint("Declare only what is limited.")));
+}
+
 static void
 check_budgets(Datum array)
 {
@@ -102,6 +115,8 @@ check_budgets(Datum array)
 
 	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
 					  &elems, &nulls, &n);
+	if (n > FS_MAX_GATES)
+		too_many("budgets", n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
@@ -127,11 +142,16 @@ check_resources(Datum jsonb)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("resources must be an object"),
 				 errhint("Use for example '{\"cpu\": 0.5, \"memory\": 2}'.")));
+	if (JB_ROOT_COUNT(jb) > FS_MAX_GATES)
+		too_many("resources", JB_ROOT_COUNT(jb));
 	it = JsonbIteratorInit(&jb->root);
 	while ((t = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
 	{
 		if (t == WJB_BEGIN_OBJECT || t == WJB_BEGIN_ARRAY)
 			depth++;
+		if (t == WJB_KEY)
+			(void) fs_text_name(PointerGetDatum(cstring_to_text_with_len(v.val.string.val, v.val.string.len)),
+								"resource");
 		if (depth > 1 || (t == WJB_VALUE &&
 						  (v.type != jbvNumeric ||
 						   DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(v.val.numeric),

@@ -231,15 +231,30 @@ take_over_quotas(FsDatabase *d)
 	FsUnlock();
 }
 
+/* As PostgreSQL's Prevent… functions, with hints. */
+static void
+refuse_where_nothing_can_change(const char *command)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s during recovery", command),
+				 errhint("Call it on the primary; a standby serves once it is promoted.")));
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s in a read-only transaction", command),
+				 errhint("Use BEGIN READ WRITE; default_transaction_read_only may be on.")));
+	PreventCommandIfParallelMode(command);
+}
+
 FsDatabase *
 fs_state_ready(const char *command)
 {
 	FsDatabase *d;
 
 	fs_catalog();
-	PreventCommandDuringRecovery(command);
-	PreventCommandIfReadOnly(command);
-	PreventCommandIfParallelMode(command);
+	refuse_where_nothing_can_change(command);
 	d = fs_state_attach();
 	while (d->state != FS_DB_READY)
 	{

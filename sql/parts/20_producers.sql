@@ -73,7 +73,7 @@ COMMENT ON FUNCTION fairsched_reschedule(bigint, timestamptz) IS 'Changes when a
 
 CREATE FUNCTION fairsched_assign_priority(job_id bigint, priority text, reason text DEFAULT NULL, overridable boolean DEFAULT true) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_assign_priority';
-COMMENT ON FUNCTION fairsched_assign_priority(bigint, text, text, boolean) IS 'Changes the class of a waiting or running job and keeps reason and time in fairsched.jobs.priority_note. A waiting job keeps its age. Errors: FS006 unknown job, FS005 an earlier assignment was not overridable.';
+COMMENT ON FUNCTION fairsched_assign_priority(bigint, text, text, boolean) IS 'Changes the class of a waiting or running job and keeps reason (at most 8192 bytes) and time in fairsched.jobs.priority_note. A waiting job keeps its age. Errors: FS006 unknown job, FS005 an earlier assignment was not overridable.';
 
 CREATE FUNCTION fairsched.job_lease(job_id bigint, token bigint, OUT claimed_at timestamptz, OUT worker text,
 	OUT lease_expires_at timestamptz)
