@@ -5,7 +5,7 @@
 #ifndef FS_LEDGER_ITEMS_H
 #define FS_LEDGER_ITEMS_H
 
-#include "shmem.h"
+#include "limits.h"
 
 typedef enum FsItemKind
 {
@@ -21,7 +21,9 @@ typedef enum FsItemKind
 	ITEM_RESCAN,
 	ITEM_STALE,
 	ITEM_EXTENSION,
-	ITEM_WORKER
+	ITEM_WORKER,
+	ITEM_LIMITS,
+	ITEM_USAGE
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -87,6 +89,19 @@ typedef struct FsLedgerItem
 			TimestampTz due;
 			TimestampTz expiry;
 		}			times;
+		struct
+		{
+			int32		limits;
+			uint32		part;	/* 0: only keeps the entry */
+			FsLimitSettings *set;
+		}			limits;
+		struct
+		{
+			int32		limits;
+			FsResource	resource;
+			int64		amount;
+			int64		slice;
+		}			usage;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;
