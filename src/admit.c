@@ -181,6 +181,16 @@ set_timer(int32 w, TimestampTz at)
 		SetLatch(d->worker_latch);
 }
 
+void
+fs_admit_dirty(FsDatabase *d)
+{
+	if (d->limits_dirty)
+		return;
+	d->limits_dirty = true;
+	if (d->worker_latch)
+		SetLatch(d->worker_latch);
+}
+
 TimestampTz
 fs_admit_wake_at(const FsDatabase *d)
 {
@@ -527,12 +537,7 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 		lease->rate_slice = window_add(&limits->rate, now, 1);
 		lease->rate_gen = limits->rate_gen;
 		limits->rate_dirty = true;
-		if (!fs_dbs[ws->db].limits_dirty)
-		{
-			fs_dbs[ws->db].limits_dirty = true;
-			if (fs_dbs[ws->db].worker_latch)
-				SetLatch(fs_dbs[ws->db].worker_latch);
-		}
+		fs_admit_dirty(&fs_dbs[ws->db]);
 	}
 	lease->budget_set = FS_NONE;
 	if (budget_set != FS_NONE)

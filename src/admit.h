@@ -50,6 +50,9 @@ extern void fs_admit_recheck(int32 *waiters, TimestampTz now);
 extern void fs_admit_offer(int32 workspace);
 extern void fs_admit_wake_due(FsDatabase *db, TimestampTz now);
 
+/* Something is to be written by the scheduler, within a second. */
+extern void fs_admit_dirty(FsDatabase *db);
+
 /* When the next refusal lifts by time. Any lock mode. */
 extern TimestampTz fs_admit_wake_at(const FsDatabase *db);
 

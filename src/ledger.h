@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_H
 #define FS_LEDGER_H
 
+#include "limits.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */
@@ -25,6 +26,8 @@ extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandi
 							bool hint_on_commit, bool hint_on_abort);
 extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
+extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, TimestampTz now);
+extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 
 /* Room must be reserved; the lock is not needed. */

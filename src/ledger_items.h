@@ -5,7 +5,7 @@
 #ifndef FS_LEDGER_ITEMS_H
 #define FS_LEDGER_ITEMS_H
 
-#include "shmem.h"
+#include "limits.h"
 
 typedef enum FsItemKind
 {
@@ -22,7 +22,9 @@ typedef enum FsItemKind
 	ITEM_STALE,
 	ITEM_EXTENSION,
 	ITEM_WORKER,
-	ITEM_LOGGED
+	ITEM_LOGGED,
+	ITEM_LIMITS,
+	ITEM_USAGE
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -98,6 +100,19 @@ typedef struct FsLedgerItem
 			Oid			oid;
 			bool		created;
 		}			extension;
+		struct
+		{
+			int32		limits;
+			uint32		part;	/* 0: only keeps the entry */
+			FsLimitSettings *set;
+		}			limits;
+		struct
+		{
+			int32		limits;
+			FsResource	resource;
+			int64		amount;
+			int64		slice;
+		}			usage;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;
