@@ -21,7 +21,9 @@ typedef enum FsItemKind
 	ITEM_RESCAN,
 	ITEM_STALE,
 	ITEM_EXTENSION,
-	ITEM_WORKER
+	ITEM_WORKER,
+	ITEM_PREEMPT,
+	ITEM_EVENTS
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -62,6 +64,7 @@ typedef struct FsLedgerItem
 			int32		workspace;	/* of a claim: the lease may be another's by then */
 			int32		slot;
 			int32		charged;
+			TimestampTz saved_at;
 		}			lease;
 		struct
 		{
@@ -86,7 +89,15 @@ typedef struct FsLedgerItem
 		{
 			TimestampTz due;
 			TimestampTz expiry;
+			TimestampTz preempt;
 		}			times;
+		struct
+		{
+			int64		job_id;
+			int64		token;
+			int64		grace;	/* usec */
+		}			preempt;
+		int64		events[FS_EVENTS];
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;
