@@ -13,13 +13,13 @@ extern void fs_aging_refresh(FsDatabase *db, TimestampTz now);
 extern void fs_aging_start(FsDatabase *db, TimestampTz now);
 extern void fs_aging_seed(FsDatabase *db, int64 position, TimestampTz ready_at);
 
-/* The class a job counts as; fs->lock held, any mode. */
+/* The class a job counts as, by FsDatabase.aged. */
 static inline int
-fs_aging_class(const FsDatabase *db, int cls, int64 position)
+fs_aging_class(const int64 *aged, int cls, int64 position)
 {
-	if (cls >= 2 && position < db->aged[cls - 1])
+	if (cls >= 2 && position < aged[cls - 1])
 		return 1;
-	if (cls == 3 && position < db->aged[1])
+	if (cls == 3 && position < aged[1])
 		return 2;
 	return cls;
 }

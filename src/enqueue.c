@@ -417,8 +417,9 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	nulls[FS_COL_BUDGETS] = j->budgets == 0;
 	values[FS_COL_MAX_RUNTIME] = j->max_runtime;
 	nulls[FS_COL_MAX_RUNTIME] = j->max_runtime == 0;
-	nulls[FS_COL_CHECKPOINT] = nulls[FS_COL_ERRORS] = nulls[FS_COL_PRIORITY_NOTE] = true;
-	nulls[FS_COL_REQUEST_ID] = true;
+	for (int col = FS_COL_CHECKPOINT; col < FS_JOB_COLUMNS; col++)
+		if (col != FS_COL_MAX_RUNTIME)
+			nulls[col] = true;
 
 	jr = fs_rows_open(place->job_table, false);
 	for (int from = 0; from < n; from += CHUNK)

@@ -65,6 +65,11 @@ extern int	fs_worker_timeout;	/* ms */
 extern int	fs_rebuild_grace;	/* ms */
 extern int	fs_max_wait;		/* ms */
 extern int	fs_priority_aging;	/* ms; 0 = jobs do not age */
+extern int	fs_preemption_grace;	/* ms */
+extern int	fs_preemption_interval; /* ms */
+extern int	fs_max_preemptions;
+extern int	fs_on_exhausted;	/* FsExhausted */
+extern bool fs_notify;
 extern int	fs_retry_base;		/* ms */
 extern int	fs_retry_max;		/* ms */
 extern int	fs_reconcile_interval;	/* s */
@@ -78,6 +83,13 @@ extern double fs_deliberation_min_overall;
 extern int	fs_deliberation_max_tokens;
 extern int	fs_deliberation_retention;	/* seconds */
 extern bool fs_background_workers;
+
+/* What becomes of a job that was preempted fairsched.max_preemptions times. */
+typedef enum FsExhausted
+{
+	FS_EXHAUSTED_DISCARD,
+	FS_EXHAUSTED_RUN
+} FsExhausted;
 
 extern void fs_guc_define(void);
 extern int	fs_flow_capacity(void);

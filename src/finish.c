@@ -1,7 +1,7 @@
 /*
  * finish.c
  *		What workers say of the jobs they hold: complete, fail, release,
- *		checkpoint, yield.
+ *		checkpoint.  The answer to a preemption is in preempt.c.
  *
  * The row decides: whoever holds its lock and finds the token in it may end the
  * job.  Memory only tells where the row is, so no index is searched.  The lease
@@ -25,6 +25,7 @@
 #include "claim.h"
 #include "heartbeat.h"
 #include "lease.h"
+#include "preempt.h"
 #include "text.h"
 #include "usage.h"
 
@@ -35,7 +36,6 @@ PG_FUNCTION_INFO_V1(fs_fail);
 PG_FUNCTION_INFO_V1(fs_fail_many);
 PG_FUNCTION_INFO_V1(fs_release);
 PG_FUNCTION_INFO_V1(fs_checkpoint);
-PG_FUNCTION_INFO_V1(fs_yield);
 
 /* ---------- held jobs ---------- */
 
@@ -195,8 +195,8 @@ held_arrays(FunctionCallInfo fcinfo, int first, int *n)
 	return held;
 }
 
-static FsHeld *
-held_one(FunctionCallInfo fcinfo)
+FsHeld *
+fs_held_arg(FunctionCallInfo fcinfo)
 {
 	FsHeld	   *held = palloc0(sizeof(FsHeld));
 
@@ -212,7 +212,7 @@ Datum
 fs_complete(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched_complete()");
-	FsHeld	   *held = held_one(fcinfo);
+	FsHeld	   *held = fs_held_arg(fcinfo);
 	bool		ok;
 
 	if (!PG_ARGISNULL(3))
@@ -342,7 +342,7 @@ Datum
 fs_fail(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched_fail()");
-	FsHeld	   *held = held_one(fcinfo);
+	FsHeld	   *held = fs_held_arg(fcinfo);
 	char	   *error = error_arg(fcinfo, 2);
 	int64		retry_in = PG_ARGISNULL(3) ? -1
 		: fs_interval_usec(PG_GETARG_DATUM(3), "retry_in", true);
@@ -366,7 +366,7 @@ fs_fail_many(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(ids_done(held, ok, n));
 }
 
-/* ---------- give back, save, yield ---------- */
+/* ---------- give back, save ---------- */
 
 /*
  * fs_give_back: a held job goes back, as `state`, first in its class and
@@ -408,7 +408,7 @@ Datum
 fs_release(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched_release()");
-	FsHeld	   *held = held_one(fcinfo);
+	FsHeld	   *held = fs_held_arg(fcinfo);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz run_at;
 
@@ -423,24 +423,12 @@ fs_release(PG_FUNCTION_ARGS)
 								Max(run_at, now), (Datum) 0));
 }
 
-/* fairsched_yield(job_id, token, checkpoint) → boolean */
-Datum
-fs_yield(PG_FUNCTION_ARGS)
-{
-	FsDatabase *db = fs_state_ready("fairsched_yield()");
-	FsHeld	   *held = held_one(fcinfo);
-
-	fs_need_arg(fcinfo, 2, "checkpoint");
-	PG_RETURN_BOOL(fs_give_back(db, held, FS_JOB_PREEMPTED, GetCurrentTimestamp(),
-								PG_GETARG_DATUM(2)));
-}
-
 /* fairsched_checkpoint(job_id, token, checkpoint) → directive */
 Datum
 fs_checkpoint(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched_checkpoint()");
-	FsHeld	   *held = held_one(fcinfo);
+	FsHeld	   *held = fs_held_arg(fcinfo);
 	FsJobRel   *jr = NULL;
 	FsDirective directive;
 
@@ -463,6 +451,7 @@ fs_checkpoint(PG_FUNCTION_ARGS)
 		if (fs_rows_update(jr, &row, values, nulls, replace, true) == FS_ROW_DONE)
 		{
 			fs_lease_moved(db, jr, row, &was);
+			fs_preempt_saved(held->job_id, held->token);
 			break;
 		}
 		held->leased = false;

@@ -28,6 +28,11 @@ int			fs_worker_timeout = 60000;
 int			fs_rebuild_grace = 60000;
 int			fs_max_wait = 1000;
 int			fs_priority_aging = 60000;
+int			fs_preemption_grace = 30000;
+int			fs_preemption_interval = 30000;
+int			fs_max_preemptions = 3;
+int			fs_on_exhausted = FS_EXHAUSTED_DISCARD;
+bool		fs_notify = false;
 int			fs_retry_base = 1000;
 int			fs_retry_max = 3600000;
 int			fs_reconcile_interval = 3600;
@@ -41,6 +46,12 @@ double		fs_deliberation_min_overall = 0.6;
 int			fs_deliberation_max_tokens = 2000;
 int			fs_deliberation_retention = 30 * 86400;
 bool		fs_background_workers = true;
+
+static const struct config_enum_entry exhausted_options[] = {
+	{"discard", FS_EXHAUSTED_DISCARD, false},
+	{"run_to_end", FS_EXHAUSTED_RUN, false},
+	{NULL, 0, false}
+};
 
 static void
 size_setting(const char *name, const char *text, int *var, int dflt, int min, int max)
@@ -115,6 +126,22 @@ fs_guc_define(void)
 				&fs_max_wait, 1000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.priority_aging", "A job that waits for this long counts as one class higher, P1 at most; 0 = jobs do not age.",
 				&fs_priority_aging, 60000, 0, INT_MAX, GUC_UNIT_MS);
+	DefineCustomIntVariable("fairsched.preemption_grace",
+							"How long a worker has to give back a job that is preempted; then its lease is revoked.",
+							NULL, &fs_preemption_grace, 30000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	int_setting("fairsched.preemption_interval", "How often preemption policies are evaluated.",
+				&fs_preemption_interval, 30000, 10, INT_MAX, GUC_UNIT_MS);
+	int_setting("fairsched.max_preemptions", "How often a job may be preempted.",
+				&fs_max_preemptions, 3, 0, INT_MAX, 0);
+	DefineCustomEnumVariable("fairsched.preemption_on_exhausted",
+							 "What becomes of a job that is to be preempted once more than fairsched.max_preemptions.",
+							 NULL, &fs_on_exhausted, FS_EXHAUSTED_DISCARD, exhausted_options, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("fairsched.notify",
+							 "Tell listeners of what happens, at most once a second and channel.",
+							 NULL, &fs_notify, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	int_setting("fairsched.retry_base", "Delay before the first retry of a failed job; doubled with each attempt.",
 				&fs_retry_base, 1000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.retry_max", "Longest delay before a retry.",

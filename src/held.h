@@ -33,6 +33,9 @@ extern HeapTuple fs_held_row(FsHeld *held, FsJobRel **jr);
 /* The row is ours and ended: end its lease at commit; returns the lease or FS_NONE. */
 extern int32 fs_held_end(FsDatabase *db, int64 job_id, int64 token, FsDirective tell);
 
+/* The arguments (job_id, token) of a function. */
+extern FsHeld *fs_held_arg(FunctionCallInfo fcinfo);
+
 extern bool fs_give_back(FsDatabase *db, FsHeld *held, FsJobState state, TimestampTz run_at,
 						 Datum checkpoint);
 

@@ -168,6 +168,7 @@ fs_ledger_place(int32 l, ItemPointer tid, Oid relfile, int32 job_table)
 	item->u.lease.relfile = lease->relfile;
 	item->u.lease.job_table = lease->job_table;
 	item->u.lease.slot = lease->rank_slot;
+	item->u.lease.saved_at = lease->saved_at;
 	lease->tid = *tid;
 	lease->relfile = relfile;
 	lease->job_table = job_table;
@@ -353,6 +354,49 @@ fs_ledger_due(TimestampTz due, TimestampTz expiry)
 	item = add_item(ITEM_DUE);
 	item->u.times.due = due;
 	item->u.times.expiry = expiry;
+	item->u.times.preempt = DT_NOEND;
+}
+
+void
+fs_ledger_preempt_due(TimestampTz due)
+{
+	fs_ledger_due(DT_NOEND, DT_NOEND);
+	items[nitems - 1].u.times.preempt = due;
+}
+
+/* fs_ledger_preempt: at commit the worker that has the job under this token is asked to give it back. */
+void
+fs_ledger_preempt(int64 job_id, int64 token)
+{
+	FsLedgerItem *item;
+
+	fs_ledger_reserve(1);
+	item = add_item(ITEM_PREEMPT);
+	item->u.preempt.job_id = job_id;
+	item->u.preempt.token = token;
+	item->u.preempt.grace = FsMsToUsec(fs_preemption_grace);
+}
+
+/* fs_ledger_preempts: did this transaction ask for the job? */
+bool
+fs_ledger_preempts(int64 job_id)
+{
+	for (int i = 0; i < nitems; i++)
+		if (items[i].kind == ITEM_PREEMPT && items[i].u.preempt.job_id == job_id)
+			return true;
+	return false;
+}
+
+/* fs_ledger_events: what listeners are to be told, at commit; or what they are being told: at abort it is to be told again. */
+void
+fs_ledger_events(const int64 *events, bool sent)
+{
+	FsLedgerItem *item;
+
+	fs_ledger_reserve(1);
+	item = add_item(ITEM_EVENTS);
+	for (int i = 0; i < FS_EVENTS; i++)
+		item->u.events[i] = sent ? -events[i] : events[i];
 }
 
 /* fs_ledger_rescan: rows changed in a way memory was not told of. */

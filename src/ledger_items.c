@@ -23,8 +23,10 @@
 #include "hints.h"
 #include "launcher.h"
 #include "lease.h"
+#include "notify.h"
 #include "park.h"
 #include "pick.h"
+#include "preempt.h"
 #include "wait.h"
 
 /* fs_ledger_undo_claim: give a claim back at once: the lease goes, the workspace gets slot and cost. */
@@ -267,6 +269,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
 				fs_admit_end(item->u.lease.lease, now);
+				if (lease->directive == FS_PREEMPT)
+					fs_preempt_wake(d, now);	/* its request is answered, or void */
+				fs_notify_count(d, FS_EVENT_FINISHED, 1, now);
 				if (!lease->slot_given)
 					fs_sched_slot_freed(lease->workspace);
 				else
@@ -293,7 +298,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				count_delta(item->db, item->u.queue.workspace, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
 			if (item->u.queue.on_commit)
+			{
 				hint(item->db, item);
+				fs_notify_count(d, FS_EVENT_READY, item->u.queue.count, now);
+			}
 			if (item->u.queue.due != 0 && item->u.queue.due < d->next_due)
 			{
 				d->next_due = item->u.queue.due;
@@ -370,6 +378,16 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_USAGE:
 			confirm_usage(item, now);
 			break;
+		case ITEM_PREEMPT:
+			fs_preempt_mark(item->db, item->u.preempt.job_id, item->u.preempt.token,
+							now + item->u.preempt.grace);
+			fs_notify_count(d, FS_EVENT_PREEMPT_ASKED, 1, now);
+			break;
+		case ITEM_EVENTS:
+			for (int i = 0; i < FS_EVENTS; i++)
+				if (item->u.events[i] > 0)
+					fs_notify_count(d, i, item->u.events[i], now);
+			break;
 	}
 }
 
@@ -418,6 +436,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				lease->relfile = item->u.lease.relfile;
 				lease->job_table = item->u.lease.job_table;
 				lease->rank_slot = item->u.lease.slot;
+				lease->saved_at = item->u.lease.saved_at;
 				break;
 			}
 		case ITEM_SETTINGS:
@@ -435,6 +454,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_DUE:
 			d->next_due = Min(d->next_due, item->u.times.due);
 			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
+			d->preempt_due = Min(d->preempt_due, item->u.times.preempt);
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_RESCAN:
@@ -455,10 +475,16 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_USAGE:
 			undo_usage(item);
 			break;
+		case ITEM_EVENTS:
+			for (int i = 0; i < FS_EVENTS; i++)
+				if (item->u.events[i] < 0)
+					fs_notify_count(d, i, -item->u.events[i], GetCurrentTimestamp());
+			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:
 		case ITEM_WORKER:
 		case ITEM_LOGGED:
+		case ITEM_PREEMPT:
 			break;
 	}
 }

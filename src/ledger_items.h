@@ -24,7 +24,9 @@ typedef enum FsItemKind
 	ITEM_WORKER,
 	ITEM_LOGGED,
 	ITEM_LIMITS,
-	ITEM_USAGE
+	ITEM_USAGE,
+	ITEM_PREEMPT,
+	ITEM_EVENTS
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -65,6 +67,7 @@ typedef struct FsLedgerItem
 			int32		workspace;	/* of a claim: the lease may be another's by then */
 			int32		slot;
 			int32		charged;
+			TimestampTz saved_at;
 		}			lease;
 		struct
 		{
@@ -89,6 +92,7 @@ typedef struct FsLedgerItem
 		{
 			TimestampTz due;
 			TimestampTz expiry;
+			TimestampTz preempt;
 		}			times;
 		struct
 		{
@@ -113,6 +117,13 @@ typedef struct FsLedgerItem
 			int64		amount;
 			int64		slice;
 		}			usage;
+		struct
+		{
+			int64		job_id;
+			int64		token;
+			int64		grace;	/* usec */
+		}			preempt;
+		int64		events[FS_EVENTS];
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		bool		flag;

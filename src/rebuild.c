@@ -546,6 +546,7 @@ fs_rebuild_discard(FsDatabase *db)
 	db->nindoubt = 0;
 	db->nrevisits = 0;
 	db->next_due = db->next_expiry = DT_NOEND;
+	db->preempt_due = 0;
 	db->state = FS_DB_EMPTY;
 }
 

@@ -26,6 +26,7 @@
 #include "config.h"
 #include "enqueue.h"
 #include "flows.h"
+#include "preempt.h"
 #include "text.h"
 
 #define MAX_ERRORS 10
@@ -214,6 +215,8 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 		SET(FS_COL_REQUEST_ID, (Datum) 0);
 		nulls[FS_COL_REQUEST_ID] = true;
 	}
+	if (q->preempted)
+		SET(FS_COL_PREEMPTIONS, Int32GetDatum(fs_preemptions(jr, *row) + 1));
 	result = fs_rows_update(jr, row, values, nulls, replace, wait);
 	if (result != FS_ROW_DONE)
 		return result;
@@ -229,6 +232,8 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 		fs_ledger_queue(workspace, FS_NONE, FsRankSlot(rank), NULL, 0, 1, FsJob(*row)->run_at,
 						false, false);
 	FsUnlock();
+	if (was == FS_JOB_PREEMPTED && q->state != FS_JOB_PREEMPTED)
+		fs_preempt_left(old.job_id, true);
 	return FS_ROW_DONE;
 }
 
@@ -353,6 +358,8 @@ fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool w
 		FsLock();
 		ledger_leave(db, jr, row, was, fs_sched_workspace_find(FsDbIndex(db), name));
 		FsUnlock();
+		if (was == FS_JOB_PREEMPTED)
+			fs_preempt_left(FsJob(row)->job_id, false);
 	}
 	return FS_ROW_DONE;
 }

@@ -14,6 +14,7 @@ typedef struct FsRequeue
 	FsJobState	state;
 	bool		returned;		/* first in its class */
 	bool		keep_position;	/* stays where it is in the order */
+	bool		preempted;		/* counts as one more preemption */
 	TimestampTz run_at;
 	int			attempt;		/* -1: as it is */
 	int64		token;			/* 0: as it is */

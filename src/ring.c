@@ -104,7 +104,7 @@ fs_sched_member_next(int32 m, int32 *flow, int *slot)
 	if (s <= 1 || d->aged[1] == 0)
 		return s;
 	position = fs_sched_flow_head(&fs_flows[*flow], s);
-	counts = fs_aging_class(d, s / 2, position);
+	counts = fs_aging_class(d->aged, s / 2, position);
 	counts = counts == s / 2 ? s : counts * 2 + 1;
 	for (int cls = 2; cls < FS_CLASSES; cls++)
 	{
@@ -115,7 +115,7 @@ fs_sched_member_next(int32 m, int32 *flow, int *slot)
 		if (n == RINGHEAP_NONE)
 			continue;
 		oldest = fs_aging_nodes[n].round;
-		c = fs_aging_class(d, cls, oldest);
+		c = fs_aging_class(d->aged, cls, oldest);
 		if (c == cls || c > counts / 2 || (c == counts / 2 && oldest >= position))
 			continue;
 		*flow = n / FS_AGING;

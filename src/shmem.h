@@ -287,6 +287,8 @@ typedef struct FsLease
 	TimestampTz claimed_at;
 	TimestampTz expires_at;
 	TimestampTz deadline;		/* max_runtime; infinity when none */
+	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time is over */
+	TimestampTz saved_at;		/* last checkpoint under this claim; 0 = none */
 	int64		length;			/* of the lease, usec */
 } FsLease;
 
@@ -325,6 +327,17 @@ typedef enum FsDbState
 	FS_DB_DEAD					/* extension or database is gone: to be swept */
 } FsDbState;
 
+/* What listeners are told of (notify.c). */
+typedef enum FsEvent
+{
+	FS_EVENT_READY,
+	FS_EVENT_FINISHED,
+	FS_EVENT_PREEMPT_ASKED,
+	FS_EVENT_PREEMPTED,
+	FS_EVENT_RESUMED,
+	FS_EVENTS
+} FsEvent;
+
 /* Tasks of the scheduler worker, in the order they run. */
 typedef enum FsTask
 {
@@ -335,6 +348,8 @@ typedef enum FsTask
 	FS_TASK_RECONCILE,			/* count queues, compare with rows */
 	FS_TASK_RETENTION,			/* history partitions */
 	FS_TASK_ADMISSION,			/* parked workspaces whose time has come; quota violations, rate windows */
+	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
+	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -438,6 +453,10 @@ typedef struct FsDatabase
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
+	TimestampTz preempt_due;	/* the task has something to do then */
+	TimestampTz notify_due;
+	TimestampTz notified_at;
+	int64		events[FS_EVENTS];	/* since then, with fairsched.notify */
 	int32		claim_log;		/* which of the two logs claims go to */
 	uint64		claim_log_gen;	/* grows with every swap */
 	int64		claim_log_rows;

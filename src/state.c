@@ -189,7 +189,8 @@ fs_state_attach(void)
 		d->extoid = c->extension;
 		d->lanes = d->capped = FS_NONE;
 		d->wake_root = RINGHEAP_NONE;
-		d->next_due = d->next_expiry = d->slots_until = DT_NOEND;
+		d->next_due = d->next_expiry = d->slots_until = d->notify_due = DT_NOEND;
+		d->preempt_due = 0;
 		d->claim_log_limit = FS_CLAIM_LOG_ROWS;
 		d->default_quota = fs_default_quota;
 		d->enterprise_quota = fs_enterprise_quota;

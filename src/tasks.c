@@ -29,12 +29,15 @@
 #include "held.h"
 #include "lease.h"
 #include "ledger.h"
+#include "notify.h"
+#include "preempt.h"
 #include "rebuild.h"
 #include "requeue.h"
 #include "rows.h"
 
 const char *const FsTaskNames[FS_TASK_COUNT] = {
-	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission"
+	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
+	"preempt", "notify"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -365,6 +368,10 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return retention(db);
 		case FS_TASK_ADMISSION:
 			return fs_admission_task(db);
+		case FS_TASK_PREEMPT:
+			return fs_preempt_task(db, limit, NULL);
+		case FS_TASK_NOTIFY:
+			return fs_notify_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}
@@ -393,6 +400,8 @@ fs_task_help(FsDatabase *db)
 		(void) promote(db, HELP_LIMIT);
 	if (db->next_expiry <= now)
 		(void) expire(db, HELP_LIMIT);
+	if (db->preempt_due <= now)
+		(void) fs_preempt_task(db, HELP_LIMIT, NULL);
 	if (db->nindoubt > 0)
 		(void) in_doubt(db);
 	if (fs_admit_next_due(db) <= now)

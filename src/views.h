@@ -6,6 +6,7 @@
 #define FS_VIEWS_H
 
 #include "state.h"
+#include "tables.h"
 
 #include "nodes/execnodes.h"
 
@@ -37,6 +38,20 @@ typedef struct FsWalk
 
 extern void fs_view_walk(FsWalk *walk);
 extern void fs_view_put(FsWalk *walk, Datum *values, bool *nulls);
+
+/* An index of a job table, open for reading under an AccessShareLock (views_rows.c). */
+typedef struct FsIndexRead
+{
+	struct RelationData *rel;
+	struct RelationData *index;
+	struct TupleTableSlot *slot;
+	struct IndexScanDescData *scan;
+} FsIndexRead;
+
+extern bool fs_view_read_begin(FsIndexRead *r, int32 job_table, FsIndexKind kind, Snapshot snapshot,
+							   struct ScanKeyData *keys, int nkeys);
+extern HeapTuple fs_view_read_next(FsIndexRead *r);
+extern void fs_view_read_end(FsIndexRead *r);
 
 /* Of one workspace or worker; the pointers may be to copies. */
 extern const char *fs_view_park_word(bool drained, FsPark parked);

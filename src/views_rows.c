@@ -28,18 +28,9 @@
 #define VIEW_HEADS 64			/* ready lists of a workspace whose first row is looked up */
 #define VIEW_PROBES 256			/* rows looked at for one of them */
 
-/* An index of a job table, open for reading. */
-typedef struct FsIndexRead
-{
-	Relation	rel;
-	Relation	index;
-	TupleTableSlot *slot;
-	IndexScanDesc scan;
-} FsIndexRead;
-
-/* False when there is no such table. */
-static bool
-read_begin(FsIndexRead *r, int32 job_table, FsIndexKind kind, Snapshot snapshot,
+/* fs_view_read_begin: false when there is no such table. */
+bool
+fs_view_read_begin(FsIndexRead *r, int32 job_table, FsIndexKind kind, Snapshot snapshot,
 		   ScanKey keys, int nkeys)
 {
 	const FsTable *t = fs_table_get(job_table);
@@ -61,17 +52,17 @@ read_begin(FsIndexRead *r, int32 job_table, FsIndexKind kind, Snapshot snapshot,
 	return true;
 }
 
-/* The next row, or NULL; valid until the next call. */
-static HeapTuple
-read_next(FsIndexRead *r)
+/* fs_view_read_next: the next row, or NULL; valid until the next call. */
+HeapTuple
+fs_view_read_next(FsIndexRead *r)
 {
 	if (!index_getnext_slot(r->scan, ForwardScanDirection, r->slot))
 		return NULL;
 	return ExecFetchSlotHeapTuple(r->slot, false, NULL);
 }
 
-static void
-read_end(FsIndexRead *r)
+void
+fs_view_read_end(FsIndexRead *r)
 {
 	index_endscan(r->scan);
 	ExecDropSingleTupleTableSlot(r->slot);
@@ -97,9 +88,9 @@ ready_since(int32 job_table, int32 flow, int rank, int64 from, TimestampTz *sinc
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
 	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
-	if (!read_begin(&r, job_table, FS_INDEX_READY, GetActiveSnapshot(), keys, 3))
+	if (!fs_view_read_begin(&r, job_table, FS_INDEX_READY, GetActiveSnapshot(), keys, 3))
 		return false;
-	while ((tuple = read_next(&r)) != NULL)
+	while ((tuple = fs_view_read_next(&r)) != NULL)
 	{
 		if (fs_job_state(tuple) == FS_JOB_AVAILABLE)
 		{
@@ -109,7 +100,7 @@ ready_since(int32 job_table, int32 flow, int rank, int64 from, TimestampTz *sinc
 		if (++probes == VIEW_PROBES)
 			break;
 	}
-	read_end(&r);
+	fs_view_read_end(&r);
 	return probes < VIEW_PROBES;
 }
 
@@ -221,16 +212,16 @@ fs_view_job_kind(PG_FUNCTION_ARGS)
 
 	fs_view_check("running_jobs", NULL);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, PG_GETARG_DATUM(1));
-	if (!read_begin(&r, PG_GETARG_INT32(0), FS_INDEX_JOB, SnapshotAny, &key, 1))
+	if (!fs_view_read_begin(&r, PG_GETARG_INT32(0), FS_INDEX_JOB, SnapshotAny, &key, 1))
 		PG_RETURN_NULL();
-	tuple = read_next(&r);
+	tuple = fs_view_read_next(&r);
 	if (tuple != NULL)
 	{
 		kind = heap_getattr(tuple, FS_COL_KIND + 1, RelationGetDescr(r.rel), &isnull);
 		if (!isnull)
 			kind = PointerGetDatum(PG_DETOAST_DATUM_COPY(kind));
 	}
-	read_end(&r);
+	fs_view_read_end(&r);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(kind);

@@ -442,6 +442,10 @@ task_due(FsTask task, TimestampTz due, bool woken)
 		return Min(status->next_run, due);
 	if (task == FS_TASK_ADMISSION)
 		return Min(status->next_run, fs_admit_next_due(my_db));
+	if (task == FS_TASK_PREEMPT)
+		return Min(status->next_run, my_db->preempt_due);
+	if (task == FS_TASK_NOTIFY)
+		return Min(status->next_run, my_db->notify_due);
 	if (status->next_run == DT_NOEND && woken)
 		return 0;
 	return status->next_run;

@@ -125,7 +125,8 @@ CREATE TABLE fairsched.jobs (
 	errors jsonb,
 	max_runtime interval,
 	priority_note jsonb,
-	request_id uuid
+	request_id uuid,
+	preemptions integer
 ) PARTITION BY LIST (job_table);
 COMMENT ON TABLE fairsched.jobs IS 'Live jobs: one partition for all workspaces that share (job_table 0), one for each workspace with its own table. Finished jobs are in fairsched.job_history. Change them by the fairsched_ functions only.';
 COMMENT ON COLUMN fairsched.jobs.job_id IS 'Never changes; at most 53 bits: 12 of the job table it was born in, 41 of fairsched.job_seq.';
@@ -158,6 +159,7 @@ COMMENT ON COLUMN fairsched.jobs.checkpoint IS 'Last checkpoint its worker saved
 COMMENT ON COLUMN fairsched.jobs.errors IS 'Array of {attempt, error, at}, at most the last 10.';
 COMMENT ON COLUMN fairsched.jobs.max_runtime IS 'Its lease is not extended beyond this time after the claim.';
 COMMENT ON COLUMN fairsched.jobs.priority_note IS 'Last fairsched_assign_priority: {reason, at, overridable}; NULL = none.';
+COMMENT ON COLUMN fairsched.jobs.preemptions IS 'How often it was preempted; NULL = never.';
 
 -- Rows that change behind the back of the functions (COPY by pg_restore,
 -- logical replication, an administrator's hand) make memory look again.

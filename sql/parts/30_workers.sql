@@ -46,7 +46,7 @@ COMMENT ON FUNCTION fairsched_checkpoint(bigint, bigint, jsonb) IS 'Saves a chec
 
 CREATE FUNCTION fairsched_yield(job_id bigint, token bigint, checkpoint jsonb) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_yield';
-COMMENT ON FUNCTION fairsched_yield(bigint, bigint, jsonb) IS 'Answers a preemption: saves the checkpoint and gives the job back as preempted, without counting the attempt; it is resumed first in its class. False: no longer yours.';
+COMMENT ON FUNCTION fairsched_yield(bigint, bigint, jsonb) IS 'Answers a preemption: saves the checkpoint and gives the job back as preempted, without counting the attempt; it is resumed first in its class. Where nobody asked, it is resumed at once. False: no longer yours.';
 
 CREATE FUNCTION fairsched_heartbeat(job_ids bigint[], tokens bigint[], extend interval DEFAULT '30 s')
 	RETURNS TABLE (job_id bigint, directive text)

@@ -304,6 +304,7 @@ BEGIN
 	END IF;
 	IF force THEN
 		DELETE FROM fairsched.job_history h WHERE h.workspace = fairsched_drop_workspace.workspace;
+		DELETE FROM fairsched.preemption_history h WHERE h.workspace = fairsched_drop_workspace.workspace;
 	END IF;
 	PERFORM fairsched.own_changes(true);
 	DELETE FROM fairsched.workspaces w WHERE w.workspace = fairsched_drop_workspace.workspace;
