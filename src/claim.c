@@ -279,6 +279,7 @@ fill(FsDatabase *db, int32 flow, int slot)
 	bool		more = false;
 	bool		moved = false;
 	bool		full = false;
+	int			want = fs_sched_fill_want(flow);
 	int			n = 0;
 	FsJobRel   *jr;
 
@@ -287,14 +288,14 @@ fill(FsDatabase *db, int32 flow, int slot)
 	jr = fs_rows_open(job_table, true);
 	if (jr)
 	{
-		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 2 : PG_INT64_MAX;
+		int64		to = f->gap > 0 ? from + f->gap * want * 2 : PG_INT64_MAX;
 
-		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, FS_CANDIDATES, found, &more,
+		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, &more,
 							   overflow ? &head : NULL);
-		if (n < FS_CANDIDATES && !more && to != PG_INT64_MAX)
-			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, FS_CANDIDATES,
+		if (n < want && !more && to != PG_INT64_MAX)
+			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, want,
 								   found, &more, overflow ? &head : NULL);
-		if (n == FS_CANDIDATES)
+		if (n == want)
 		{
 			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
 			more |= to != PG_INT64_MAX; /* what is behind the bound was not looked at */

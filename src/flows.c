@@ -17,6 +17,7 @@
 
 #include "admit.h"
 #include "budget.h"
+#include "hints.h"
 #include "ring.h"
 
 /* ---------- names and hashes ---------- */
@@ -255,6 +256,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	fs_flows[f].spec[0] = spec->hash[0];
 	fs_flows[f].spec[1] = spec->hash[1];
 	fs_flows[f].list_slot = -1;
+	fs_flows[f].block = FS_NONE;
 	memset(&fs_aging_nodes[f * FS_AGING], 0, sizeof(RingNode) * FS_AGING);
 	if (!fs_admit_flow_made(f, spec))
 	{
@@ -338,7 +340,7 @@ fs_sched_flow_move(int32 flow, int32 ring)
 		return;
 	fs_admit_flow_gone(flow);
 	f->more = 0;
-	f->cand_count = 0;
+	fs_sched_drop_candidates(f);
 	fs_sched_flow_relink(flow);
 	f->member = m;
 	fs_members[old].flows--;
@@ -358,6 +360,7 @@ flow_free(int32 f)
 	int32		ring = fs_members[flow->member].ring;
 
 	fs_admit_flow_gone(f);
+	fs_sched_drop_candidates(flow);
 	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
 			f, fs_flows, FsFlow, next);
 	FS_UNCHAIN(fs_flow_id_hash[hash_flow_id(fs_workspaces[w].db, flow->id) & fs_flow_mask],
@@ -480,7 +483,7 @@ fs_sched_forget(int32 w)
 		if (flow->member == FS_NONE || FsWorkspaceOfFlow(f) != w)
 			continue;
 		flow->more = 0;
-		flow->cand_count = 0;
+		fs_sched_drop_candidates(flow);
 		fs_sched_flow_relink(f);
 		if (!counting && flow->refs == 0 && flow->running == 0 && !flow->filling)
 			flow_free(f);

@@ -83,7 +83,7 @@ fs_guc_define(void)
 					 &fs_max_databases, 8, 1, 1000);
 		size_setting("fairsched.max_workspaces", "Workspaces that may have jobs at once, in the cluster.",
 					 &fs_max_workspaces, 10000, 10, 1000000);
-		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = a quarter more than workspaces.",
+		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = an eighth more than workspaces.",
 					 &fs_max_flows, 0, 0, 4000000);
 		size_setting("fairsched.max_rings", "Combinations of lane and required capabilities in use at once.",
 					 &fs_max_rings, 1024, 16, 100000);
@@ -91,7 +91,7 @@ fs_guc_define(void)
 					 &fs_max_running, 10000, 16, 4000000);
 		size_setting("fairsched.max_workers", "Workers that may be known at once, in the cluster.",
 					 &fs_max_workers, 1024, 16, 100000);
-		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a fifth of max_workspaces.",
+		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a fiftieth of max_workspaces, at least 1000.",
 					 &fs_max_limits, 0, 0, 1000000);
 		DefineCustomBoolVariable("fairsched.background_workers",
 								 "Start the launcher and a scheduler worker for each database.",

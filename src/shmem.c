@@ -24,6 +24,7 @@ RingNode   *fs_urgent_nodes;
 RingNode   *fs_aging_nodes;
 RingNode   *fs_wakes;
 FsFlow	   *fs_flows;
+FsBlock    *fs_blocks;
 FsLease    *fs_leases;
 FsWorker   *fs_workers;
 FsWaiter   *fs_waiters;
@@ -51,19 +52,26 @@ proc_capacity(void)
 	return MaxBackends + NUM_AUXILIARY_PROCS + max_prepared_xacts + 64;
 }
 
+/* Flows that are being served at a time: the others do with the candidates of their own. */
+static int
+block_capacity(void)
+{
+	return Max(fs_max_workspaces / 8, 64);
+}
+
 /* fs_flow_capacity: flow slots, those for overflow flows included. */
 int
 fs_flow_capacity(void)
 {
 	return fs_max_flows > 0 ? fs_max_flows + fs_max_workspaces
-		: fs_max_workspaces + fs_max_workspaces / 4 + 64;
+		: fs_max_workspaces + fs_max_workspaces / 8 + 64;
 }
 
 /* fs_limits_capacity: workspaces that something may be set for. */
 int
 fs_limits_capacity(void)
 {
-	return fs_max_limits > 0 ? fs_max_limits : Max(fs_max_workspaces / 5, 100);
+	return fs_max_limits > 0 ? fs_max_limits : Max(fs_max_workspaces / 50, 1000);
 }
 
 /*
@@ -100,6 +108,7 @@ layout(char *base)
 	AREA(fs_aging_nodes, mul_size(flows, FS_AGING));
 	AREA(fs_wakes, fs_max_workspaces);
 	AREA(fs_flows, flows);
+	AREA(fs_blocks, block_capacity());
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
@@ -180,6 +189,7 @@ shmem_startup(void)
 		INIT_POOL(fs->shares, fs_shares, flows);
 		INIT_POOL(fs->members, fs_members, flows);
 		INIT_POOL(fs->flows, fs_flows, flows);
+		INIT_POOL(fs->blocks, fs_blocks, block_capacity());
 		INIT_POOL(fs->leases, fs_leases, fs_max_running);
 		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
 		for (int i = 0; i < FS_LOGGED_PAGES; i++)

@@ -26,7 +26,8 @@
 
 #define FS_NONE (-1)
 #define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
-#define FS_CANDIDATES 10		/* heads of a flow kept ready */
+#define FS_OWN_CANDIDATES 3		/* heads that every flow has room for */
+#define FS_CANDIDATES 24		/* heads in a block, for a flow that is being served */
 #define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
 #define FS_AGE_MARKS 128
 
@@ -194,6 +195,13 @@ typedef struct FsCandidate
 	int16		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
 } FsCandidate;
 
+/* More candidates than a flow has room for; borrowed until they are used up. */
+typedef struct FsBlock
+{
+	int32		next;			/* free list */
+	FsCandidate cand[FS_CANDIDATES];
+} FsBlock;
+
 /* Jobs of one workspace and lane that are admitted or refused together. */
 typedef struct FsFlow
 {
@@ -226,7 +234,8 @@ typedef struct FsFlow
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
-	FsCandidate cand[FS_CANDIDATES];	/* those of one slot are in order */
+	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
+	FsCandidate own[FS_OWN_CANDIDATES];
 } FsFlow;
 
 typedef enum FsLeaseState
@@ -529,6 +538,7 @@ typedef struct FsShared
 				shares,
 				members,
 				flows,
+				blocks,
 				leases,
 				workers,
 				limits;
@@ -561,6 +571,7 @@ extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
 extern FsFlow *fs_flows;
+extern FsBlock *fs_blocks;
 extern FsLease *fs_leases;
 extern FsWorker *fs_workers;
 extern FsWaiter *fs_waiters;	/* by process number */
