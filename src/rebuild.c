@@ -372,8 +372,8 @@ restore_leases(FsDatabase *db)
  * indexes and triggers last.  Until all are there the table is left alone, and
  * looked at again.
  */
-void
-fs_rebuild_adopt(FsDatabase *db)
+static void
+adopt(FsDatabase *db)
 {
 	uint64		n;
 	int		   *tables;
@@ -423,6 +423,15 @@ fs_rebuild_adopt(FsDatabase *db)
 	fs_spi_end();
 	fs_own_changes = quiet;
 	db->adopting = pending;
+}
+
+/* fs_rebuild_adopt: after an error the request for it stays, in db->adopting. */
+void
+fs_rebuild_adopt(FsDatabase *db)
+{
+	fs_state_reading(FS_READING_ADOPT);
+	adopt(db);
+	fs_state_reading(FS_READING_NONE);
 }
 
 /* ---------- workers and switches ---------- */
@@ -495,7 +504,7 @@ fs_rebuild(FsDatabase *db)
 {
 	fs_tiers_load(db);
 	load_workers(db);
-	fs_rebuild_adopt(db);
+	adopt(db);
 	restore_leases(db);
 	raise_flows(db);
 	(void) fs_tables_changed();
@@ -532,7 +541,7 @@ fs_rebuild_rescan(FsDatabase *db)
 {
 	fs_state_reading(FS_READING_RESCAN);
 	db->rescan = false;			/* what changes from here on sets it again */
-	fs_rebuild_adopt(db);
+	adopt(db);
 	raise_flows(db);
 	fs_state_reading(FS_READING_NONE);
 	FsLock();
