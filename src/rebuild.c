@@ -46,12 +46,12 @@ static int32
 adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 {
 	TupleDesc	desc = RelationGetDescr(jr->rel);
-	char	   *name = TextDatumGetCString(fastgetattr(row, FS_COL_WORKSPACE + 1, desc, &(bool){0}));
-	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &(bool){0}));
+	bool		isnull;
+	char	   *name = TextDatumGetCString(fastgetattr(row, FS_COL_WORKSPACE + 1, desc, &isnull));
+	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &isnull));
 	char		caps[FS_CAPS_LEN];
 	int			caps_len = 0;
 	uint64		spec[2];
-	bool		isnull;
 	Datum		d;
 	Datum		resources;
 	Datum		budgets;

@@ -447,7 +447,7 @@ fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,
 	struct
 	{
 		varattrib_1b head;
-		char		text[8];
+		char		chars[8];
 	}			running;
 
 	if (cand->relfile != FsRelFile(jr->rel))
