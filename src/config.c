@@ -175,13 +175,17 @@ typedef struct FsKind
 static FsKind *kinds = NULL;
 static int	nkinds = 0;
 static bool kinds_valid = false;
+static bool kinds_changed = false;	/* while they were read */
 static Oid	kinds_relid = InvalidOid;
 
 static void
 kinds_invalidate(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == kinds_relid)
+	{
 		kinds_valid = false;
+		kinds_changed = true;
+	}
 }
 
 void
@@ -196,11 +200,13 @@ load_kinds(void)
 	int			n;
 
 	kinds_relid = get_relname_relid("job_kinds", fs_catalog()->nsp);
-	kinds_valid = true;			/* an invalidation while we read makes it false again */
+	kinds_changed = false;
 	fs_spi_begin();
 	n = (int) fs_spi("SELECT kind, cost, items_key FROM fairsched.job_kinds", 0, NULL, NULL, NULL);
 	if (kinds)
 		pfree(kinds);
+	kinds = NULL;
+	nkinds = 0;
 	kinds = MemoryContextAllocZero(TopMemoryContext, sizeof(FsKind) * (n + 1));
 	nkinds = n;
 	for (int i = 0; i < n; i++)
@@ -215,6 +221,7 @@ load_kinds(void)
 		strlcpy(kinds[i].items_key, key ? key : "", sizeof(kinds[i].items_key));
 	}
 	fs_spi_end();
+	kinds_valid = !kinds_changed;	/* only now: an error leaves them to be read again */
 }
 
 int

@@ -195,7 +195,7 @@ fs_reschedule(PG_FUNCTION_ARGS)
 			unknown_job(job_id);
 		if (fs_job_state(row) == FS_JOB_RUNNING)
 			wrong_state(job_id, "running", "reschedule",
-						"Its worker can give it back with fairsched_release(…, run_at).");
+						"Its worker can give it back with fairsched_release(job_id, token, run_at).");
 		q.state = run_at > now ? FS_JOB_SCHEDULED : FS_JOB_AVAILABLE;
 		q.run_at = Max(run_at, now);
 		if (FsJob(row)->token > 0)

@@ -55,12 +55,12 @@ static int32
 adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 {
 	TupleDesc	desc = RelationGetDescr(jr->rel);
-	char	   *name = TextDatumGetCString(fastgetattr(row, FS_COL_WORKSPACE + 1, desc, &(bool){0}));
-	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &(bool){0}));
+	bool		isnull;
+	char	   *name = TextDatumGetCString(fastgetattr(row, FS_COL_WORKSPACE + 1, desc, &isnull));
+	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &isnull));
 	char		caps[FS_CAPS_LEN];
 	int			caps_len = 0;
 	FsFlowSpec	spec;
-	bool		isnull;
 	Datum		d;
 	int32		w;
 	int32		ring;
@@ -388,8 +388,8 @@ restore_leases(FsDatabase *db)
  * indexes and triggers last.  Until all are there the table is left alone, and
  * looked at again.
  */
-void
-fs_rebuild_adopt(FsDatabase *db)
+static void
+adopt(FsDatabase *db)
 {
 	uint64		n;
 	int		   *tables;
@@ -439,6 +439,15 @@ fs_rebuild_adopt(FsDatabase *db)
 	fs_spi_end();
 	fs_own_changes = quiet;
 	db->adopting = pending;
+}
+
+/* fs_rebuild_adopt: after an error the request for it stays, in db->adopting. */
+void
+fs_rebuild_adopt(FsDatabase *db)
+{
+	fs_state_reading(FS_READING_ADOPT);
+	adopt(db);
+	fs_state_reading(FS_READING_NONE);
 }
 
 /* ---------- workers and switches ---------- */
@@ -515,7 +524,7 @@ fs_rebuild(FsDatabase *db)
 	FsUnlock();
 	fs_tiers_load(db);
 	load_workers(db);
-	fs_rebuild_adopt(db);
+	adopt(db);
 	fs_limits_load(db);
 	fs_budget_load(db);
 	restore_leases(db);
@@ -555,7 +564,7 @@ fs_rebuild_rescan(FsDatabase *db)
 {
 	fs_state_reading(FS_READING_RESCAN);
 	db->rescan = false;			/* what changes from here on sets it again */
-	fs_rebuild_adopt(db);
+	adopt(db);
 	raise_flows(db);
 	fs_state_reading(FS_READING_NONE);
 	FsLock();

@@ -354,6 +354,8 @@ fs_state_abort_cleanup(void)
 			fs_dbs[reading_db].rescan = true;
 		else if (reading == FS_READING_SETTINGS)
 			fs_dbs[reading_db].tiers_stale = true;
+		else if (reading == FS_READING_ADOPT)
+			fs_dbs[reading_db].adopting = true;
 		else if (fs->counting_db == reading_db)
 			fs->counting_db = FS_NONE;
 		FsUnlock();

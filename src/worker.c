@@ -403,6 +403,7 @@ record(FsTask task, TimestampTz started, const TaskResult *result)
 		else
 		{
 			status->failures = 0;
+			status->last_error[0] = '\0';
 			status->next_run = result->next_run;
 		}
 	}
