@@ -4,7 +4,7 @@
 --   GRANT fairsched_producer TO my_app;        then put login roles into the groups
 --
 -- fairsched_producer   enqueues, and manages jobs: cancel, retry, reschedule, status
--- fairsched_worker     claims jobs and finishes them
+-- fairsched_worker     claims jobs and finishes them, scores reasoning
 -- fairsched_observer   reads the views, the jobs and their history (payloads included)
 -- fairsched_admin      all of these, and manages workspaces, tiers and costs
 --
@@ -57,7 +57,8 @@ GRANT EXECUTE ON FUNCTION
   fairsched_claim, fairsched_complete, fairsched_complete_many, fairsched_complete_and_claim,
   fairsched_fail, fairsched_fail_many, fairsched_release, fairsched_checkpoint, fairsched_yield,
   fairsched_heartbeat(bigint[], bigint[], interval), fairsched_heartbeat(text, interval),
-  fairsched_register_worker, fairsched_unregister_worker, fairsched_job_status
+  fairsched_register_worker, fairsched_unregister_worker, fairsched_job_status,
+  fairsched_score_deliberation
   TO fairsched_worker;
 GRANT EXECUTE ON PROCEDURE fairsched_wait TO fairsched_worker;
 
@@ -66,6 +67,7 @@ GRANT SELECT ON
   fairsched.workspace_status, fairsched.queue_status, fairsched.running_jobs,
   fairsched.worker_status, fairsched.maintenance_status, fairsched.database_status,
   fairsched.dead_letters, fairsched.jobs, fairsched.job_history,
+  fairsched.deliberation_scores, fairsched.low_quality_reasoning, fairsched.deliberation_runs,
   fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers
   TO fairsched_observer;
 GRANT EXECUTE ON FUNCTION fairsched_job_status TO fairsched_observer;

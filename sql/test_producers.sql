@@ -234,9 +234,14 @@ SELECT job_id AS f FROM fairsched_enqueue('prod_f', '{"n": "f"}', lane => 'prod_
 SELECT workspace, lane, kind, state, priority, attempt, max_attempts, result, error, created_at <= clock_timestamp() AS created, run_at <= clock_timestamp() AS ready, finished_at, checkpoint, run_id FROM fairsched_job_status(:f);
 SELECT token AS t FROM fairsched_claim('prod f', lanes => '{prod_f}') \gset
 SELECT fairsched_checkpoint(:f, :t, '{"step": 2}');
-SELECT state, attempt, checkpoint, finished_at FROM fairsched_job_status(:f);
+SELECT state, attempt, checkpoint, finished_at, claimed_at BETWEEN created_at AND clock_timestamp() AS claimed, worker, lease_expires_at - claimed_at AS lease FROM fairsched_job_status(:f);
+BEGIN;
+SELECT fairsched_release(:f, :t);
+SELECT state, attempt, claimed_at, worker, lease_expires_at FROM fairsched_job_status(:f);
+ROLLBACK;
+SELECT state, worker FROM fairsched_job_status(:f);
 SELECT fairsched_complete(:f, :t, '{"answer": 42}', '{"tokens": 7}');
-SELECT workspace, lane, kind, state, priority, attempt, max_attempts, result, error, created_at <= clock_timestamp() AS created, claimed_at >= created_at AS claimed, finished_at >= claimed_at AS finished, worker, checkpoint, run_id FROM fairsched_job_status(:f);
+SELECT workspace, lane, kind, state, priority, attempt, max_attempts, result, error, created_at <= clock_timestamp() AS created, claimed_at >= created_at AS claimed, finished_at >= claimed_at AS finished, worker, checkpoint, run_id, lease_expires_at FROM fairsched_job_status(:f);
 \x off
 SELECT usage, result FROM fairsched.job_history WHERE job_id = :f;
 SELECT count(*) FROM fairsched_job_status(12345);

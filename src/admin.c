@@ -24,6 +24,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "claim.h"
+#include "claimlog.h"
 #include "config.h"
 #include "flows.h"
 #include "lease.h"
@@ -42,6 +43,7 @@ PG_FUNCTION_INFO_V1(fs_unregister_worker);
 PG_FUNCTION_INFO_V1(fs_drain);
 PG_FUNCTION_INFO_V1(fs_undrain);
 PG_FUNCTION_INFO_V1(fs_jobs_changed);
+PG_FUNCTION_INFO_V1(fs_log_table);
 PG_FUNCTION_INFO_V1(fs_settings_changed);
 PG_FUNCTION_INFO_V1(fs_repair_job);
 PG_FUNCTION_INFO_V1(fs_recount);
@@ -401,6 +403,14 @@ fs_jobs_changed(PG_FUNCTION_ARGS)
 		row = heap_modify_tuple_by_cols(row, desc, 1, &state, &available, &null);
 	}
 	return PointerGetDatum(row);
+}
+
+/* fairsched.log_table(n): running jobs were moved into job table n. */
+Datum
+fs_log_table(PG_FUNCTION_ARGS)
+{
+	fs_claim_log_table(fs_state_ready("a change of a workspace"), PG_GETARG_INT32(0));
+	PG_RETURN_VOID();
 }
 
 /* Trigger of tiers, job_kinds and workspaces. */

@@ -6,7 +6,8 @@
  * (pick.c), a lease in state CLAIMING takes the slot; then, without the lock,
  * the rows are marked; then, under the lock again, the leases get their job.
  * A row that is not to be had costs nothing: its lease is given back and the
- * next is picked.  The claim log gets one row a call.
+ * next is picked.  At last the pages of the rows are listed in the claim log,
+ * where they are not yet (claimlog.c).
  *
  * Order matters (HOTPATH rule 3): what is read from shared memory was put there
  * by transactions that are visible already, so a snapshot taken afterwards sees
@@ -32,6 +33,9 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 #include "aging.h"
+#include "claimlog.h"
+#include "admit.h"
+#include "enqueue.h"
 #include "flows.h"
 #include "hints.h"
 #include "lease.h"
@@ -270,10 +274,11 @@ fill(FsDatabase *db, int32 flow, int slot)
 	int64		from = f->cursor[slot];
 	int			job_table = ws->set.job_table;
 	bool		overflow = f->id < 0;
-	char		caps[FS_CAPS_LEN];
-	int			caps_len = 0;
+	FsOverflowHead head = {0};
+	FsFlowSpec	spec;
 	bool		more = false;
 	bool		moved = false;
+	bool		full = false;
 	int			n = 0;
 	FsJobRel   *jr;
 
@@ -282,13 +287,13 @@ fill(FsDatabase *db, int32 flow, int slot)
 	jr = fs_rows_open(job_table, true);
 	if (jr)
 	{
-		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 4 : PG_INT64_MAX;
+		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 2 : PG_INT64_MAX;
 
 		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, FS_CANDIDATES, found, &more,
-							   overflow ? caps : NULL, &caps_len);
+							   overflow ? &head : NULL);
 		if (n < FS_CANDIDATES && !more && to != PG_INT64_MAX)
 			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, FS_CANDIDATES,
-								   found, &more, overflow ? caps : NULL, &caps_len);
+								   found, &more, overflow ? &head : NULL);
 		if (n == FS_CANDIDATES)
 		{
 			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
@@ -297,15 +302,17 @@ fill(FsDatabase *db, int32 flow, int slot)
 		fs_rows_close(jr);
 	}
 	fs_pop_snapshot();
+	if (overflow && n > 0)
+		fs_enqueue_spec(db, head.resources, head.budgets, head.kind, &spec);
 
 	FsLock();
 	if (overflow && n > 0)
 	{
 		FsRing	   *ring = &fs_rings[fs_members[f->member].ring];
 
-		if (ring->caps_len != caps_len || memcmp(ring->caps, caps, caps_len) != 0)
+		if (ring->caps_len != head.caps_len || memcmp(ring->caps, head.caps, head.caps_len) != 0)
 		{
-			int32		r = fs_sched_ring_get(fs_my_db, fs_lanes[ring->lane].name, caps, caps_len);
+			int32		r = fs_sched_ring_get(fs_my_db, fs_lanes[ring->lane].name, head.caps, head.caps_len);
 
 			fs_sched_fill_abandoned(flow);
 			if (r != FS_NONE)
@@ -314,10 +321,24 @@ fill(FsDatabase *db, int32 flow, int slot)
 		}
 	}
 	if (!moved)
-		fs_sched_filled(flow, slot, found, n, more);
+	{
+		if (overflow && n > 0 && !fs_admit_new_head(flow, &spec))
+		{
+			/* no room for the budgets of its head: looked at again with the next hint */
+			fs_sched_fill_abandoned(flow);
+			full = true;
+		}
+		else
+			fs_sched_filled(flow, slot, found, n, more);
+	}
 	FsUnlock();
 	fs_state_filling(FS_NONE);
 	ConditionVariableBroadcast(&db->filled);
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_CAPACITY),
+				 errmsg("too many combinations of budgets are in use"),
+				 errhint("Let jobs name fewer different budgets.")));
 }
 
 /* Rows that were locked when a claim came by; fs->lock held. */
@@ -359,52 +380,6 @@ revisit_later(FsDatabase *db, int32 flow, int slot, int64 position, TimestampTz 
 	r->at = now + REVISIT_AFTER;
 }
 
-/* ---------- the claim log ---------- */
-
-void
-fs_claim_log_add(FsDatabase *db, TimestampTz now, int64 lease, int64 first_token,
-				 const char *worker, const pg_uuid_t *request, const int64 *job_ids, int n)
-{
-	Datum		values[6];
-	bool		nulls[6] = {0};
-	Relation	rel;
-	HeapTuple	tuple;
-	bytea	   *ids;
-	int			which;
-
-	for (;;)
-	{
-		/* the log that is switched out is locked only after the switch */
-		which = db->claim_log;
-		rel = table_open(fs_catalog()->claim_log[which], RowExclusiveLock);
-		if (which == db->claim_log)
-			break;
-		table_close(rel, RowExclusiveLock);
-	}
-	ids = palloc(VARHDRSZ + sizeof(int64) * n);
-	SET_VARSIZE(ids, VARHDRSZ + sizeof(int64) * n);
-	memcpy(VARDATA(ids), job_ids, sizeof(int64) * n);
-	values[0] = TimestampTzGetDatum(now);
-	values[1] = Int64GetDatum(first_token);
-	values[2] = Int32GetDatum((int32) Min(lease / 1000, PG_INT32_MAX));
-	values[3] = PointerGetDatum(ids);
-	values[4] = CStringGetTextDatum(worker);
-	nulls[5] = request == NULL;
-	values[5] = UUIDPGetDatum(request);
-	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
-	heap_insert(rel, tuple, GetCurrentCommandId(true), 0, NULL);
-	table_close(rel, NoLock);
-	/* a guess is good enough */
-	if (++db->claim_log_rows > db->claim_log_limit && db->tasks[FS_TASK_CLAIM_LOG].next_run != 0)
-	{
-		db->tasks[FS_TASK_CLAIM_LOG].next_run = 0;
-		FsLock();
-		if (db->worker_latch)
-			SetLatch(db->worker_latch);
-		FsUnlock();
-	}
-}
-
 /* ---------- claiming ---------- */
 
 static void
@@ -444,6 +419,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 			db->running--;
 			break;
 		}
+	fs_admit_charge(l, &f->needs, f->budget_set, lease->slot_from, FS_CHARGE_OPEN | FS_CHARGE_RATE, e->now);
 	t->lease = l;
 	t->flow_id = f->id;
 	t->job_table = lease->job_table;
@@ -478,6 +454,11 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		e.ngifts = ngifts;
 		e.gifts = gifts;
 		fs_aging_refresh(db, now);
+		/* the gates' time: in the order of the critical sections, whatever the clocks do */
+		now = GetCurrentTimestamp();
+		if (now > db->clock || db->clock - now > USECS_PER_SEC)
+			db->clock = now;
+		e.now = db->clock;
 		if (ngifts)
 			fs_sched_offer_gifts(&e);
 		if (db->nrevisits)
@@ -546,7 +527,11 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 	FsJobRel   *jr = NULL;
 	int			jr_table = -1;
 	int			done = 0;
+	FsClaimMark mark = {.claimed_at = now, .lease = a->lease};
 
+	mark.worker = CStringGetTextDatum(a->worker);
+	if (a->has_request)
+		mark.request = UUIDPGetDatum(&a->request);
 	fs_push_snapshot();
 	for (int i = 0; i < n; i++)
 	{
@@ -563,7 +548,8 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 			continue;
 		t->token = *next_token;
 		t->relfile = FsRelFile(jr->rel);
-		t->result = fs_rows_claim(jr, t->flow_id, &t->cand, t->token, &t->row);
+		mark.token = t->token;
+		t->result = fs_rows_claim(jr, t->flow_id, &t->cand, &mark, &t->row);
 		if (t->result == FS_ROW_DONE)
 		{
 			(*next_token)++;
@@ -619,7 +605,7 @@ emit(ReturnSetInfo *rsinfo, TupleDesc jobs, HeapTuple row, int64 token, Timestam
 	Datum		out[12];
 	bool		nulls[12] = {0};
 
-	heap_deform_tuple(row, jobs, v, isnull);
+	fs_rows_deform_as(jobs, row, v, isnull);
 	out[0] = v[FS_COL_JOB_ID];
 	out[1] = v[FS_COL_WORKSPACE];
 	out[2] = v[FS_COL_LANE];
@@ -800,7 +786,7 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	TimestampTz give_up = 0;
 	int32		worker;
 	FsTaken    *taken;
-	int64	   *job_ids;
+	FsPage	   *pages;
 	int			got = 0;
 
 	worker = fs_worker_seen(db, a->worker, a->caps_given ? a->caps : NULL, a->caps_len);
@@ -822,12 +808,11 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	fs_task_help(db);
 
 	taken = palloc(sizeof(FsTaken) * a->max_jobs);
-	job_ids = palloc(sizeof(int64) * a->max_jobs);
+	pages = palloc(sizeof(FsPage) * a->max_jobs);
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		int			visits = 0;
-		int64		first_token = 0;
 		int64		token = 0;
 		FsPick		why = FS_PICK_TAKE;
 
@@ -839,8 +824,8 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 
 			if (n == 0)
 				break;
-			if (first_token == 0)
-				first_token = token = fs_state_numbers(db, FS_COUNTER_TOKEN, a->max_jobs);
+			if (token == 0)
+				token = fs_state_numbers(db, FS_COUNTER_TOKEN, a->max_jobs);
 			done = take_rows(db, a, now, taken + got, n, &token);
 			set_deadlines(db, taken + got, n);
 			/* close the gaps */
@@ -855,9 +840,12 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 		if (got > 0)
 		{
 			for (int i = 0; i < got; i++)
-				job_ids[i] = FsJob(taken[i].row)->job_id;
-			fs_claim_log_add(db, now, a->lease, first_token, a->worker,
-							 a->has_request ? &a->request : NULL, job_ids, got);
+			{
+				pages[i].job_table = taken[i].job_table;
+				pages[i].relfile = taken[i].relfile;
+				pages[i].block = ItemPointerGetBlockNumber(&taken[i].row->t_self);
+			}
+			fs_claim_log_pages(db, pages, got);
 			break;
 		}
 		if (a->max_wait == 0)
@@ -891,7 +879,7 @@ fs_claim_jobs(PG_FUNCTION_ARGS)
 	FsClaimArgs args;
 	FsDatabase *db;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_claim()");
 	fs_claim_args(fcinfo, 0, &args);
 	fs_claim(fcinfo, db, &args, 0, NULL);

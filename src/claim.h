@@ -37,8 +37,4 @@ extern char *fs_session_worker(void);
 /* Make a worker known or refresh when it was seen; raises when there is no room. */
 extern int32 fs_worker_seen(FsDatabase *db, const char *name, const char *caps, int caps_len);
 
-/* Put an entry into the claim log: these jobs run under first_token, first_token + 1, … */
-extern void fs_claim_log_add(FsDatabase *db, TimestampTz now, int64 lease, int64 first_token,
-							 const char *worker, const pg_uuid_t *request, const int64 *job_ids, int n);
-
 #endif							/* FS_CLAIM_H */

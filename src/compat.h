@@ -33,8 +33,10 @@
  */
 #ifdef USE_ASSERT_CHECKING
 #define FS_UPDATE_WAIT(wait) true
+#define FS_UPDATE_LOOK_FIRST true
 #else
 #define FS_UPDATE_WAIT(wait) (wait)
+#define FS_UPDATE_LOOK_FIRST false
 #endif
 
 static inline TM_Result

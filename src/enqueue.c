@@ -25,6 +25,8 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/snapmgr.h"
+#include "amount.h"
+#include "budget.h"
 #include "config.h"
 #include "flows.h"
 #include "text.h"
@@ -46,9 +48,13 @@ fs_jsonb_empty_is_null(Datum jsonb)
 
 /* fs_enqueue_spec: what tells flows of one workspace, lane and capability set apart. */
 void
-fs_enqueue_spec(Datum resources, Datum budgets, uint64 *spec)
+fs_enqueue_spec(FsDatabase *db, Datum resources, Datum budgets, const char *kind, FsFlowSpec *s)
 {
+	uint64	   *spec = s->hash;
+
 	spec[0] = spec[1] = 0;
+	fs_amount_needs(resources, &s->needs);
+	s->budget = fs_budget_spec(db, resources, budgets, kind, spec);
 	if (resources)
 	{
 		Jsonb	   *jb = DatumGetJsonbP(resources);
@@ -67,7 +73,7 @@ fs_enqueue_spec(Datum resources, Datum budgets, uint64 *spec)
 
 int32
 fs_enqueue_flow(FsDatabase *db, int32 workspace, const char *lane, const char *caps, int caps_len,
-				const uint64 *spec)
+				const FsFlowSpec *spec)
 {
 	int32		ring;
 	int32		flow;
@@ -87,6 +93,19 @@ fs_enqueue_flow(FsDatabase *db, int32 workspace, const char *lane, const char *c
 
 /* ---------- arguments ---------- */
 
+/* What one job may declare: looked at whenever it is admitted. */
+#define FS_MAX_GATES 100
+
+static void
+too_many(const char *what, int n)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("a job can have at most %d %s", FS_MAX_GATES, what),
+			 errdetail("This one has %d.", n),
+			 errhint("Declare only what is limited.")));
+}
+
 static void
 check_budgets(Datum array)
 {
@@ -96,6 +115,8 @@ check_budgets(Datum array)
 
 	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
 					  &elems, &nulls, &n);
+	if (n > FS_MAX_GATES)
+		too_many("budgets", n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
@@ -121,11 +142,16 @@ check_resources(Datum jsonb)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("resources must be an object"),
 				 errhint("Use for example '{\"cpu\": 0.5, \"memory\": 2}'.")));
+	if (JB_ROOT_COUNT(jb) > FS_MAX_GATES)
+		too_many("resources", JB_ROOT_COUNT(jb));
 	it = JsonbIteratorInit(&jb->root);
 	while ((t = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
 	{
 		if (t == WJB_BEGIN_OBJECT || t == WJB_BEGIN_ARRAY)
 			depth++;
+		if (t == WJB_KEY)
+			(void) fs_text_name(PointerGetDatum(cstring_to_text_with_len(v.val.string.val, v.val.string.len)),
+								"resource");
 		if (depth > 1 || (t == WJB_VALUE &&
 						  (v.type != jbvNumeric ||
 						   DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(v.val.numeric),
@@ -227,7 +253,7 @@ typedef struct FsPlace
 
 /* Look up workspace and flow, and reserve n jobs (keys: as enqueue) against the queue limit. */
 static void
-reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const uint64 *spec,
+reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const FsFlowSpec *spec,
 		TimestampTz now, FsPlace *p)
 {
 	bool		looked = false; /* for jobs that are there already */
@@ -339,7 +365,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	TimestampTz run_at = j->run_at == 0 ? now : j->run_at;
 	bool		ready = run_at <= now;
 	int			rank = FsRankOf(j->cls, false);
-	uint64		spec[2];
+	FsFlowSpec	spec;
 	Datum		values[FS_JOB_COLUMNS];
 	bool		nulls[FS_JOB_COLUMNS];
 	HeapTuple  *tuples = palloc(sizeof(HeapTuple) * Min(n, CHUNK));
@@ -358,9 +384,9 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 							   j->kind, fs_max_cost),
 					 errhint("Split the job, or raise fairsched.max_cost.")));
 	}
-	fs_enqueue_spec(j->resources, j->budgets, spec);
+	fs_enqueue_spec(db, j->resources, j->budgets, j->kind, &spec);
 
-	reserve(db, j, n, keys, spec, now, place);
+	reserve(db, j, n, keys, &spec, now, place);
 	fs_ledger_reserve(n);
 	if (j->run_at != 0 && ready)
 		run_at = now;			/* it has been ready since now, not since a past run_at */
@@ -373,6 +399,9 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	values[FS_COL_RANK] = Int32GetDatum(rank);
 	values[FS_COL_ATTEMPT] = Int32GetDatum(0);
 	values[FS_COL_TOKEN] = Int64GetDatum(0);
+	values[FS_COL_CLAIMED_AT] = TimestampTzGetDatum(DT_NOBEGIN);
+	values[FS_COL_LEASE_MS] = Int32GetDatum(0);
+	values[FS_COL_WORKER] = CStringGetTextDatum("");
 	values[FS_COL_STATE] = CStringGetTextDatum(ready ? "available" : "scheduled");
 	values[FS_COL_PRIORITY] = CStringGetTextDatum(FsPriorityNames[j->cls]);
 	values[FS_COL_WORKSPACE] = CStringGetTextDatum(j->workspace);

@@ -51,6 +51,7 @@ extern int	fs_max_flows;
 extern int	fs_max_rings;
 extern int	fs_max_running;
 extern int	fs_max_workers;
+extern int	fs_max_limits;
 extern int	fs_max_own_tables;
 extern int	fs_default_quota;
 extern int	fs_enterprise_quota;
@@ -72,6 +73,15 @@ extern bool fs_notify;
 extern int	fs_retry_base;		/* ms */
 extern int	fs_retry_max;		/* ms */
 extern int	fs_reconcile_interval;	/* s */
+extern double fs_deliberation_depth_weight;
+extern double fs_deliberation_coherence_weight;
+extern double fs_deliberation_relevance_weight;
+extern double fs_deliberation_min_depth;
+extern double fs_deliberation_min_coherence;
+extern double fs_deliberation_min_relevance;
+extern double fs_deliberation_min_overall;
+extern int	fs_deliberation_max_tokens;
+extern int	fs_deliberation_retention;	/* seconds */
 extern bool fs_background_workers;
 
 /* What becomes of a job that was preempted fairsched.max_preemptions times. */
@@ -83,6 +93,7 @@ typedef enum FsExhausted
 
 extern void fs_guc_define(void);
 extern int	fs_flow_capacity(void);
+extern int	fs_limits_capacity(void);
 
 /* True when the library was loaded at server start, so that shared memory is there. */
 extern bool fs_preloaded;

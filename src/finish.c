@@ -21,11 +21,13 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "budget.h"
 #include "claim.h"
 #include "heartbeat.h"
 #include "lease.h"
 #include "preempt.h"
 #include "text.h"
+#include "usage.h"
 
 PG_FUNCTION_INFO_V1(fs_complete);
 PG_FUNCTION_INFO_V1(fs_complete_many);
@@ -142,6 +144,14 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 				ok[i] = true;
 				if (gifts)
 					gifts[i] = l;
+				if (usage)
+				{
+					bool		isnull;
+					Datum		budgets = heap_getattr(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel), &isnull);
+
+					fs_usage_of_job(db, jr, row, usage);
+					fs_budget_usage(db, l, held[i].job_id, isnull ? (Datum) 0 : budgets, usage);
+				}
 				heap_freetuple(row);
 				break;
 			}
@@ -205,6 +215,8 @@ fs_complete(PG_FUNCTION_ARGS)
 	FsHeld	   *held = fs_held_arg(fcinfo);
 	bool		ok;
 
+	if (!PG_ARGISNULL(3))
+		fs_usage_check(PG_GETARG_DATUM(3));
 	complete(db, held, 1, PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2),
 			 PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3), &ok, NULL);
 	PG_RETURN_BOOL(ok);
@@ -247,7 +259,7 @@ fs_complete_and_claim(PG_FUNCTION_ARGS)
 	bool	   *ok;
 	int32	   *gifts;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_complete_and_claim()");
 	held = held_arrays(fcinfo, 0, &n);
 	fs_claim_args(fcinfo, 2, &args);

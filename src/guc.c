@@ -14,6 +14,7 @@ int			fs_max_flows = 0;
 int			fs_max_rings = 1024;
 int			fs_max_running = 10000;
 int			fs_max_workers = 1024;
+int			fs_max_limits = 0;
 int			fs_max_own_tables = 500;
 int			fs_default_quota = 64;
 int			fs_enterprise_quota = 100;
@@ -35,6 +36,15 @@ bool		fs_notify = false;
 int			fs_retry_base = 1000;
 int			fs_retry_max = 3600000;
 int			fs_reconcile_interval = 3600;
+double		fs_deliberation_depth_weight = 0.35;
+double		fs_deliberation_coherence_weight = 0.35;
+double		fs_deliberation_relevance_weight = 0.30;
+double		fs_deliberation_min_depth = 0.6;
+double		fs_deliberation_min_coherence = 0.6;
+double		fs_deliberation_min_relevance = 0.6;
+double		fs_deliberation_min_overall = 0.6;
+int			fs_deliberation_max_tokens = 2000;
+int			fs_deliberation_retention = 30 * 86400;
 bool		fs_background_workers = true;
 
 static const struct config_enum_entry exhausted_options[] = {
@@ -57,6 +67,13 @@ int_setting(const char *name, const char *text, int *var, int dflt, int min, int
 							NULL, NULL, NULL);
 }
 
+/* Of scoring, from 0 to 1: nothing in shared memory follows it, so a database may have its own. */
+static void
+score_setting(const char *name, const char *text, double *var, double dflt)
+{
+	DefineCustomRealVariable(name, text, NULL, var, dflt, 0.0, 1.0, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 void
 fs_guc_define(void)
 {
@@ -74,6 +91,8 @@ fs_guc_define(void)
 					 &fs_max_running, 10000, 16, 4000000);
 		size_setting("fairsched.max_workers", "Workers that may be known at once, in the cluster.",
 					 &fs_max_workers, 1024, 16, 100000);
+		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a fifth of max_workspaces.",
+					 &fs_max_limits, 0, 0, 1000000);
 		DefineCustomBoolVariable("fairsched.background_workers",
 								 "Start the launcher and a scheduler worker for each database.",
 								 NULL, &fs_background_workers, true, PGC_POSTMASTER, 0,
@@ -130,5 +149,26 @@ fs_guc_define(void)
 				&fs_retry_max, 3600000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.reconcile_interval", "How often memory is compared with rows.",
 				&fs_reconcile_interval, 3600, 1, INT_MAX / 1000, GUC_UNIT_S);
+	score_setting("fairsched.deliberation_depth_weight",
+				  "Weight of depth in the overall score; weights are divided by their sum.",
+				  &fs_deliberation_depth_weight, 0.35);
+	score_setting("fairsched.deliberation_coherence_weight", "Weight of coherence in the overall score.",
+				  &fs_deliberation_coherence_weight, 0.35);
+	score_setting("fairsched.deliberation_relevance_weight", "Weight of relevance in the overall score.",
+				  &fs_deliberation_relevance_weight, 0.30);
+	score_setting("fairsched.deliberation_min_depth", "Reasoning of less depth is for review.",
+				  &fs_deliberation_min_depth, 0.6);
+	score_setting("fairsched.deliberation_min_coherence", "Reasoning of less coherence is for review.",
+				  &fs_deliberation_min_coherence, 0.6);
+	score_setting("fairsched.deliberation_min_relevance", "Reasoning of less relevance is for review.",
+				  &fs_deliberation_min_relevance, 0.6);
+	score_setting("fairsched.deliberation_min_overall", "Reasoning of a lower overall score is for review.",
+				  &fs_deliberation_min_overall, 0.6);
+	DefineCustomIntVariable("fairsched.deliberation_max_tokens", "Reasoning of more tokens is for a fallback.",
+							NULL, &fs_deliberation_max_tokens, 2000, 1, INT_MAX, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	int_setting("fairsched.deliberation_retention",
+				"How long scores of reasoning are kept in fairsched.deliberation_scores.",
+				&fs_deliberation_retention, 30 * 86400, 0, INT_MAX, GUC_UNIT_S);
 	MarkGUCPrefixReserved("fairsched");
 }

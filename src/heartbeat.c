@@ -7,6 +7,7 @@
  * token, where the workspace has a slot for it.
  */
 #include "claim.h"
+#include "claimlog.h"
 #include "held.h"
 #include "heartbeat.h"
 
@@ -16,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "admit.h"
 #include "flows.h"
 #include "lease.h"
 #include "park.h"
@@ -35,6 +37,16 @@ extend_lease(FsLease *lease, TimestampTz now, int64 extend)
 	lease->expires_at = Max(lease->expires_at, Min(now + extend, lease->deadline));
 }
 
+/* A running row of ours is on this page now. */
+static void
+log_page(FsDatabase *db, FsJobRel *jr, HeapTuple row)
+{
+	FsPage		page = {.job_table = jr->table.job_table, .relfile = FsRelFile(jr->rel)};
+
+	page.block = ItemPointerGetBlockNumber(&row->t_self);
+	fs_claim_log_pages(db, &page, 1);
+}
+
 /* fs_lease_moved: later looks find the new place; an earlier one is refused by the row itself. */
 void
 fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
@@ -42,6 +54,8 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 	FsJobFixed *job = FsJob(row);
 	int32		l;
 
+	if (fs_job_state(row) == FS_JOB_RUNNING)
+		log_page(db, jr, row);
 	fs_ledger_reserve(2);
 	FsLock();
 	l = fs_lease_find(fs_my_db, job->job_id);
@@ -85,6 +99,8 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	Datum		d;
 	TimestampTz deadline = DT_NOEND;
 	FsCandidate was;
+	char		name[FS_NAME_LEN + 1];
+	FsFlowSpec	spec;
 
 	if (row == NULL || fs_job_state(row) != FS_JOB_AVAILABLE)
 		goto out;
@@ -93,6 +109,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	if (!isnull)
 		deadline = now + fs_interval_usec(d, "max_runtime", false);
 	fs_rows_candidate(jr, row, &was);
+	fs_row_spec(db, jr, row, &spec);
 	fs_ledger_reserve(2);
 	FsLock();
 	flow = fs_sched_flow_by_id(fs_my_db, FsJob(row)->flow);
@@ -100,7 +117,8 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	{
 		w = FsWorkspaceOfFlow(flow);
 		if (fs_workspaces[w].running < fs_sched_ceiling(&fs_workspaces[w]) && !db->drained &&
-			fs_workspaces[w].parked != FS_PARK_PAUSED && fs_workspaces[w].parked != FS_PARK_MOVING)
+			fs_workspaces[w].parked != FS_PARK_PAUSED && fs_workspaces[w].parked != FS_PARK_MOVING &&
+			fs_admit_again(w, &spec, now))
 			l = fs_lease_new(fs_my_db, 0);
 		if (l != FS_NONE)
 		{
@@ -114,6 +132,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 			lease->share = FsShareOfFlow(flow);
 			lease->flow = flow;
 			fs_flows[flow].running++;
+			fs_admit_take_again(l, &spec, now);
 			lease->rank_slot = FsRankSlot(FsJob(row)->rank);
 			lease->position = FsJob(row)->position;
 			lease->cost = FsJob(row)->cost;
@@ -127,6 +146,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 			if (gone != FS_NONE)
 				worker = fs_leases[gone].worker;	/* whoever had it */
 			fs_lease_link_worker(l, worker);
+			strcpy(name, fs_workers[worker].name);
 			fs_ledger_claim(l, &was);
 			db->next_expiry = Min(db->next_expiry, lease->expires_at);
 		}
@@ -140,7 +160,11 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		bool		replace[FS_JOB_COLUMNS] = {0};
 
 		values[FS_COL_STATE] = CStringGetTextDatum("running");
-		replace[FS_COL_STATE] = true;
+		values[FS_COL_CLAIMED_AT] = TimestampTzGetDatum(now);
+		values[FS_COL_LEASE_MS] = Int32GetDatum((int32) Min(extend / 1000, PG_INT32_MAX));
+		values[FS_COL_WORKER] = CStringGetTextDatum(name);
+		replace[FS_COL_STATE] = replace[FS_COL_CLAIMED_AT] = replace[FS_COL_LEASE_MS] =
+			replace[FS_COL_WORKER] = true;
 		done = fs_rows_update(jr, &row, values, nulls, replace, false) == FS_ROW_DONE;
 	}
 	FsLock();
@@ -158,7 +182,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		fs_ledger_unclaim(l);
 	FsUnlock();
 	if (done)
-		fs_claim_log_add(db, now, extend, token, fs_session_worker(), NULL, &job_id, 1);
+		log_page(db, jr, row);
 out:
 	if (jr)
 		fs_rows_close(jr);
@@ -221,7 +245,7 @@ fs_heartbeat_jobs(PG_FUNCTION_ARGS)
 	int			ntokens;
 	int64		extend;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_heartbeat()");
 	fs_need_arg(fcinfo, 0, "job_ids");
 	fs_need_arg(fcinfo, 1, "tokens");
@@ -261,7 +285,7 @@ fs_heartbeat_worker(PG_FUNCTION_ARGS)
 	int			n;
 	TimestampTz now = GetCurrentTimestamp();
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	db = fs_state_ready("fairsched_heartbeat()");
 	name = fs_arg_name(fcinfo, 0, "worker");
 	fs_need_arg(fcinfo, 1, "extend");

@@ -217,6 +217,9 @@ is_overridable(Datum note)
 	return v == NULL || v->type != jbvBool || v->val.boolean;
 }
 
+/* The reason of an assignment is kept within this, as errors are. */
+#define MAX_REASON_LEN 8192
+
 /* fairsched_assign_priority(job_id, priority, reason, overridable) → boolean */
 Datum
 fs_assign_priority(PG_FUNCTION_ARGS)
@@ -232,6 +235,11 @@ fs_assign_priority(PG_FUNCTION_ARGS)
 	fs_need_arg(fcinfo, 3, "overridable");
 	job_id = PG_GETARG_INT64(0);
 	cls = fs_text_priority(PG_GETARG_DATUM(1));
+	if (!PG_ARGISNULL(2) && VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(2)) > MAX_REASON_LEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reason must have at most %d bytes", MAX_REASON_LEN),
+				 errhint("Shorten it.")));
 	initStringInfo(&json);
 	appendStringInfoString(&json, "{\"reason\": ");
 	if (PG_ARGISNULL(2))

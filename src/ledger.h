@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_H
 #define FS_LEDGER_H
 
+#include "limits.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */
@@ -25,7 +26,12 @@ extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandi
 							bool hint_on_commit, bool hint_on_abort);
 extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
+extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, TimestampTz now);
+extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
+
+/* Room must be reserved; the lock is not needed. */
+extern void fs_ledger_logged(uint64 page, uint64 gen);
 
 /* Others; they may raise and take the lock themselves. */
 extern void fs_ledger_settings(const char *workspace, const FsWorkspaceSettings *set, bool apply_now,
@@ -39,7 +45,7 @@ extern bool fs_ledger_preempts(int64 job_id);
 extern void fs_ledger_events(const int64 *events, bool sent);
 extern void fs_ledger_rescan(bool on_abort_too);
 extern void fs_ledger_settings_stale(void);
-extern void fs_ledger_extension(bool created);
+extern void fs_ledger_extension(Oid extension, bool created);
 extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
 							 int caps_len, const char *node);
 

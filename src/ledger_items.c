@@ -13,10 +13,12 @@
 
 #include <math.h>
 
+#include "claimlog.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 
+#include "admit.h"
 #include "flows.h"
 #include "hints.h"
 #include "launcher.h"
@@ -34,6 +36,7 @@ fs_ledger_undo_claim(int32 l)
 	FsLease    *lease = &fs_leases[l];
 	int32		w = lease->workspace;
 
+	fs_admit_unclaim(l);
 	if (lease->slot_from != FS_NONE)
 	{
 		fs_leases[lease->slot_from].slot_given = false;
@@ -171,6 +174,64 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	fs_sched_refresh_slots(d, now);
 }
 
+/* Usage is committed: throttle where that crosses the threshold, even if it had been below for a moment only. */
+static void
+confirm_usage(FsLedgerItem *item, TimestampTz now)
+{
+	int32		l = item->u.usage.limits;
+	FsResource	r = item->u.usage.resource;
+	int64		amount = item->u.usage.amount;
+	FsLimits   *limits = &fs_limits[l];
+	int64		committed;
+
+	if (r == FS_RES_STORAGE)
+	{
+		if (amount > 0)
+			limits->level_pending -= amount;
+		else
+			limits->level += amount;
+		committed = limits->level - limits->level_pending;
+	}
+	else
+	{
+		limits->pending[r - FS_RES_TOKENS] -= amount;
+		committed = fs_limits_used(limits, r, now) - limits->pending[r - FS_RES_TOKENS];
+	}
+	fs_admit_crossed(l, r, committed - amount, now);
+	fs_admit_crossed(l, r, committed, now);
+	limits->refs--;
+	if (amount < 0 && limits->workspace != FS_NONE)
+		fs_admit_changed(limits->workspace, now);
+	fs_limits_release(l);
+}
+
+static void
+undo_usage(FsLedgerItem *item)
+{
+	int32		l = item->u.usage.limits;
+	FsResource	r = item->u.usage.resource;
+	int64		amount = item->u.usage.amount;
+	FsLimits   *limits = &fs_limits[l];
+
+	if (r == FS_RES_STORAGE)
+	{
+		if (amount > 0)
+		{
+			limits->level -= amount;
+			limits->level_pending -= amount;
+		}
+	}
+	else
+	{
+		(void) window_take_back(FsWindowOf(limits, r), item->u.usage.slice, amount);
+		limits->pending[r - FS_RES_TOKENS] -= amount;
+	}
+	limits->refs--;
+	if (limits->workspace != FS_NONE)
+		fs_admit_changed(limits->workspace, GetCurrentTimestamp());
+	fs_limits_release(l);
+}
+
 /* fs_ledger_commit_item: confirm it; `now` is the end of the transaction. */
 void
 fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
@@ -192,6 +253,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				{
 					lease->state = FS_LEASE_ACTIVE;
 					lease->slot_from = FS_NONE;
+					fs_admit_confirm(item->u.lease.lease, now);
 				}
 				ws->refs--;
 				ws->served_jobs++;
@@ -206,6 +268,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
+				fs_admit_end(item->u.lease.lease, now);
 				if (lease->directive == FS_PREEMPT)
 					fs_preempt_wake(d, now);	/* its request is answered, or void */
 				fs_notify_count(d, FS_EVENT_FINISHED, 1, now);
@@ -288,7 +351,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			d->settings_gen++;
 			break;
 		case ITEM_EXTENSION:
-			if (item->u.flag)
+			if (item->u.extension.created)
 				fs_launcher_ask(MyDatabaseId);
 			else
 			{
@@ -308,6 +371,22 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			for (int i = 0; i < FS_EVENTS; i++)
 				if (item->u.events[i] > 0)
 					fs_notify_count(d, i, item->u.events[i], now);
+			break;
+		case ITEM_LOGGED:
+			if (d->claim_log_gen == item->u.logged.gen)
+				fs_claim_log_listed(item->u.logged.page);
+			break;
+		case ITEM_LIMITS:
+			if (item->u.limits.part != 0)
+			{
+				fs_limits_apply(item->u.limits.limits, item->u.limits.part, item->u.limits.set, now);
+				d->settings_gen++;
+			}
+			fs_limits[item->u.limits.limits].refs--;
+			fs_limits_release(item->u.limits.limits);
+			break;
+		case ITEM_USAGE:
+			confirm_usage(item, now);
 			break;
 	}
 }
@@ -387,10 +466,24 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				if (item->u.events[i] < 0)
 					fs_notify_count(d, i, -item->u.events[i], GetCurrentTimestamp());
 			break;
+		case ITEM_EXTENSION:
+			/* what used it in this transaction took a slot that nobody will use again */
+			for (int i = 0; i < fs_max_databases && item->u.extension.created; i++)
+				if (fs_dbs[i].dboid == MyDatabaseId && fs_dbs[i].state != FS_DB_FREE &&
+					fs_dbs[i].extoid == item->u.extension.oid)
+					fs_dbs[i].state = FS_DB_DEAD;
+			break;
+		case ITEM_LIMITS:
+			fs_limits[item->u.limits.limits].refs--;
+			fs_limits_release(item->u.limits.limits);
+			break;
+		case ITEM_USAGE:
+			undo_usage(item);
+			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:
-		case ITEM_EXTENSION:
 		case ITEM_WORKER:
+		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 			break;
 	}

@@ -5,7 +5,7 @@
 #ifndef FS_LEDGER_ITEMS_H
 #define FS_LEDGER_ITEMS_H
 
-#include "shmem.h"
+#include "limits.h"
 
 typedef enum FsItemKind
 {
@@ -22,6 +22,9 @@ typedef enum FsItemKind
 	ITEM_STALE,
 	ITEM_EXTENSION,
 	ITEM_WORKER,
+	ITEM_LOGGED,
+	ITEM_LIMITS,
+	ITEM_USAGE,
 	ITEM_PREEMPT,
 	ITEM_EVENTS
 } FsItemKind;
@@ -91,6 +94,29 @@ typedef struct FsLedgerItem
 			TimestampTz expiry;
 			TimestampTz preempt;
 		}			times;
+		struct
+		{
+			uint64		page;	/* key in fs_logged */
+			uint64		gen;
+		}			logged;
+		struct
+		{
+			Oid			oid;
+			bool		created;
+		}			extension;
+		struct
+		{
+			int32		limits;
+			uint32		part;	/* 0: only keeps the entry */
+			FsLimitSettings *set;
+		}			limits;
+		struct
+		{
+			int32		limits;
+			FsResource	resource;
+			int64		amount;
+			int64		slice;
+		}			usage;
 		struct
 		{
 			int64		job_id;

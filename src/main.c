@@ -7,12 +7,16 @@
  */
 #include "fairsched.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "config.h"
-#include "keepaway.h"
 #include "keepaway.h"
 #include "launcher.h"
 #include "ledger.h"
@@ -27,6 +31,26 @@ void		_PG_init(void);
 
 static object_access_hook_type prev_object_access_hook = NULL;
 
+/* Is this extension, which the current command made, ours? */
+static bool
+created_ours(Oid extension)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	result = HeapTupleIsValid(tuple) &&
+		strcmp(NameStr(((Form_pg_extension) GETSTRUCT(tuple))->extname), "fairsched") == 0;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
 /*
  * CREATE and DROP EXTENSION take effect on memory at commit.  The dependencies
  * of an extension are dropped before it, under locks that no open transaction
@@ -40,7 +64,10 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 	if (class_id != ExtensionRelationId || sub_id != 0)
 		return;
 	if (access == OAT_POST_CREATE)
-		fs_ledger_extension(true);
+	{
+		if (created_ours(object_id))
+			fs_ledger_extension(object_id, true);
+	}
 	else if (access == OAT_DROP && object_id == get_extension_oid("fairsched", true))
 	{
 		for (int i = 0; i < fs_max_databases; i++)
@@ -48,7 +75,7 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 				fs_dbs[i].state != FS_DB_FREE)
 			{
 				fs_my_db = i;
-				fs_ledger_extension(false);
+				fs_ledger_extension(object_id, false);
 				break;
 			}
 	}

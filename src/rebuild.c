@@ -4,9 +4,8 @@
  *
  * What must be exact before the first claim, and where it comes from:
  *
- *	running jobs	the claim log: every claim wrote which jobs it took, under
- *					which tokens.  An entry counts where the job's row is
- *					running under that token.  So the backlog is not looked at.
+ *	running jobs	rows that are running, on the pages that the claim log lists
+ *					(claimlog.c).  So the backlog is not looked at.
  *	ready flows		one probe of the ready index for each flow and rank that
  *					occurs (a skip scan): the first row tells workspace, lane
  *					and capabilities.
@@ -26,13 +25,17 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 #include "aging.h"
+#include "admit.h"
+#include "budget.h"
 #include "claim.h"
+#include "claimlog.h"
 #include "config.h"
 #include "enqueue.h"
 #include "flows.h"
@@ -40,6 +43,7 @@
 #include "lease.h"
 #include "ledger.h"
 #include "park.h"
+#include "requeue.h"
 #include "rows.h"
 #include "text.h"
 #include "wait.h"
@@ -55,11 +59,9 @@ adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &(bool){0}));
 	char		caps[FS_CAPS_LEN];
 	int			caps_len = 0;
-	uint64		spec[2];
+	FsFlowSpec	spec;
 	bool		isnull;
 	Datum		d;
-	Datum		resources;
-	Datum		budgets;
 	int32		w;
 	int32		ring;
 	int32		flow = FS_NONE;
@@ -67,20 +69,15 @@ adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 	d = heap_getattr(row, FS_COL_CAPABILITIES + 1, desc, &isnull);
 	if (!isnull)
 		caps_len = fs_text_caps(d, caps);
-	resources = heap_getattr(row, FS_COL_RESOURCES + 1, desc, &isnull);
-	if (isnull)
-		resources = 0;
-	budgets = heap_getattr(row, FS_COL_BUDGETS + 1, desc, &isnull);
-	if (isnull)
-		budgets = 0;
-	fs_enqueue_spec(resources, budgets, spec);
 	if (FsJob(row)->flow < 0)
-		spec[0] = spec[1] = 0;
+		memset(&spec, 0, sizeof(spec));
+	else
+		fs_row_spec(db, jr, row, &spec);
 	w = fs_workspace_lock(db, name);
 	fs_workspaces[w].refs++;
 	ring = fs_sched_ring_get(FsDbIndex(db), lane, caps, caps_len);
 	if (ring != FS_NONE)
-		flow = fs_sched_flow_adopt(w, ring, spec, FsJob(row)->flow);
+		flow = fs_sched_flow_adopt(w, ring, &spec, FsJob(row)->flow);
 	fs_workspaces[w].refs--;
 	FsUnlock();
 	pfree(name);
@@ -247,18 +244,26 @@ raise_flows(FsDatabase *db)
 
 /* A lease for a row that is running: as committed, with a fresh time. */
 static void
-restore_lease(FsDatabase *db, FsJobRel *jr, HeapTuple row, TimestampTz claimed_at, int64 length,
-			  const char *worker, const pg_uuid_t *request, TimestampTz now)
+restore_lease(FsDatabase *db, FsJobRel *jr, HeapTuple row, TimestampTz now)
 {
 	FsJobFixed *job = FsJob(row);
 	int32		flow = adopt_flow(db, jr, row);
+	TimestampTz claimed_at = job->claimed_at;
+	int64		length = FsMsToUsec(job->lease_ms);
+	char	   *worker = fs_row_text(jr, row, FS_COL_WORKER);
+	pg_uuid_t  *request = NULL;
 	int64		grace = Max(length, FsMsToUsec(fs_rebuild_grace));
 	TimestampTz deadline = DT_NOEND;
 	bool		isnull;
 	Datum		d;
 	int32		w;
 	int32		l;
+	FsFlowSpec	spec;
 
+	d = heap_getattr(row, FS_COL_REQUEST_ID + 1, RelationGetDescr(jr->rel), &isnull);
+	if (!isnull)
+		request = DatumGetUUIDP(d);
+	fs_row_spec(db, jr, row, &spec);
 	d = heap_getattr(row, FS_COL_MAX_RUNTIME + 1, RelationGetDescr(jr->rel), &isnull);
 	if (!isnull)
 		deadline = Max(claimed_at + fs_interval_usec(d, "max_runtime", false),
@@ -278,6 +283,7 @@ restore_lease(FsDatabase *db, FsJobRel *jr, HeapTuple row, TimestampTz claimed_a
 		fs_flows[flow].running++;
 		fs_workspaces[lease->workspace].running++;
 		db->running++;
+		fs_admit_restore(l, &spec, now);
 		lease->rank_slot = FsRankSlot(job->rank);
 		lease->position = job->position;
 		lease->cost = lease->charged = job->cost;
@@ -302,69 +308,72 @@ restore_lease(FsDatabase *db, FsJobRel *jr, HeapTuple row, TimestampTz claimed_a
 				 errhint("Increase fairsched.max_running, fairsched.max_workers or fairsched.max_flows and restart the server.")));
 }
 
+/* The running jobs of one page. */
+static void
+restore_page(FsDatabase *db, FsJobRel *jr, BlockNumber block, TimestampTz now)
+{
+	HeapTuple	rows[MaxHeapTuplesPerPage];
+	int			n = fs_rows_running_on(jr, block, rows);
+
+	for (int i = 0; i < n; i++)
+	{
+		bool		known;
+
+		FsLockShared();
+		known = fs_lease_find(FsDbIndex(db), FsJob(rows[i])->job_id) != FS_NONE;
+		FsUnlock();
+		if (!known)
+			restore_lease(db, jr, rows[i], now);
+	}
+	CHECK_FOR_INTERRUPTS();
+}
+
+#define PREFETCH 32
+
+/*
+ * Leases from the pages that the claim log lists.  A table with an entry for
+ * another file than its own, because it was rewritten since, is read as a whole.
+ */
 static void
 restore_leases(FsDatabase *db)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "fairsched rebuild leases",
 											   ALLOCSET_DEFAULT_SIZES);
-	int64		rows[2] = {0, 0};
+	int			n;
+	FsPage	   *pages = fs_claim_log_read(db, &n);
 
-	for (int which = 0; which < 2; which++)
+	fs_push_snapshot();
+	for (int from = 0, to; from < n; from = to)
 	{
-		Relation	log = table_open(fs_catalog()->claim_log[which], AccessShareLock);
-		TupleTableSlot *slot = table_slot_create(log, NULL);
-		TableScanDesc scan;
+		FsJobRel   *jr = fs_rows_open(pages[from].job_table, true);
+		bool		all = false;
+		BlockNumber nblocks = 0;
 
-		fs_push_snapshot();
-		scan = table_beginscan(log, GetActiveSnapshot(), 0, NULL);
-		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		if (jr)
+			nblocks = RelationGetNumberOfBlocks(jr->rel);
+		for (to = from; to < n && pages[to].job_table == pages[from].job_table; to++)
+			all |= jr && pages[to].relfile != FsRelFile(jr->rel);
+		if (jr == NULL)
+			continue;
+		for (int64 i = all ? 0 : from; i < (all ? (int64) nblocks : to); i++)
 		{
-			MemoryContext old = MemoryContextSwitchTo(work);
-			bytea	   *ids;
-			int			n;
-			int64		first_token;
+			BlockNumber block = all ? (BlockNumber) i : pages[i].block;
+			MemoryContext old;
 
-			rows[which]++;
-			slot_getallattrs(slot);
-			first_token = DatumGetInt64(slot->tts_values[1]);
-			ids = DatumGetByteaP(slot->tts_values[3]);
-			n = (VARSIZE(ids) - VARHDRSZ) / sizeof(int64);
-			for (int i = 0; i < n; i++)
-			{
-				int64		job_id;
-				FsJobRel   *jr;
-				HeapTuple	row;
-				bool		known;
-
-				memcpy(&job_id, VARDATA(ids) + i * sizeof(int64), sizeof(int64));
-				FsLockShared();
-				known = fs_lease_find(FsDbIndex(db), job_id) != FS_NONE;
-				FsUnlock();
-				if (known)
-					continue;
-				row = fs_rows_find(job_id, &jr);
-				if (row == NULL)
-					continue;
-				if (FsJob(row)->token == first_token + i && fs_job_state(row) == FS_JOB_RUNNING)
-					restore_lease(db, jr, row, DatumGetTimestampTz(slot->tts_values[0]),
-								  (int64) DatumGetInt32(slot->tts_values[2]) * 1000,
-								  TextDatumGetCString(slot->tts_values[4]),
-								  slot->tts_isnull[5] ? NULL : DatumGetUUIDP(slot->tts_values[5]),
-								  now);
-				fs_rows_close(jr);
-			}
+			if (!all && i + PREFETCH < to && pages[i + PREFETCH].block < nblocks)
+				(void) PrefetchBuffer(jr->rel, MAIN_FORKNUM, pages[i + PREFETCH].block);
+			if (block >= nblocks)
+				continue;		/* cut off by VACUUM: nothing was there */
+			old = MemoryContextSwitchTo(work);
+			restore_page(db, jr, block, now);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(work);
-			CHECK_FOR_INTERRUPTS();
 		}
-		table_endscan(scan);
-		fs_pop_snapshot();
-		ExecDropSingleTupleTableSlot(slot);
-		table_close(log, NoLock);
+		fs_rows_close(jr);
 	}
-	db->claim_log = rows[1] > rows[0] ? 1 : 0;
-	db->claim_log_rows = rows[db->claim_log];
+	fs_pop_snapshot();
+	pfree(pages);
 	MemoryContextDelete(work);
 }
 
@@ -501,11 +510,14 @@ void
 fs_rebuild(FsDatabase *db)
 {
 	FsLock();
+	fs_claim_log_forget(FsDbIndex(db));
 	fs_aging_start(db, GetCurrentTimestamp());
 	FsUnlock();
 	fs_tiers_load(db);
 	load_workers(db);
 	fs_rebuild_adopt(db);
+	fs_limits_load(db);
+	fs_budget_load(db);
 	restore_leases(db);
 	raise_flows(db);
 	(void) fs_tables_changed();
@@ -569,6 +581,8 @@ fs_rebuild_settings(FsDatabase *db)
 	fs_state_reading(FS_READING_SETTINGS);
 	db->tiers_stale = false;
 	fs_tiers_load(db);
+	fs_limits_load(db);
+	fs_budget_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
 	for (int i = 0; i < fs->workspaces.capacity; i++)

@@ -8,8 +8,14 @@
  * constraints (the functions check), triggers (they exist for other writers
  * only), generated columns and row security (job tables have none).
  *
- * A claim updates state, attempt and token; no index knows these, so it is a
- * heap-only update as long as the page has room, which fillfactor 50 sees to.
+ * A claim updates attempt, token, claimed_at, lease_ms, state and worker: they
+ * lie side by side, so that WAL holds little more than them, and no index knows
+ * them, so it is a heap-only update as long as the page has room, which the
+ * fillfactor sees to.
+ *
+ * A row whose optional columns are all null is stored without them, as if they
+ * had been added to the table later: no null bitmap, which saves 8 bytes in the
+ * row and in WAL, and half of the work of taking rows apart.
  *
  * Indexes that an administrator added to a job table are kept up to date, by
  * the executor's general means.
@@ -33,12 +39,13 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/smgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 #include "text.h"
 
-StaticAssertDecl(sizeof(FsJobFixed) == 64, "FsJobFixed must match the columns of fairsched.jobs");
+StaticAssertDecl(FS_JOB_FIXED_LEN == 76, "FsJobFixed must match the columns of fairsched.jobs");
 
 const char *const FsJobStateNames[] = {"available", "scheduled", "running", "retryable", "preempted"};
 
@@ -46,7 +53,7 @@ const char *const FsJobStateNames[] = {"available", "scheduled", "running", "ret
 FsJobState
 fs_job_state(HeapTuple tuple)
 {
-	const char *s = VARDATA_ANY((char *) GETSTRUCT(tuple) + sizeof(FsJobFixed));
+	const char *s = VARDATA_ANY((char *) GETSTRUCT(tuple) + FS_JOB_FIXED_LEN);
 
 	switch (s[0])
 	{
@@ -123,10 +130,42 @@ index_of_kind(FsJobRel *jr, FsIndexKind kind)
 	return NULL;
 }
 
+/* The columns that every job has; the same in all job tables. */
+static TupleDesc
+short_desc(TupleDesc full)
+{
+	static TupleDesc desc = NULL;
+
+	if (desc == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+		TupleDesc	d = CreateTemplateTupleDesc(FS_COL_OPTIONAL);
+
+		for (int i = 1; i <= FS_COL_OPTIONAL; i++)
+			TupleDescCopyEntry(d, i, full, i);
+		desc = d;
+		MemoryContextSwitchTo(old);
+	}
+	return desc;
+}
+
+/* fs_rows_deform_as: with the descriptor of any job table. */
+void
+fs_rows_deform_as(TupleDesc desc, HeapTuple tuple, Datum *values, bool *nulls)
+{
+	if (HeapTupleHeaderGetNatts(tuple->t_data) == FS_COL_OPTIONAL)
+	{
+		heap_deform_tuple(tuple, short_desc(desc), values, nulls);
+		memset(nulls + FS_COL_OPTIONAL, true, FS_JOB_COLUMNS - FS_COL_OPTIONAL);
+	}
+	else
+		heap_deform_tuple(tuple, desc, values, nulls);
+}
+
 void
 fs_rows_deform(FsJobRel *jr, HeapTuple tuple, Datum *values, bool *nulls)
 {
-	heap_deform_tuple(tuple, RelationGetDescr(jr->rel), values, nulls);
+	fs_rows_deform_as(RelationGetDescr(jr->rel), tuple, values, nulls);
 }
 
 FsCandidate *
@@ -139,20 +178,68 @@ fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *cand)
 	return cand;
 }
 
-/* Is there such a place? VACUUM may have cut off the pages of rows that are gone. */
+/*
+ * Is there such a place?  VACUUM may have cut off the pages of rows that are
+ * gone.  A size that was once read is still right: who cuts pages off invalidates
+ * it, and cannot while we hold our lock, which we got after taking that in.
+ */
 static bool
 place_exists(FsJobRel *jr, const ItemPointerData *tid)
 {
-	if (ItemPointerGetBlockNumber(tid) >= jr->nblocks)
-		jr->nblocks = RelationGetNumberOfBlocks(jr->rel);
-	return ItemPointerGetBlockNumber(tid) < jr->nblocks;
+	BlockNumber block = ItemPointerGetBlockNumber(tid);
+	BlockNumber known = RelationGetSmgr(jr->rel)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	if (known != InvalidBlockNumber && block < known)
+		return true;
+	return block < RelationGetNumberOfBlocks(jr->rel);
 }
 
 /* ---------- finding ---------- */
 
+/* A column of variable length as it is in memory, or 0 for null. */
+static Datum
+varlena_of(TupleTableSlot *slot, FsJobColumn col)
+{
+	bool		isnull;
+	Datum		d = slot_getattr(slot, col + 1, &isnull);
+
+	return isnull ? (Datum) 0 : PointerGetDatum(PG_DETOAST_DATUM_COPY(d));
+}
+
+static bool
+same_varlena(Datum a, Datum b)
+{
+	if (a == 0 || b == 0)
+		return a == b;
+	return VARSIZE(a) == VARSIZE(b) && memcmp(DatumGetPointer(a), DatumGetPointer(b), VARSIZE(a)) == 0;
+}
+
+/* An overflow flow is served as far as its jobs need what its head does; the first one says what that is. */
+static bool
+same_head(TupleTableSlot *slot, FsOverflowHead *head, bool first)
+{
+	FsOverflowHead mine = {0};
+	bool		isnull;
+	Datum		d = slot_getattr(slot, FS_COL_CAPABILITIES + 1, &isnull);
+
+	if (!isnull)
+		mine.caps_len = fs_text_caps(d, mine.caps);
+	mine.resources = varlena_of(slot, FS_COL_RESOURCES);
+	mine.budgets = varlena_of(slot, FS_COL_BUDGETS);
+	mine.kind = TextDatumGetCString(slot_getattr(slot, FS_COL_KIND + 1, &isnull));
+	if (first)
+	{
+		*head = mine;
+		return true;
+	}
+	return mine.caps_len == head->caps_len && memcmp(mine.caps, head->caps, mine.caps_len) == 0 &&
+		same_varlena(mine.resources, head->resources) && same_varlena(mine.budgets, head->budgets) &&
+		(mine.budgets == 0 || strcmp(mine.kind, head->kind) == 0);
+}
+
 int
 fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-				   FsCandidate *found, bool *more, char *caps, int *caps_len)
+				   FsCandidate *found, bool *more, FsOverflowHead *head)
 {
 	ScanKeyData keys[4];
 	IndexScanDesc scan;
@@ -178,26 +265,10 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 			*more = true;
 			break;
 		}
-		if (caps)
+		if (head && !same_head(slot, head, n == 0))
 		{
-			/* an overflow flow: only as far as its head's capabilities go */
-			char		mine[FS_CAPS_LEN];
-			int			len = 0;
-			bool		isnull;
-			Datum		d = slot_getattr(slot, FS_COL_CAPABILITIES + 1, &isnull);
-
-			if (!isnull)
-				len = fs_text_caps(d, mine);
-			if (n == 0)
-			{
-				memcpy(caps, mine, len);
-				*caps_len = len;
-			}
-			else if (len != *caps_len || memcmp(mine, caps, len) != 0)
-			{
-				*more = true;
-				break;
-			}
+			*more = true;
+			break;
 		}
 		found[n].position = FsJob(tuple)->position;
 		found[n].cost = FsJob(tuple)->cost;
@@ -228,6 +299,36 @@ fs_rows_at(FsJobRel *jr, Oid relfile, ItemPointer tid, int64 job_id)
 		ReleaseBuffer(buf);
 	}
 	return copy;
+}
+
+/* fs_rows_running_on: rows has room for MaxHeapTuplesPerPage. */
+int
+fs_rows_running_on(FsJobRel *jr, BlockNumber block, HeapTuple *rows)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	Buffer		buf = ReadBuffer(jr->rel, block);
+	Page		page;
+	int			n = 0;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buf);
+	for (OffsetNumber off = FirstOffsetNumber; off <= PageGetMaxOffsetNumber(page); off++)
+	{
+		ItemId		item = PageGetItemId(page, off);
+		HeapTupleData tuple;
+
+		if (!ItemIdIsNormal(item))
+			continue;
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
+		tuple.t_len = ItemIdGetLength(item);
+		tuple.t_tableOid = RelationGetRelid(jr->rel);
+		ItemPointerSet(&tuple.t_self, block, off);
+		if (fs_job_state(&tuple) == FS_JOB_RUNNING &&
+			HeapTupleSatisfiesVisibility(&tuple, snapshot, buf))
+			rows[n++] = heap_copytuple(&tuple);
+	}
+	UnlockReleaseBuffer(buf);
+	return n;
 }
 
 static HeapTuple
@@ -403,6 +504,22 @@ fs_rows_insert_plain(Relation rel, HeapTuple tuple)
 	}
 }
 
+/* ---------- forming ---------- */
+
+HeapTuple
+fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls)
+{
+	TupleDesc	desc = RelationGetDescr(jr->rel);
+	bool		optional = false;
+	HeapTuple	row;
+
+	for (int i = FS_COL_OPTIONAL; i < FS_JOB_COLUMNS && !optional; i++)
+		optional = !nulls[i];
+	row = heap_form_tuple(optional ? desc : short_desc(desc), values, nulls);
+	row->t_tableOid = RelationGetRelid(jr->rel);
+	return row;
+}
+
 /* ---------- changing ---------- */
 
 /* Is somebody else changing or locking this row right now?  The buffer is pinned. */
@@ -433,22 +550,110 @@ copy_being_modified(FsJobRel *jr, HeapTuple copy)
 	return result;
 }
 
+/* Behind n short values that lie side by side from `at`; NULL when one is not short. */
+static char *
+skip_short(char *at, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (!VARATT_IS_SHORT(at) || VARATT_IS_EXTERNAL(at))
+			return NULL;
+		at += VARSIZE_SHORT(at);
+	}
+	return at;
+}
+
+static char *
+put_short(char *to, const char *from, Size len)
+{
+	SET_VARSIZE_SHORT(to, VARHDRSZ_SHORT + len);
+	memcpy(to + VARHDRSZ_SHORT, from, len);
+	return to + VARHDRSZ_SHORT + len;
+}
+
+/*
+ * The row as claimed, put together from pieces of the old one.  That is a
+ * quarter of the work of forming it, but needs a row without optional columns
+ * and with short names; NULL otherwise.
+ */
+static HeapTuple
+splice_claimed(FsJobRel *jr, HeapTuple old, const FsClaimMark *mark)
+{
+	char	   *data = (char *) GETSTRUCT(old);
+	char	   *priority;
+	char	   *kind_end;
+	char	   *payload;
+	char	   *at;
+	Size		payload_len;
+	Size		worker_len = VARSIZE_ANY_EXHDR(DatumGetPointer(mark->worker));
+	FsJobFixed *job;
+	HeapTuple	row;
+
+	if (HeapTupleHasNulls(old) || HeapTupleHeaderGetNatts(old->t_data) != FS_COL_OPTIONAL ||
+		mark->request != 0 || worker_len + VARHDRSZ_SHORT > VARATT_SHORT_MAX)
+		return NULL;
+	priority = skip_short(data + FS_JOB_FIXED_LEN, FS_COL_PRIORITY - FS_COL_STATE);
+	kind_end = priority ? skip_short(priority, FS_COL_PAYLOAD - FS_COL_PRIORITY) : NULL;
+	if (kind_end == NULL)
+		return NULL;
+	/* the only column that may need alignment is the last */
+	payload = data + att_align_pointer(kind_end - data, TYPALIGN_INT, -1, kind_end);
+	payload_len = (char *) old->t_data + old->t_len - payload;
+
+	row = palloc0(HEAPTUPLESIZE + MAXALIGN(old->t_len + VARATT_SHORT_MAX));
+	row->t_data = (HeapTupleHeader) ((char *) row + HEAPTUPLESIZE);
+	row->t_tableOid = RelationGetRelid(jr->rel);
+	ItemPointerSetInvalid(&row->t_self);
+	ItemPointerSetInvalid(&row->t_data->t_ctid);
+	row->t_data->t_hoff = old->t_data->t_hoff;
+	row->t_data->t_infomask = old->t_data->t_infomask & (HEAP_HASVARWIDTH | HEAP_HASEXTERNAL);
+	HeapTupleHeaderSetNatts(row->t_data, FS_COL_OPTIONAL);
+	job = FsJob(row);
+	memcpy(job, data, FS_JOB_FIXED_LEN);
+	job->attempt++;
+	job->token = mark->token;
+	job->claimed_at = mark->claimed_at;
+	job->lease_ms = (int32) Min(mark->lease / 1000, PG_INT32_MAX);
+	at = put_short((char *) job + FS_JOB_FIXED_LEN, "running", strlen("running"));
+	at = put_short(at, VARDATA_ANY(DatumGetPointer(mark->worker)), worker_len);
+	memcpy(at, priority, kind_end - priority);
+	at += kind_end - priority;
+	if (payload != kind_end || VARATT_IS_4B(payload))
+		at = (char *) job + INTALIGN(at - (char *) job);
+	memcpy(at, payload, payload_len);
+	row->t_len = at + payload_len - (char *) row->t_data;
+	return row;
+}
+
+/* The row as claimed, formed from its columns. */
+static HeapTuple
+form_claimed(FsJobRel *jr, HeapTuple old, const FsClaimMark *mark)
+{
+	Datum		values[FS_JOB_COLUMNS];
+	bool		nulls[FS_JOB_COLUMNS];
+
+	fs_rows_deform(jr, old, values, nulls);
+	values[FS_COL_STATE] = CStringGetTextDatum("running");
+	values[FS_COL_ATTEMPT] = Int32GetDatum(FsJob(old)->attempt + 1);
+	values[FS_COL_TOKEN] = Int64GetDatum(mark->token);
+	values[FS_COL_CLAIMED_AT] = TimestampTzGetDatum(mark->claimed_at);
+	values[FS_COL_LEASE_MS] = Int32GetDatum((int32) Min(mark->lease / 1000, PG_INT32_MAX));
+	values[FS_COL_WORKER] = mark->worker;
+	values[FS_COL_REQUEST_ID] = mark->request;
+	nulls[FS_COL_REQUEST_ID] = mark->request == 0;
+	return fs_rows_form(jr, values, nulls);
+}
+
 FsRowResult
-fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token, HeapTuple *copy)
+fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, const FsClaimMark *mark,
+			  HeapTuple *copy)
 {
 	HeapTupleData tuple;
 	Buffer		buf;
 	HeapTuple	row;
-	Datum		values[FS_JOB_COLUMNS];
-	bool		nulls[FS_JOB_COLUMNS];
 	FsJobFixed *job;
 	TM_Result	result;
 	bool		hot;
-	struct
-	{
-		varattrib_1b head;
-		char		text[8];
-	}			running;
 
 	if (cand->relfile != FsRelFile(jr->rel))
 		return FS_ROW_MOVED;
@@ -464,22 +669,17 @@ fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,
 		ReleaseBuffer(buf);
 		return FS_ROW_GONE;
 	}
-	heap_deform_tuple(&tuple, RelationGetDescr(jr->rel), values, nulls);
-	SET_VARSIZE_SHORT(&running, VARHDRSZ_SHORT + 7);
-	memcpy((char *) &running + VARHDRSZ_SHORT, "running", 7);
-	values[FS_COL_STATE] = PointerGetDatum(&running);
-	values[FS_COL_TOKEN] = Int64GetDatum(token);
-	values[FS_COL_ATTEMPT] = Int32GetDatum(job->attempt + 1);
-	row = heap_form_tuple(RelationGetDescr(jr->rel), values, nulls);
-	row->t_tableOid = RelationGetRelid(jr->rel);
-	if (being_modified(buf, &tuple))
+	row = splice_claimed(jr, &tuple, mark);
+	if (row == NULL)
+		row = form_claimed(jr, &tuple, mark);
+	if (FS_UPDATE_LOOK_FIRST && being_modified(buf, &tuple))
 	{
 		ReleaseBuffer(buf);
 		return FS_ROW_LOCKED;
 	}
-	ReleaseBuffer(buf);
-
+	/* keep the pin: heap_update finds the page again at once */
 	result = fs_heap_update(jr->rel, &tuple.t_self, row, GetCurrentCommandId(true), false, &hot);
+	ReleaseBuffer(buf);
 	switch (result)
 	{
 		case TM_Ok:
@@ -501,7 +701,7 @@ fs_rows_delete(FsJobRel *jr, HeapTuple tuple, bool wait)
 	TM_FailureData failure;
 	TM_Result	result;
 
-	if (!wait && copy_being_modified(jr, tuple))
+	if (FS_UPDATE_LOOK_FIRST && !wait && copy_being_modified(jr, tuple))
 		return FS_ROW_LOCKED;
 	result = heap_delete(jr->rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot,
 						 wait, &failure, false);
@@ -516,12 +716,21 @@ fs_rows_delete(FsJobRel *jr, HeapTuple tuple, bool wait)
 FsRowResult
 fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls, bool *replace, bool wait)
 {
-	HeapTuple	row = heap_modify_tuple(*tuple, RelationGetDescr(jr->rel), values, nulls, replace);
+	Datum		all[FS_JOB_COLUMNS];
+	bool		isnull[FS_JOB_COLUMNS];
+	HeapTuple	row;
 	TM_Result	result;
 	bool		hot;
 
-	row->t_tableOid = RelationGetRelid(jr->rel);
-	if (!wait && copy_being_modified(jr, *tuple))
+	fs_rows_deform(jr, *tuple, all, isnull);
+	for (int i = 0; i < FS_JOB_COLUMNS; i++)
+		if (replace[i])
+		{
+			all[i] = values[i];
+			isnull[i] = nulls[i];
+		}
+	row = fs_rows_form(jr, all, isnull);
+	if (FS_UPDATE_LOOK_FIRST && !wait && copy_being_modified(jr, *tuple))
 		return FS_ROW_LOCKED;
 	result = fs_heap_update(jr->rel, &(*tuple)->t_self, row, GetCurrentCommandId(true), wait, &hot);
 	if (result == TM_BeingModified || result == TM_WouldBlock)
@@ -532,15 +741,6 @@ fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls, bool 
 		insert_indexes(jr, row);
 	*tuple = row;
 	return FS_ROW_DONE;
-}
-
-HeapTuple
-fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls)
-{
-	HeapTuple	row = heap_form_tuple(RelationGetDescr(jr->rel), values, nulls);
-
-	row->t_tableOid = RelationGetRelid(jr->rel);
-	return row;
 }
 
 #define INSERT_CHUNK 100

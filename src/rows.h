@@ -25,7 +25,10 @@ typedef enum FsJobColumn
 	FS_COL_RANK,
 	FS_COL_ATTEMPT,
 	FS_COL_TOKEN,
+	FS_COL_CLAIMED_AT,
+	FS_COL_LEASE_MS,
 	FS_COL_STATE,
+	FS_COL_WORKER,
 	FS_COL_PRIORITY,
 	FS_COL_WORKSPACE,
 	FS_COL_LANE,
@@ -40,9 +43,13 @@ typedef enum FsJobColumn
 	FS_COL_ERRORS,
 	FS_COL_MAX_RUNTIME,
 	FS_COL_PRIORITY_NOTE,
+	FS_COL_REQUEST_ID,
 	FS_COL_PREEMPTIONS,
 	FS_JOB_COLUMNS
 } FsJobColumn;
+
+/* Most jobs have none of the columns from here on: their rows end before it (fs_rows_form). */
+#define FS_COL_OPTIONAL FS_COL_UNIQUE_KEY
 
 /* The columns of fixed width as they lie in a tuple. */
 typedef struct FsJobFixed
@@ -58,8 +65,12 @@ typedef struct FsJobFixed
 	int32		rank;
 	int32		attempt;
 	int64		token;
+	TimestampTz claimed_at;
+	int32		lease_ms;
 	/* text state follows */
 } FsJobFixed;
+
+#define FS_JOB_FIXED_LEN (offsetof(FsJobFixed, lease_ms) + sizeof(int32))
 
 #define FsJob(tuple) ((FsJobFixed *) GETSTRUCT(tuple))
 
@@ -82,7 +93,6 @@ typedef struct FsJobRel
 	Relation	rel;
 	FsTable		table;
 	Relation	index[FS_TABLE_INDEXES];
-	BlockNumber nblocks;		/* at least so many, as last asked */
 } FsJobRel;
 
 typedef enum FsRowResult
@@ -99,16 +109,39 @@ extern void fs_rows_close(FsJobRel *jr);
 /* A row as a candidate. */
 extern FsCandidate *fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *cand);
 
+/* What the head of an overflow flow needs: its jobs differ. Datums as in the row; palloc'ed. */
+typedef struct FsOverflowHead
+{
+	char		caps[FS_CAPS_LEN];
+	int			caps_len;
+	Datum		resources;		/* 0: none */
+	Datum		budgets;
+	char	   *kind;
+} FsOverflowHead;
+
 /*
  * Up to max visible, available rows of one flow and rank with positions from
  * `from` to `to`; *more: there are others.
  */
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-							   FsCandidate *found, bool *more, char *caps, int *caps_len);
+							   FsCandidate *found, bool *more, FsOverflowHead *head);
 
-/* Mark a row as running under a token; *copy is the new row. Never waits. */
-extern FsRowResult fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,
-								 HeapTuple *copy);
+/* What a claim writes into the row. */
+typedef struct FsClaimMark
+{
+	int64		token;
+	TimestampTz claimed_at;
+	int64		lease;			/* usec */
+	Datum		worker;			/* text */
+	Datum		request;		/* uuid, or 0 */
+} FsClaimMark;
+
+/* Mark a row as running; *copy is the new row. Never waits. */
+extern FsRowResult fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand,
+								 const FsClaimMark *mark, HeapTuple *copy);
+
+/* Copies of the visible rows on a page that are running; returns how many. */
+extern int	fs_rows_running_on(FsJobRel *jr, BlockNumber block, HeapTuple *rows);
 
 /* The row of a lease at its known place, or NULL when it is not there. */
 extern HeapTuple fs_rows_at(FsJobRel *jr, Oid relfile, ItemPointer tid, int64 job_id);
@@ -131,6 +164,7 @@ extern bool fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *wor
 extern bool fs_rows_find_unique(FsJobRel *jr, const char *workspace, Datum unique_key,
 								int64 *existing);
 
+extern void fs_rows_deform_as(TupleDesc desc, HeapTuple tuple, Datum *values, bool *nulls);
 extern void fs_rows_deform(FsJobRel *jr, HeapTuple tuple, Datum *values, bool *nulls);
 
 /* Insert into any table, keeping all of its indexes. */

@@ -43,6 +43,7 @@
 #include "flows.h"
 #include "hints.h"
 #include "lease.h"
+#include "claimlog.h"
 #include "ledger.h"
 #include "park.h"
 #include "rebuild.h"
@@ -179,6 +180,7 @@ fs_state_attach(void)
 		}
 		if (fs->counting_db == free_slot)
 			fs->counting_db = FS_NONE;
+		fs_claim_log_forget(free_slot);
 		memset(d, 0, sizeof(FsDatabase));
 		ConditionVariableInit(&d->built);
 		ConditionVariableInit(&d->filled);
@@ -186,6 +188,7 @@ fs_state_attach(void)
 		d->dboid = MyDatabaseId;
 		d->extoid = c->extension;
 		d->lanes = d->capped = FS_NONE;
+		d->wake_root = RINGHEAP_NONE;
 		d->next_due = d->next_expiry = d->slots_until = d->notify_due = DT_NOEND;
 		d->preempt_due = 0;
 		d->claim_log_limit = FS_CLAIM_LOG_ROWS;
@@ -229,15 +232,30 @@ take_over_quotas(FsDatabase *d)
 	FsUnlock();
 }
 
+/* As PostgreSQL's Prevent… functions, with hints. */
+static void
+refuse_where_nothing_can_change(const char *command)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s during recovery", command),
+				 errhint("Call it on the primary; a standby serves once it is promoted.")));
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s in a read-only transaction", command),
+				 errhint("Use BEGIN READ WRITE; default_transaction_read_only may be on.")));
+	PreventCommandIfParallelMode(command);
+}
+
 FsDatabase *
 fs_state_ready(const char *command)
 {
 	FsDatabase *d;
 
 	fs_catalog();
-	PreventCommandDuringRecovery(command);
-	PreventCommandIfReadOnly(command);
-	PreventCommandIfParallelMode(command);
+	refuse_where_nothing_can_change(command);
 	d = fs_state_attach();
 	while (d->state != FS_DB_READY)
 	{

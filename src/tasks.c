@@ -22,6 +22,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
+#include "claimlog.h"
+#include "admit.h"
+#include "admission_task.h"
 #include "count.h"
 #include "held.h"
 #include "lease.h"
@@ -33,10 +36,11 @@
 #include "rows.h"
 
 const char *const FsTaskNames[FS_TASK_COUNT] = {
-	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "preempt", "notify"
+	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission", "preempt", "notify"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
+#define RETENTION_SCORES	10000	/* scores of reasoning removed in one run */
 #define INDOUBT_INTERVAL	(200 * INT64CONST(1000))
 #define ADOPT_INTERVAL		(50 * INT64CONST(1000))
 #define HELP_LIMIT			20		/* jobs of due work a claimer does */
@@ -296,105 +300,22 @@ in_doubt(FsDatabase *db)
 	return db->nindoubt > 0 ? GetCurrentTimestamp() + INDOUBT_INTERVAL : DT_NOEND;
 }
 
-/* ---------- the claim log ---------- */
-
-/* Does any job of this entry still run under its token? */
-static bool
-entry_lives(int64 first_token, bytea *ids)
-{
-	int			n = (VARSIZE(ids) - VARHDRSZ) / sizeof(int64);
-	bool		lives = false;
-
-	FsLockShared();
-	for (int i = 0; i < n && !lives; i++)
-	{
-		int64		job_id;
-		int32		l;
-
-		memcpy(&job_id, VARDATA(ids) + i * sizeof(int64), sizeof(int64));
-		l = fs_lease_find(fs_my_db, job_id);
-		lives = l != FS_NONE && fs_leases[l].state != FS_LEASE_GONE &&
-			fs_leases[l].token == first_token + i;
-	}
-	FsUnlock();
-	return lives;
-}
-
-/*
- * Claims go to the other log from now on; entries that live are copied there,
- * and this one is truncated.  The exclusive lock is only had when no claim's
- * transaction is open on it; else it is tried again soon.
- */
-static TimestampTz
-rotate_claim_log(FsDatabase *db)
-{
-	int			out;
-	Relation	from;
-	Relation	to;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
-	int64		copied = 0;
-	char		sql[64];
-	static bool pending = false;
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (!pending && db->claim_log_rows <= db->claim_log_limit)
-		return DT_NOEND;		/* claims wake us (fs_claim_log_add) */
-	if (!pending)
-	{
-		FsLock();
-		db->claim_log = 1 - db->claim_log;
-		db->claim_log_rows = 0;
-		FsUnlock();
-		pending = true;
-	}
-	out = 1 - db->claim_log;
-	if (!ConditionalLockRelationOid(fs_catalog()->claim_log[out], AccessExclusiveLock))
-		return now + USECS_PER_SEC / 5;
-	from = table_open(fs_catalog()->claim_log[out], NoLock);
-	to = table_open(fs_catalog()->claim_log[1 - out], RowExclusiveLock);
-	slot = table_slot_create(from, NULL);
-	fs_push_snapshot();
-	scan = table_beginscan(from, GetActiveSnapshot(), 0, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		slot_getallattrs(slot);
-		if (entry_lives(DatumGetInt64(slot->tts_values[1]), DatumGetByteaP(slot->tts_values[3])))
-		{
-			HeapTuple	copy = heap_form_tuple(RelationGetDescr(to), slot->tts_values, slot->tts_isnull);
-
-			heap_insert(to, copy, GetCurrentCommandId(true), 0, NULL);
-			copied++;
-		}
-		CHECK_FOR_INTERRUPTS();
-	}
-	table_endscan(scan);
-	fs_pop_snapshot();
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(from, NoLock);
-	table_close(to, NoLock);
-	snprintf(sql, sizeof(sql), "TRUNCATE fairsched.claim_log_%d", out);
-	fs_spi_begin();
-	if (SPI_execute(sql, false, 0) < 0)
-		elog(ERROR, "could not truncate the claim log");
-	fs_spi_end();
-	pending = false;
-	db->claim_log_rows += copied;
-	db->claim_log_limit = Max(FS_CLAIM_LOG_ROWS, copied * 2);
-	return DT_NOEND;
-}
-
 /* ---------- retention ---------- */
 
 static TimestampTz
 retention(FsDatabase *db)
 {
 	Oid			types[1] = {FLOAT8OID};
+	Oid			score_types[2] = {FLOAT8OID, INT4OID};
 	Datum		args[1];
 	Datum		arg2[1];
+	Datum		score_args[2];
+	uint64		scores;
 
 	args[0] = Float8GetDatum((double) fs_dead_retention);
 	arg2[0] = Float8GetDatum((double) fs_completed_retention);
+	score_args[0] = Float8GetDatum((double) fs_deliberation_retention);
+	score_args[1] = Int32GetDatum(RETENTION_SCORES);
 	fs_spi_begin();
 	/* a restore makes and fills partitions itself: stay out of its way */
 	if (fs_spi("SELECT 1 FROM fairsched.control WHERE installed_at > now() - interval '10 min' "
@@ -413,8 +334,12 @@ retention(FsDatabase *db)
 	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
 		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
 		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
+	scores = fs_spi("DELETE FROM fairsched.deliberation_scores WHERE score_id = ANY (ARRAY("
+					"SELECT score_id FROM fairsched.deliberation_scores "
+					"WHERE scored_at < now() - make_interval(secs => $1) ORDER BY scored_at LIMIT $2))",
+					2, score_types, score_args, NULL);
 	fs_spi_end();
-	return GetCurrentTimestamp() + USECS_PER_HOUR;
+	return GetCurrentTimestamp() + (scores < RETENTION_SCORES ? USECS_PER_HOUR : USECS_PER_SEC);
 }
 
 /* ---------- entry points ---------- */
@@ -435,11 +360,13 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 				fs_rebuild_adopt(db);
 			return Min(in_doubt(db), db->adopting ? GetCurrentTimestamp() + ADOPT_INTERVAL : DT_NOEND);
 		case FS_TASK_CLAIM_LOG:
-			return rotate_claim_log(db);
+			return fs_claim_log_rotate(db);
 		case FS_TASK_RECONCILE:
 			return fs_count_queues(db);
 		case FS_TASK_RETENTION:
 			return retention(db);
+		case FS_TASK_ADMISSION:
+			return fs_admission_task(db);
 		case FS_TASK_PREEMPT:
 			return fs_preempt_task(db, limit, NULL);
 		case FS_TASK_NOTIFY:
@@ -476,4 +403,6 @@ fs_task_help(FsDatabase *db)
 		(void) fs_preempt_task(db, HELP_LIMIT, NULL);
 	if (db->nindoubt > 0)
 		(void) in_doubt(db);
+	if (fs_admit_next_due(db) <= now)
+		(void) fs_admission_task(db);
 }

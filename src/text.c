@@ -7,12 +7,32 @@
  */
 #include "text.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/syscache.h"
 
 const char *const FsPriorityNames[] = {"P0", "P1", "P2", "P3"};
+
+/* Can the caller leave this argument out? */
+static bool
+has_default(FunctionCallInfo fcinfo, int n)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	bool		result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+
+		result = n >= proc->pronargs - proc->pronargdefaults;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
 
 /* fs_need_arg: the argument may not be null. */
 void
@@ -22,7 +42,9 @@ fs_need_arg(FunctionCallInfo fcinfo, int n, const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", what),
-				 errhint("Leave the argument out to get its default, or give a value.")));
+				 has_default(fcinfo, n) ?
+				 errhint("Leave the argument out to get its default, or give a value.") :
+				 errhint("Give a value; there is no default.")));
 }
 
 /* fs_text_name: a name of 1 to FS_NAME_LEN bytes. */
@@ -37,6 +59,7 @@ fs_text_name(Datum value, const char *what)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must have 1 to %d bytes", what, FS_NAME_LEN),
 				 errdetail("It has %d.", len),
+				 len < 1 ? errhint("Give a name that is not empty.") :
 				 errhint("Use a shorter name, or an identifier in its place.")));
 	return text_to_cstring(t);
 }
@@ -124,7 +147,7 @@ fs_caps_array(const char *caps, int caps_len)
 	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* fs_interval_usec: a finite, positive interval in microseconds; a month is 30 days. */
+/* fs_interval_usec: a finite interval, positive or perhaps zero, in microseconds; a month is 30 days. */
 int64
 fs_interval_usec(Datum value, const char *what, bool zero_ok)
 {
@@ -142,7 +165,7 @@ fs_interval_usec(Datum value, const char *what, bool zero_ok)
 	if (total < 0 || (usec <= 0 && !zero_ok))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be positive", what),
+				 zero_ok ? errmsg("%s must not be negative", what) : errmsg("%s must be positive", what),
 				 errhint("Use an interval such as '30 s'.")));
 	return usec;
 }

@@ -39,6 +39,7 @@
 #include "utils/uuid.h"
 
 #include "heartbeat.h"
+#include "lease.h"
 #include "park.h"
 #include "tasks.h"
 #include "text.h"
@@ -232,7 +233,8 @@ workspace_emit(FsWalk *walk, const void *from)
 	nulls[11] = park == NULL;
 	if (!nulls[11])
 		values[11] = text_datum(park);
-	nulls[12] = true;			/* no gate so far opens at a known time */
+	nulls[12] = row->drained || !fs_park_by_gate(ws->parked) || ws->why.retry_at == 0;
+	values[12] = TimestampTzGetDatum(ws->why.retry_at);
 	values[13] = BoolGetDatum(ws->set.job_table != 0);
 	nulls[14] = ws->parked == FS_PARK_NONE;
 	values[14] = TimestampTzGetDatum(ws->parked_since);
@@ -398,6 +400,50 @@ fs_view_running_jobs(PG_FUNCTION_ARGS)
 	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	fs_view_walk(&walk);
 	return (Datum) 0;
+}
+
+/*
+ * fs_job_lease(job_id, token): when this claim of a job was made, by whom, and
+ * until when it holds; all NULL when nobody holds it so, as far as memory knows.
+ * For fairsched_job_status, which is not refused where there is no memory.
+ */
+PG_FUNCTION_INFO_V1(fs_job_lease);
+Datum
+fs_job_lease(PG_FUNCTION_ARGS)
+{
+	FsLeaseRow	row;
+	FsWalk		walk = {0};
+	bool		found = false;
+	TupleDesc	desc;
+	Datum		values[3] = {0};
+	bool		nulls[3] = {true, true, true};
+
+	if (fs_preloaded && fs_state_peek() != NULL)
+	{
+		int32		l;
+
+		walk.db = fs_my_db;
+		FsLockShared();
+		if (fs_view_ours(walk.db))
+		{
+			l = fs_lease_find(walk.db, PG_GETARG_INT64(0));
+			found = l != FS_NONE && fs_leases[l].token == PG_GETARG_INT64(1) &&
+				lease_copy(&walk, l, &row);
+		}
+		FsUnlock();
+	}
+	if (found)
+	{
+		nulls[0] = nulls[2] = false;
+		values[0] = TimestampTzGetDatum(row.lease.claimed_at);
+		nulls[1] = row.worker[0] == '\0';
+		if (!nulls[1])
+			values[1] = text_datum(row.worker);
+		values[2] = TimestampTzGetDatum(row.lease.expires_at);
+	}
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* ---------- maintenance_status ---------- */

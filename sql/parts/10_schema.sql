@@ -81,7 +81,7 @@ CREATE TABLE fairsched.control (
 	installed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX control_one_row ON fairsched.control ((true));
-COMMENT ON TABLE fairsched.control IS 'Switches of this database; one row.';
+COMMENT ON TABLE fairsched.control IS 'Switches of this database; one row. Not dumped: a restored database starts with the switches off, and is served as soon as workers claim.';
 COMMENT ON COLUMN fairsched.control.drained IS 'True from fairsched_drain until fairsched_undrain: no job is handed out.';
 COMMENT ON COLUMN fairsched.control.installed_at IS 'When the extension came into this database; a restore may be filling it for a while after that.';
 INSERT INTO fairsched.control DEFAULT VALUES;
@@ -107,7 +107,10 @@ CREATE TABLE fairsched.jobs (
 	rank integer NOT NULL,
 	attempt integer NOT NULL,
 	token bigint NOT NULL,
+	claimed_at timestamptz NOT NULL DEFAULT '-infinity',
+	lease_ms integer NOT NULL DEFAULT 0,
 	state text COLLATE "C" NOT NULL,
+	worker text COLLATE "C" NOT NULL DEFAULT '',
 	priority text COLLATE "C" NOT NULL,
 	workspace text COLLATE "C" NOT NULL,
 	lane text COLLATE "C" NOT NULL,
@@ -122,6 +125,7 @@ CREATE TABLE fairsched.jobs (
 	errors jsonb,
 	max_runtime interval,
 	priority_note jsonb,
+	request_id uuid,
 	preemptions integer
 ) PARTITION BY LIST (job_table);
 COMMENT ON TABLE fairsched.jobs IS 'Live jobs: one partition for all workspaces that share (job_table 0), one for each workspace with its own table. Finished jobs are in fairsched.job_history. Change them by the fairsched_ functions only.';
@@ -136,6 +140,10 @@ COMMENT ON COLUMN fairsched.jobs.max_attempts IS 'Claims after which a failure i
 COMMENT ON COLUMN fairsched.jobs.rank IS 'Order before position: class * 2, minus 1 for a job that returned through no fault of its own.';
 COMMENT ON COLUMN fairsched.jobs.attempt IS 'Claims so far, releases not counted.';
 COMMENT ON COLUMN fairsched.jobs.token IS 'Fence token of its last claim; 0 = never claimed.';
+COMMENT ON COLUMN fairsched.jobs.claimed_at IS 'When it was claimed last; -infinity = never.';
+COMMENT ON COLUMN fairsched.jobs.lease_ms IS 'Length of the lease it was last claimed with, in milliseconds.';
+COMMENT ON COLUMN fairsched.jobs.worker IS 'Worker that claimed it last; empty = none yet.';
+COMMENT ON COLUMN fairsched.jobs.request_id IS 'Request id of the claim it runs under; NULL = none.';
 COMMENT ON COLUMN fairsched.jobs.state IS 'available, scheduled, running, retryable or preempted.';
 COMMENT ON COLUMN fairsched.jobs.priority IS 'P0 (most urgent) to P3.';
 COMMENT ON COLUMN fairsched.jobs.workspace IS 'Tenant it belongs to.';
@@ -182,7 +190,7 @@ BEGIN
 	EXECUTE format($sql$
 		CREATE TABLE %1$s (LIKE fairsched.jobs INCLUDING DEFAULTS INCLUDING COMMENTS,
 			CONSTRAINT jobs_%2$s_job_table CHECK (job_table = %2$s))
-			WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05,
+			WITH (fillfactor = 47, autovacuum_vacuum_scale_factor = 0.05,
 				autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0,
 				autovacuum_analyze_scale_factor = 2, autovacuum_analyze_threshold = 100000);
 		CREATE UNIQUE INDEX jobs_%2$s_job ON %1$s (job_id);
@@ -209,31 +217,24 @@ REVOKE ALL ON FUNCTION fairsched.make_job_table(integer) FROM PUBLIC;
 SELECT fairsched.make_job_table(0);
 COMMENT ON TABLE fairsched.jobs_0 IS 'The shared job table: jobs of all workspaces that have no table of their own.';
 
--- Which jobs every open claim holds, so that running jobs are found after a
--- crash without a look at the backlog.  Two tables in turns: the one out of
--- use is truncated (claim_log.c).  Not dumped: restored jobs are not running.
+-- On which pages of job tables jobs may be running, so that they are found
+-- after a crash without a look at the backlog.  Two tables in turns: the one out
+-- of use is truncated (claimlog.c).  Not dumped: restored jobs are not running.
 CREATE TABLE fairsched.claim_log_0 (
-	claimed_at timestamptz NOT NULL,
-	first_token bigint NOT NULL,
-	lease_ms integer NOT NULL,
-	job_ids bytea NOT NULL,
-	worker text COLLATE "C" NOT NULL,
-	request_id uuid
+	job_table integer NOT NULL,
+	file oid NOT NULL,
+	page bigint NOT NULL
 );
-ALTER TABLE fairsched.claim_log_0 ALTER job_ids SET STORAGE EXTERNAL;
-CREATE TABLE fairsched.claim_log_1 (LIKE fairsched.claim_log_0 INCLUDING STORAGE);
-COMMENT ON TABLE fairsched.claim_log_0 IS 'One row a claim: which jobs it took. Read after a restart only.';
+CREATE TABLE fairsched.claim_log_1 (LIKE fairsched.claim_log_0);
+COMMENT ON TABLE fairsched.claim_log_0 IS 'Pages of job tables that may hold running jobs. A claim writes a row only where its page is not listed yet. Read after a restart only.';
 COMMENT ON TABLE fairsched.claim_log_1 IS 'As claim_log_0; the two are used in turns.';
 DO $$
 BEGIN
 	FOR i IN 0..1 LOOP
 		EXECUTE format($sql$
-			COMMENT ON COLUMN fairsched.claim_log_%1$s.claimed_at IS 'When.';
-			COMMENT ON COLUMN fairsched.claim_log_%1$s.first_token IS 'Fence token of the first job; the next job has the next number.';
-			COMMENT ON COLUMN fairsched.claim_log_%1$s.lease_ms IS 'Length of the leases, in milliseconds.';
-			COMMENT ON COLUMN fairsched.claim_log_%1$s.job_ids IS 'Ids of the jobs in the order of their tokens, 8 bytes each in the byte order of the server.';
-			COMMENT ON COLUMN fairsched.claim_log_%1$s.worker IS 'Worker that claimed.';
-			COMMENT ON COLUMN fairsched.claim_log_%1$s.request_id IS 'Request id of the claim, if it had one.';
+			COMMENT ON COLUMN fairsched.claim_log_%1$s.job_table IS 'Number of the job table.';
+			COMMENT ON COLUMN fairsched.claim_log_%1$s.file IS 'File of the table for which the page number holds. Where the table has another by now (VACUUM FULL), all of it is read; so does 0.';
+			COMMENT ON COLUMN fairsched.claim_log_%1$s.page IS 'Page in it, from 0.';
 		$sql$, i);
 	END LOOP;
 END

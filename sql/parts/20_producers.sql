@@ -73,13 +73,20 @@ COMMENT ON FUNCTION fairsched_reschedule(bigint, timestamptz) IS 'Changes when a
 
 CREATE FUNCTION fairsched_assign_priority(job_id bigint, priority text, reason text DEFAULT NULL, overridable boolean DEFAULT true) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_assign_priority';
-COMMENT ON FUNCTION fairsched_assign_priority(bigint, text, text, boolean) IS 'Changes the class of a waiting or running job and keeps reason and time in fairsched.jobs.priority_note. A waiting job keeps its age. Errors: FS006 unknown job, FS005 an earlier assignment was not overridable.';
+COMMENT ON FUNCTION fairsched_assign_priority(bigint, text, text, boolean) IS 'Changes the class of a waiting or running job and keeps reason (at most 8192 bytes) and time in fairsched.jobs.priority_note. A waiting job keeps its age. Errors: FS006 unknown job, FS005 an earlier assignment was not overridable.';
+
+CREATE FUNCTION fairsched.job_lease(job_id bigint, token bigint, OUT claimed_at timestamptz, OUT worker text,
+	OUT lease_expires_at timestamptz)
+	LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 10 AS 'MODULE_PATHNAME', 'fs_job_lease';
+COMMENT ON FUNCTION fairsched.job_lease(bigint, bigint) IS 'Internal: what memory knows of a claim; NULLs when it knows nothing of it.';
+REVOKE ALL ON FUNCTION fairsched.job_lease(bigint, bigint) FROM PUBLIC;
 
 CREATE FUNCTION fairsched_job_status(
 	job_id bigint, OUT workspace text, OUT lane text, OUT kind text, OUT state text, OUT priority text,
 	OUT attempt int, OUT max_attempts int, OUT result jsonb, OUT error text,
 	OUT created_at timestamptz, OUT run_at timestamptz, OUT claimed_at timestamptz,
-	OUT finished_at timestamptz, OUT worker text, OUT checkpoint jsonb, OUT run_id text)
+	OUT finished_at timestamptz, OUT worker text, OUT checkpoint jsonb, OUT run_id text,
+	OUT lease_expires_at timestamptz)
 	RETURNS SETOF record
 	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -97,10 +104,11 @@ BEGIN
 		ORDER BY t.job_table <> birth
 	LOOP
 		RETURN QUERY EXECUTE format(
-			'SELECT workspace, lane, kind, state, priority, attempt, max_attempts, NULL::jsonb, '
-			'errors OPERATOR(pg_catalog.->) -1 OPERATOR(pg_catalog.->>) ''error'', created_at, run_at, '
-			'NULL::timestamptz, NULL::timestamptz, NULL::text, checkpoint, run_id '
-			'FROM fairsched.jobs_%s WHERE job_id = $1', n) USING job_id;
+			'SELECT j.workspace, j.lane, j.kind, j.state, j.priority, j.attempt, j.max_attempts, NULL::jsonb, '
+			'j.errors OPERATOR(pg_catalog.->) -1 OPERATOR(pg_catalog.->>) ''error'', j.created_at, j.run_at, '
+			'l.claimed_at, NULL::timestamptz, l.worker, j.checkpoint, j.run_id, l.lease_expires_at '
+			'FROM fairsched.jobs_%s j LEFT JOIN LATERAL fairsched.job_lease(j.job_id, j.token) l '
+			'ON j.state OPERATOR(pg_catalog.=) ''running'' WHERE j.job_id OPERATOR(pg_catalog.=) $1', n) USING job_id;
 		IF FOUND THEN
 			RETURN;
 		END IF;
@@ -108,11 +116,11 @@ BEGIN
 	RETURN QUERY
 		SELECT h.workspace, h.lane, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.result,
 			h.errors -> -1 ->> 'error', h.created_at, h.run_at, h.claimed_at, h.finished_at, h.worker,
-			h.checkpoint, h.run_id
+			h.checkpoint, h.run_id, NULL::timestamptz
 		FROM fairsched.job_history h WHERE h.job_id = fairsched_job_status.job_id LIMIT 1;
 END
 $$;
-COMMENT ON FUNCTION fairsched_job_status(bigint) IS 'What is known of a job, one row: state (available, scheduled, running, retryable, preempted, completed, discarded, cancelled), attempt, result, last error, times. No row: it never was, or is not kept any more (completed jobs are kept for fairsched.completed_retention). One index look-up for each table it can be in.';
+COMMENT ON FUNCTION fairsched_job_status(bigint) IS 'What is known of a job, one row: state (available, scheduled, running, retryable, preempted, completed, discarded, cancelled), attempt, result, last error, times. worker and claimed_at are those of the last claim of a finished job, and of the present one of a running job, as is lease_expires_at; they are NULL for other states, and for a running job where memory is not built (a standby) or it ends just now. No row: it never was, or is not kept any more (completed jobs are kept for fairsched.completed_retention). One index look-up for each table it can be in.';
 
 REVOKE ALL ON FUNCTION fairsched_enqueue(text, jsonb, text, text, timestamptz, text, int, text, int, text[], jsonb, text[], text, interval),
 	fairsched_enqueue_many(text, jsonb[], text, text, timestamptz, text, int, text[], int, text[], jsonb, text[], text, interval),

@@ -19,6 +19,9 @@ COMMENT ON FUNCTION fairsched.workspace_flows(text) IS 'Internal: numbers of the
 CREATE FUNCTION fairsched.own_changes(active boolean) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_quiet';
 COMMENT ON FUNCTION fairsched.own_changes(boolean) IS 'Internal: job table triggers stay quiet while SQL of the extension changes rows.';
+CREATE FUNCTION fairsched.log_table(job_table integer) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_log_table';
+COMMENT ON FUNCTION fairsched.log_table(integer) IS 'Internal: running jobs were moved into this job table; a rebuild reads all of it until the claim log was rotated.';
 CREATE FUNCTION fairsched.max_own_tables() RETURNS int
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_max_own_tables_setting';
 COMMENT ON FUNCTION fairsched.max_own_tables() IS 'Internal: fairsched.max_own_tables.';
@@ -271,6 +274,7 @@ BEGIN
 		INSERT INTO fairsched.jobs_%s SELECT %s FROM gone', n, columns) USING workspace;
 	GET DIAGNOSTICS m = ROW_COUNT;
 	moved := moved + m;
+	PERFORM fairsched.log_table(n);
 	UPDATE fairsched.job_tables t SET holds_shared = true WHERE t.job_table = n;
 	UPDATE fairsched.workspaces w SET job_table = n WHERE w.workspace = fairsched_isolate_workspace.workspace;
 	PERFORM fairsched.own_changes(false);
@@ -306,6 +310,7 @@ BEGIN
 	DELETE FROM fairsched.workspaces w WHERE w.workspace = fairsched_drop_workspace.workspace;
 	PERFORM fairsched.own_changes(false);
 	PERFORM fairsched.forget_workspace(workspace);
+	PERFORM fairsched.forget_limits(workspace);
 	IF n <> 0 THEN
 		UPDATE fairsched.job_tables t SET dropped_at = now() WHERE t.job_table = n;
 		EXECUTE format('DROP TABLE fairsched.jobs_%s', n);
@@ -364,17 +369,3 @@ COMMENT ON FUNCTION fairsched_check(boolean) IS 'Compares shared memory with row
 CREATE FUNCTION fairsched.drop_leases(job_ids bigint[]) RETURNS int
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_drop_leases';
 COMMENT ON FUNCTION fairsched.drop_leases(bigint[]) IS 'Internal: forgets leases that have no running row.';
-
-DO $$
-DECLARE
-	f record;
-BEGIN
-	-- everything made so far, here and in schema fairsched: EXECUTE is a grant
-	FOR f IN SELECT p.oid::regprocedure AS sig, p.prokind FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid
-			AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'fairsched'
-	LOOP
-		EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.sig);
-	END LOOP;
-END
-$$;

@@ -96,6 +96,10 @@ SELECT pg_temp.expect('fairsched_drain', ARRAY['timeout interval = interval ''30
 SELECT pg_temp.expect('fairsched_undrain', '{}');
 SELECT pg_temp.expect('fairsched_check', ARRAY['repair boolean = false']);
 
+-- Reasoning quality
+SELECT pg_temp.expect('fairsched_score_deliberation', ARRAY['reasoning text', 'job_id bigint = NULL',
+  'run_id text = NULL', 'phase text = NULL', 'goal text = NULL', 'model text = NULL', 'tokens integer = NULL']);
+
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
   SELECT p.oid, p.proname AS fn, a.i AS place, a.name AS arg, format_type(a.type, NULL) AS type,
@@ -180,9 +184,13 @@ SELECT pg_temp.gives(f, ARRAY['job_id bigint', 'workspace text', 'lane text',
   'kind text', 'payload jsonb', 'priority text', 'attempt integer', 'token bigint',
   'lease_expires_at timestamp with time zone', 'checkpoint jsonb', 'run_id text', 'worker text'])
   FROM unnest(ARRAY['fairsched_claim', 'fairsched_complete_and_claim']) f;
+SELECT pg_temp.gives('fairsched_score_deliberation', ARRAY['score_id bigint', 'job_id bigint', 'run_id text',
+  'depth_score numeric', 'coherence_score numeric', 'relevance_score numeric', 'overall_score numeric',
+  'tokens integer', 'recommendation text', 'reasoning_steps integer', 'logical_issues integer',
+  'off_topic_segments integer', 'model text', 'phase text', 'scored_at timestamp with time zone']);
 SELECT pg_temp.gives('fairsched_heartbeat', ARRAY['job_id bigint', 'directive text']);
 SELECT is((SELECT string_agg(c, ',' ORDER BY c) FROM unnest(ARRAY['state', 'attempt', 'result', 'error',
-      'created_at', 'run_at', 'finished_at']) c
+      'created_at', 'run_at', 'claimed_at', 'finished_at', 'worker', 'lease_expires_at']) c
     WHERE NOT EXISTS (SELECT FROM actual WHERE fn = 'fairsched_job_status' AND NOT is_input AND arg = c)),
   NULL, 'fairsched_job_status: result columns');
 
@@ -193,7 +201,8 @@ INSERT INTO returned VALUES
   ('fairsched_fail', 'text', false),
   ('fairsched_claim', 'record', true),
   ('fairsched_complete_and_claim', 'record', true),
-  ('fairsched_heartbeat', 'record', true);
+  ('fairsched_heartbeat', 'record', true),
+  ('fairsched_score_deliberation', 'record', false);
 SELECT is(format_type(p.prorettype, NULL), r.type, r.fn || ': type of the result')
   FROM returned r JOIN found f USING (fn) JOIN pg_proc p ON p.oid = f.oid ORDER BY r.fn, f.variant;
 SELECT is(p.proretset, r.is_set, r.fn || CASE WHEN r.is_set THEN ': any number of rows' ELSE ': one value' END)
@@ -228,6 +237,9 @@ INSERT INTO wanted VALUES
   ('dead_letters', '{job_id,workspace,kind,payload,attempt,errors,discarded_at}'),
   ('job_history', '{job_id,workspace,state,result,errors,attempt,finished_at}'),
   ('maintenance_status', '{task,last_run,last_duration,last_error,next_run}'),
+  ('deliberation_scores', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
+  ('low_quality_reasoning', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
+  ('deliberation_runs', '{run_id,scored,passed,for_review,for_fallback,rejected,pass_share,avg_depth,avg_coherence,avg_relevance,avg_overall,min_overall,tokens,first_scored_at,last_scored_at}'),
   ('tiers', '{tier,weight,quantum}');
 SELECT isnt(to_regclass('fairsched.' || relation), NULL, 'fairsched.' || relation || ' exists') FROM wanted;
 SELECT has_column('fairsched', relation, c, format('fairsched.%s has %s', relation, c))
@@ -267,7 +279,10 @@ CREATE TEMP TABLE setting (name text, value text);
 INSERT INTO setting VALUES ('default_quota', '64'), ('enterprise_quota', '100'), ('max_own_tables', '500'),
   ('max_workspace_share', '0.8'), ('max_queue_size', '1000000'), ('max_workspaces', NULL), ('max_running', NULL),
   ('max_flows', NULL), ('max_cost', NULL), ('max_visits_per_claim', NULL), ('completed_retention', '0'),
-  ('dead_retention', '30d'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s');
+  ('dead_retention', '30d'), ('deliberation_retention', '30d'), ('deliberation_max_tokens', '2000'),
+  ('deliberation_depth_weight', '0.35'), ('deliberation_coherence_weight', '0.35'), ('deliberation_relevance_weight', '0.3'),
+  ('deliberation_min_depth', '0.6'), ('deliberation_min_coherence', '0.6'), ('deliberation_min_relevance', '0.6'),
+  ('deliberation_min_overall', '0.6'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s');
 SELECT is(s.name, 'fairsched.' || w.name, 'setting fairsched.' || w.name || ' exists')
   FROM setting w LEFT JOIN pg_settings s ON s.name = 'fairsched.' || w.name;
 -- The value built in: the test server may set others.
@@ -367,7 +382,7 @@ SELECT isnt(obj_description((SELECT oid FROM pg_namespace WHERE nspname = 'fairs
 
 -- What pg_dump has to keep: the settings of workspaces, workers, the shared jobs, and every sequence.
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
-  FROM unnest(ARRAY['workspaces', 'tiers']) r, pg_extension e WHERE extname = 'fairsched';
+  FROM unnest(ARRAY['workspaces', 'tiers', 'deliberation_scores']) r, pg_extension e WHERE extname = 'fairsched';
 SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
     JOIN member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid, pg_extension e
     WHERE extname = 'fairsched' AND c.relkind = 'S' AND NOT c.oid = ANY (e.extconfig)), NULL,

@@ -20,6 +20,7 @@ my %calls = (
   'complete'         => q{SELECT fairsched_complete(1, 1)},
   'heartbeat'        => q{SELECT * FROM fairsched_heartbeat(ARRAY[1]::bigint[], ARRAY[1]::bigint[])},
   'register_worker'  => q{SELECT fairsched_register_worker('w')},
+  'score'            => q{SELECT fairsched_score_deliberation('Thus.')},
   'create_workspace' => q{SELECT fairsched_create_workspace('acme')},
   'wait'             => q{CALL fairsched_wait('1 s')});
 

@@ -7,7 +7,7 @@ use Fairsched;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-my $node = fs_node('main');
+my $node = fs_node('main', conf => { 'fairsched.max_databases' => 3 });
 my $fill = q{
   SELECT fairsched_create_workspace('acme', max_running => 3, own_table => true);
   SELECT fairsched_enqueue_many('acme', array_agg('{}'::jsonb)) FROM generate_series(1, 10);
@@ -74,6 +74,30 @@ $old->ask(q{SELECT queue.fairsched_enqueue('acme',
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM queue.fairsched_claim()'),
   'and does what is due');
 $old->quit;
+
+# A CREATE that is rolled back after it was used leaves nothing behind, however often: there is room
+# for few databases (fairsched.max_databases).
+$node->safe_psql('postgres', 'CREATE DATABASE again');
+$node->safe_psql('again', q{
+  BEGIN;
+  CREATE EXTENSION fairsched;
+  SELECT fairsched_enqueue('acme');
+  SELECT count(*) FROM fairsched_claim();
+  ROLLBACK;
+  BEGIN;
+  DO $$ BEGIN
+    CREATE EXTENSION fairsched;
+    PERFORM fairsched_enqueue('acme');
+    RAISE division_by_zero;
+  EXCEPTION WHEN division_by_zero THEN NULL;
+  END $$;
+  COMMIT;
+}) foreach 1 .. 3;
+$node->safe_psql('again', 'CREATE EXTENSION fairsched');
+is($node->safe_psql('again', q{SELECT is_duplicate FROM fairsched_enqueue('acme')}), 'f',
+  'rolled back CREATEs leave no slot behind');
+ok(fs_wait_scheduler($node, 'again'), 'and the scheduler comes once there is a committed one');
+fs_check_ok($node, 'rolled back CREATEs: fairsched_check finds nothing', 'again');
 
 $node->stop;
 done_testing();

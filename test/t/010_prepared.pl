@@ -81,5 +81,12 @@ is(scalar(@left), 8, 'and all others are there, once');
 $node->safe_psql('postgres', q{SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs});
 fs_check_ok($node, 'fairsched_check finds nothing');
 
+# Other extensions are no business of ours.
+$node->safe_psql('postgres', 'CREATE DATABASE plain');
+is(fs_error($node, q{BEGIN; DROP EXTENSION plpgsql; CREATE EXTENSION plpgsql; PREPARE TRANSACTION 'other';
+  COMMIT PREPARED 'other'}, 'plain'), '', 'CREATE EXTENSION of another extension can be prepared');
+like(fs_error($node, q{BEGIN; CREATE EXTENSION fairsched; PREPARE TRANSACTION 'ours'}, 'plain'), qr/FS008/,
+  'of this one it cannot');
+
 $node->stop;
 done_testing();

@@ -70,11 +70,14 @@ foreach my $schema (qw(public queue fairsched))
 
   role_ok($db, 'fairsched_worker', $claim);
   role_ok($db, 'fairsched_worker', "SELECT $schema.fairsched_heartbeat('w')");
+  role_ok($db, 'fairsched_worker', "SELECT $schema.fairsched_score_deliberation('Thus.')");
   role_refused($db, 'fairsched_worker', $_) foreach $enqueue, 'DELETE FROM fairsched.jobs',
-    "SELECT $schema.fairsched_drop_workspace('acme', true)", 'SELECT * FROM fairsched.worker_status';
+    "SELECT $schema.fairsched_drop_workspace('acme', true)", 'SELECT * FROM fairsched.worker_status',
+    'SELECT * FROM fairsched.deliberation_scores';
 
   role_ok($db, 'fairsched_observer', "SELECT * FROM fairsched.$_")
-    foreach @views, qw(jobs job_history workspaces);
+    foreach @views, qw(jobs job_history workspaces deliberation_scores low_quality_reasoning
+    deliberation_runs);
   is($node->safe_psql($db, q{SET ROLE fairsched_observer;
       SELECT workspace, running FROM fairsched.workspace_status}),
     'acme|1', "$schema: the observer sees what runs");

@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 my $node = fs_node('main', conf => { max_connections => 60, log_min_messages => 'error' });
 my $stop = $node->basedir . '/stop';
-my $seconds = 7;
+my $seconds = 6;
 
 # held is what clients hold by their own books, changed in the transactions of the claims.
 $node->safe_psql('postgres', q{
@@ -64,15 +64,18 @@ INSERT INTO sampled VALUES (1);
 };
 
 my @load = (
-  fs_pgbench($node, \%steady, clients => 12, time => $seconds),
-  fs_pgbench($node, { $sampler => 1 }, time => $seconds, app => 'sampler'));
+  fs_pgbench($node, \%steady, clients => 12, time => 3, forever => $stop),
+  fs_pgbench($node, { $sampler => 1 }, time => 3, forever => $stop, app => 'sampler'));
 my @victims = map { fs_pgbench($node, \%victim, clients => 1, time => 1, forever => $stop,
     app => 'victim') } 1 .. 4;
 
 my $killer = fs_session($node);
 my $kills = 0;
-my $end = time + $seconds - 1;
-while (time < $end)
+# Some seconds, and more on a slow machine until enough has happened to mean something.
+my $end = time + $seconds;
+my $deadline = time + 0.75 * $PostgreSQL::Test::Utils::timeout_default;
+while (time < $end || (time < $deadline && ($kills <= 20 || $killer->ask(q{SELECT
+    (SELECT count(*) FROM sampled) <= 100 OR (SELECT count(*) FROM done) <= 500}) eq 't')))
 {
   # what is killed is inside a transaction, most of the time with claims in it
   $kills += $killer->ask(q{SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid

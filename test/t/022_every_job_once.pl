@@ -13,7 +13,7 @@ use Time::HiRes qw(time);
 my $node = fs_node('main', conf => { max_connections => 60, log_min_messages => 'error',
   'fairsched.completed_retention' => "'1d'" });
 my $stop = $node->basedir . '/stop';
-my $seconds = 7;
+my $seconds = 6;
 
 $node->safe_psql('postgres', q{
   SELECT fairsched_create_workspace('own', max_running => 40);
@@ -67,12 +67,15 @@ COMMIT;
 my %victim = (
   "${some}BEGIN;\n$enqueue\n$claim\nSELECT pg_sleep(0.01);\n$complete\nSELECT pg_sleep(0.01);\nCOMMIT;\n" => 1);
 
-my @load = (fs_pgbench($node, \%steady, clients => 12, time => $seconds));
+my @load = (fs_pgbench($node, \%steady, clients => 12, time => 3, forever => $stop));
 my @victims = map { fs_pgbench($node, \%victim, time => 1, forever => $stop, app => 'victim') }
   1 .. 4;
 my $killer = fs_session($node);
-my $end = time + $seconds - 1;
-while (time < $end)
+# Some seconds, and more on a slow machine until enough has happened to mean something.
+my $end = time + $seconds;
+my $deadline = time + 0.75 * $PostgreSQL::Test::Utils::timeout_default;
+while (time < $end || (time < $deadline && $killer->ask(q{SELECT (SELECT count(*) FROM born) <= 500
+    OR (SELECT count(*) FROM ended WHERE how = 'completed') <= 200}) eq 't'))
 {
   $killer->ask(q{SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid
     FROM pg_stat_activity, pg_sleep(0.05) WHERE application_name = 'victim' AND xact_start IS NOT NULL

@@ -102,7 +102,8 @@ sub fs_pgbench
   {
     my $words = join ' ', map { "'$_'" } @cmd;
 
-    @cmd = ('sh', '-c', "while [ ! -e '$opt{forever}' ]; do $words; done; true");
+    # and not longer than this test, however that ends
+    @cmd = ('sh', '-c', "while [ ! -e '$opt{forever}' ] && kill -0 $$ 2>/dev/null; do $words; done; true");
   }
   {
     local $ENV{PGAPPNAME} = $opt{app} || 'pgbench';
@@ -222,16 +223,23 @@ sub ask
   return $out;
 }
 
-# try: output and messages of a query that may fail.
+# try: output and messages of a query that may fail. With separators of our own: BackgroundPsql's
+# query() of some minor versions leaves half a separator to the next query, and may return before
+# the messages came.
 sub try
 {
   my ($self, $sql) = @_;
   my $psql = $self->{psql};
+  my $end = 'end of query ' . ++$self->{queries};
 
+  note "session query: $sql";
   $psql->{stderr} = '';
-  my $out = $psql->query($sql);
+  my $out = $psql->query_until(qr/$end\n/, "$sql\n;\n\\echo $end\n\\warn $end\n");
+  die "no messages: $sql"
+    unless PostgreSQL::Test::Utils::pump_until($psql->{run}, $psql->{timeout}, \$psql->{stderr}, qr/$end\n/);
   my $err = $psql->{stderr};
   $psql->{stderr} = '';
+  s/\n?$end\n// foreach $out, $err;
   return ($out, $err);
 }
 
