@@ -132,11 +132,12 @@ fs_guc_define(void)
 							NULL, NULL, NULL);
 	int_setting("fairsched.preemption_interval", "How often preemption policies are evaluated.",
 				&fs_preemption_interval, 30000, 10, INT_MAX, GUC_UNIT_MS);
-	int_setting("fairsched.max_preemptions", "How often a job may be preempted.",
-				&fs_max_preemptions, 3, 0, INT_MAX, 0);
+	DefineCustomIntVariable("fairsched.max_preemptions", "How often a job may be preempted.",
+							NULL, &fs_max_preemptions, 3, 0, INT_MAX, PGC_SUSET, 0,
+							NULL, NULL, NULL);
 	DefineCustomEnumVariable("fairsched.preemption_on_exhausted",
 							 "What becomes of a job that is to be preempted once more than fairsched.max_preemptions.",
-							 NULL, &fs_on_exhausted, FS_EXHAUSTED_DISCARD, exhausted_options, PGC_SIGHUP, 0,
+							 NULL, &fs_on_exhausted, FS_EXHAUSTED_DISCARD, exhausted_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("fairsched.notify",
 							 "Tell listeners of what happens, at most once a second and channel.",

@@ -1,0 +1,261 @@
+# Preemption under crashes and under load: what was asked stays asked, a preempted job is never run by
+# two, its checkpoint is the last one saved with a valid token, and nothing is lost.
+use strict;
+use warnings FATAL => 'all';
+use FindBin;
+use lib $FindBin::RealBin;
+use Fairsched;
+use PostgreSQL::Test::Cluster;
+use Test::More;
+
+# ---------- one step at a time: no scheduler, fairsched_evaluate_preemption does its work ----------
+
+my $quiet = fs_node('quiet', conf => { 'fairsched.background_workers' => 'off',
+  'fairsched.preemption_grace' => 0 });
+
+# claimed: a new job that runs, as [job_id, token]
+sub claimed
+{
+  my ($node, $worker) = @_;
+
+  $node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme', priority => 'P3')});
+  my ($row) = fs_rows($node, "SELECT job_id, token FROM fairsched_claim('$worker', lease => '10 min')");
+  return @$row;
+}
+
+foreach my $end (qw(COMMIT ROLLBACK))
+{
+  my ($job, $token) = claimed($quiet, 'w');
+  my $revoker = fs_session($quiet);
+  my $worker = fs_session($quiet);
+
+  $quiet->safe_psql('postgres', "SELECT fairsched_checkpoint($job, $token, '7')");
+  $revoker->ask("SET fairsched.preemption_grace = '1h'; SELECT fairsched_preempt($job, 'manual')");
+  is($quiet->safe_psql('postgres',
+    "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])"), 'preempt', 'asked');
+  is($quiet->safe_psql('postgres', "SELECT fairsched_evaluate_preemption(), state
+    FROM fairsched.jobs WHERE job_id = $job"), '0|running', 'within its grace nothing happens');
+
+  # due now
+  ($job, $token) = claimed($quiet, 'w');
+  $quiet->safe_psql('postgres', "SELECT fairsched_checkpoint($job, $token, '8');
+    BEGIN; SELECT fairsched_preempt($job, 'manual'); COMMIT");
+  $revoker->ask('BEGIN');
+  $revoker->ask('SELECT fairsched_evaluate_preemption()');
+  $worker->start("SELECT fairsched_complete($job, $token)");
+  $quiet->poll_query_until('postgres', 'SELECT wait_event_type = \'Lock\' FROM pg_stat_activity WHERE pid = '
+    . $worker->pid) or die 'the completion does not wait';
+  $revoker->ask($end);
+  is($worker->finish, $end eq 'COMMIT' ? 'f' : 't',
+    "a completion that meets a revocation: $end of the revocation decides");
+  is($quiet->safe_psql('postgres', "SELECT state, checkpoint FROM fairsched.jobs WHERE job_id = $job"),
+    $end eq 'COMMIT' ? 'preempted|8' : '', "and the job is as that says");
+  $quiet->safe_psql('postgres', 'SELECT fairsched_evaluate_preemption()');
+  is($quiet->safe_psql('postgres', "SELECT outcome FROM fairsched.preemption_history WHERE job_id = $job"),
+    $end eq 'COMMIT' ? 'preempted' : 'void', 'the history too');
+  fs_check_ok($quiet, "counters after $end");
+  $revoker->quit;
+  $worker->quit;
+}
+
+# A row that is locked is not waited for.
+my ($job, $token) = claimed($quiet, 'w');
+my $worker = fs_session($quiet);
+$worker->ask('BEGIN');
+$worker->ask("SELECT fairsched_checkpoint($job, $token, '9')");
+$quiet->safe_psql('postgres', "SELECT fairsched_preempt($job, 'manual')");
+$quiet->safe_psql('postgres', 'SELECT fairsched_evaluate_preemption()');
+is($quiet->safe_psql('postgres', "SELECT state FROM fairsched.jobs WHERE job_id = $job"), 'running',
+  'a locked row is left alone');
+$worker->ask('COMMIT');
+$quiet->safe_psql('postgres', 'SELECT fairsched_evaluate_preemption()');
+is($quiet->safe_psql('postgres', "SELECT state, checkpoint FROM fairsched.jobs WHERE job_id = $job"), 'preempted|9',
+  'and met again, with the checkpoint that was saved meanwhile');
+$worker->quit;
+
+# Without a scheduler a claim does what is due.
+($job, $token) = claimed($quiet, 'w');
+$quiet->safe_psql('postgres', "SELECT fairsched_preempt($job, 'manual')");
+$quiet->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('other', lanes => '{none}')});
+is($quiet->safe_psql('postgres', "SELECT state FROM fairsched.jobs WHERE job_id = $job"), 'preempted',
+  'without a scheduler, claimers revoke');
+$quiet->stop;
+
+# ---------- crashes ----------
+
+my $node = fs_node('main', conf => { max_connections => 60, restart_after_crash => 'on' });
+
+($job, $token) = claimed($node, 'w');
+$node->safe_psql('postgres', "SELECT fairsched_checkpoint($job, $token, '{\"at\": 1}');
+  SELECT fairsched_preempt($job, 'manual')");
+$node->stop('immediate');
+$node->start;
+ok($node->poll_query_until('postgres',
+  "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])", 'preempt'),
+  'after a crash its worker is asked still, under its token');
+is($node->safe_psql('postgres', "SELECT state FROM fairsched.jobs WHERE job_id = $job"), 'running',
+  'and has its grace again');
+
+# A backend dies while it gives the job back.
+my $dies = fs_session($node);
+$dies->ask('BEGIN');
+$dies->ask("SELECT fairsched_yield($job, $token, '{\"at\": 2}')");
+my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
+my $scheduler = fs_scheduler_pid($node);
+kill 'KILL', $dies->pid;
+$dies->gone;
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $scheduler)") or die;
+ok($node->poll_query_until('postgres',
+  "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])", 'preempt'),
+  'killed while it gave the job back: the job runs, and is asked');
+is($node->safe_psql('postgres', "SELECT state, checkpoint FROM fairsched.jobs WHERE job_id = $job"),
+  'running|{"at": 1}', 'with the checkpoint of before');
+is($node->safe_psql('postgres', "SELECT fairsched_yield($job, $token, '{\"at\": 3}')"), 't', 'given back');
+$node->stop('immediate');
+$node->start;
+is($node->safe_psql('postgres', "SELECT state, checkpoint, attempt FROM fairsched.jobs WHERE job_id = $job"),
+  'preempted|{"at": 3}|0', 'a preempted job is so after a crash');
+is($node->safe_psql('postgres', "SELECT fairsched_yield($job, $token, '{}'), fairsched_complete($job, $token)"),
+  'f|f', 'and its old token is stale');
+$node->safe_psql('postgres', "SELECT fairsched_resume_job($job)");
+is($node->safe_psql('postgres', q{SELECT checkpoint, attempt FROM fairsched_claim('w')}), '{"at": 3}|1',
+  'resumed with its checkpoint');
+fs_check_ok($node, 'counters after crashes');
+$node->safe_psql('postgres', "SELECT fairsched_cancel($job); TRUNCATE fairsched.preemption_history");
+
+# ---------- under load ----------
+
+# Workers claim, save, are asked, give back or go on; others ask for any job at any time with any
+# grace, resume, and cancel. Every job ends once; what a claim returns as checkpoint is the last that
+# was saved under a valid token.
+$node->safe_psql('postgres', q{
+  CREATE TABLE saved (job_id bigint PRIMARY KEY, value bigint);
+  CREATE TABLE done (job_id bigint PRIMARY KEY);
+  CREATE TABLE cancelled (job_id bigint PRIMARY KEY);
+  CREATE TABLE wrong (what text, job_id bigint, detail text);
+  CREATE SEQUENCE step;
+  SELECT fairsched_create_workspace('t' || n, max_running => 4) FROM generate_series(1, 5) n;
+  CREATE TABLE enqueued (job_id bigint PRIMARY KEY);
+  INSERT INTO enqueued SELECT q.job_id FROM generate_series(1, 300) n,
+    fairsched_enqueue('t' || 1 + n % 5, priority => 'P' || n % 4, max_attempts => 1000000) q;
+
+  -- Says it is saved in the transaction that saves.
+  CREATE FUNCTION note(job bigint, value bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO saved VALUES (job, value) ON CONFLICT (job_id) DO UPDATE SET value = excluded.value;
+  $$;
+  CREATE PROCEDURE work(who text) LANGUAGE plpgsql AS $$
+  DECLARE
+    j record;
+    v bigint;
+    told text;
+    before bigint;
+  BEGIN
+    SELECT * INTO j FROM fairsched_claim('w' || who, lease => '10 min');
+    IF j.job_id IS NULL THEN
+      PERFORM pg_sleep(0.001);
+      RETURN;
+    END IF;
+    SELECT value INTO before FROM saved s WHERE s.job_id = j.job_id;
+    IF before IS DISTINCT FROM (j.checkpoint #>> '{}')::bigint THEN
+      INSERT INTO wrong VALUES ('checkpoint', j.job_id, format('saved %s, got %s', before, j.checkpoint));
+    END IF;
+    COMMIT;
+    FOR i IN 1..(random() * 3)::int LOOP
+      v := nextval('step');
+      told := fairsched_checkpoint(j.job_id, j.token, to_jsonb(v));
+      IF told IN ('continue', 'preempt') THEN
+        PERFORM note(j.job_id, v);
+      END IF;
+      IF random() < 0.1 THEN
+        ROLLBACK;
+      ELSE
+        COMMIT;
+      END IF;
+      EXIT WHEN told = 'lost' OR told = 'cancel';
+      IF told = 'preempt' AND random() < 0.7 THEN
+        v := nextval('step');
+        IF fairsched_yield(j.job_id, j.token, to_jsonb(v)) THEN
+          PERFORM note(j.job_id, v);
+        END IF;
+        IF random() < 0.1 THEN
+          ROLLBACK;
+        ELSE
+          COMMIT;
+        END IF;
+        RETURN;
+      END IF;
+      PERFORM pg_sleep(random() * 0.01);
+      COMMIT;
+    END LOOP;
+    CASE WHEN random() < 0.7 THEN
+      IF fairsched_complete(j.job_id, j.token) THEN
+        INSERT INTO done VALUES (j.job_id);
+        INSERT INTO enqueued SELECT q.job_id FROM fairsched_enqueue('t' || 1 + (random() * 4)::int,
+          priority => 'P' || (random() * 3)::int, max_attempts => 1000000) q;
+      END IF;
+    WHEN random() < 0.5 THEN
+      PERFORM fairsched_fail(j.job_id, j.token, 'again', retry_in => '1 ms');
+    ELSE
+      PERFORM fairsched_release(j.job_id, j.token);
+    END CASE;
+  END
+  $$;
+  CREATE PROCEDURE disturb() LANGUAGE plpgsql AS $$
+  DECLARE
+    j bigint;
+  BEGIN
+    PERFORM set_config('fairsched.preemption_grace', (random() * 20)::int::text, true);
+    SELECT job_id INTO j FROM fairsched.running_jobs ORDER BY random() LIMIT 1;
+    BEGIN
+      IF random() < 0.9 THEN
+        PERFORM fairsched_preempt(j, 'manual');
+      ELSIF fairsched_cancel(j) THEN
+        INSERT INTO cancelled VALUES (j);
+      END IF;
+    EXCEPTION WHEN SQLSTATE 'FS005' OR SQLSTATE 'FS006' OR null_value_not_allowed THEN
+      NULL;
+    END;
+    IF random() < 0.1 THEN
+      ROLLBACK;
+    END IF;
+    COMMIT;
+    SELECT job_id INTO j FROM fairsched.preemption_history WHERE outcome = 'preempted' ORDER BY random() LIMIT 1;
+    BEGIN
+      PERFORM fairsched_resume_job(j);
+    EXCEPTION WHEN SQLSTATE 'FS005' OR SQLSTATE 'FS006' OR null_value_not_allowed THEN
+      NULL;
+    END;
+  END
+  $$});
+my $work = fs_pgbench($node, { "CALL work(:client_id::text);\n" => 1 }, clients => 8, time => 8);
+my $disturb = fs_pgbench($node, { "CALL disturb();\n" => 1 }, clients => 3, time => 8, app => 'disturb');
+ok(fs_finish($work), 'workers met no error');
+ok(fs_finish($disturb), 'nor those who preempt, resume and cancel');
+is($node->safe_psql('postgres', 'SELECT * FROM wrong LIMIT 5'), '',
+  'every claim got the last checkpoint that was saved under a valid token');
+my ($counts) = fs_rows($node, q{SELECT count(*) FILTER (WHERE answer = 'yielded'),
+  count(*) FILTER (WHERE answer = 'revoked'), count(*) FILTER (WHERE outcome = 'void'),
+  count(*) FILTER (WHERE outcome = 'discarded') FROM fairsched.preemption_history});
+note("yielded $counts->[0], revoked $counts->[1], void $counts->[2], discarded $counts->[3]");
+ok((!grep { $_ == 0 } @$counts), 'there were preemptions of all kinds');
+
+# Nothing was lost, nothing done twice (done has a primary key), what was held is free.
+$node->safe_psql('postgres', q{INSERT INTO done SELECT job_id FROM fairsched.running_jobs
+  WHERE fairsched_complete(job_id, token)});
+ok($node->poll_query_until('postgres', q{SELECT NOT EXISTS
+  (SELECT FROM fairsched.preemption_history WHERE outcome = 'requested')}), 'no request stays open');
+$node->safe_psql('postgres', q{SELECT fairsched_resume_job(job_id) FROM fairsched.jobs
+  WHERE state = 'preempted' AND run_at = 'infinity'});
+$node->poll_query_until('postgres', q{
+  WITH c AS (SELECT job_id FROM fairsched_claim('last', 100) c WHERE fairsched_complete(c.job_id, c.token)),
+    d AS (INSERT INTO done SELECT job_id FROM c RETURNING 1)
+  SELECT NOT EXISTS (SELECT FROM d) AND NOT EXISTS (SELECT FROM fairsched.jobs)}) or die 'jobs remain';
+is($node->safe_psql('postgres', q{SELECT job_id FROM (SELECT job_id FROM done UNION ALL
+    SELECT job_id FROM fairsched.job_history) e GROUP BY job_id HAVING count(*) > 1}), '', 'every job ended once');
+is($node->safe_psql('postgres', q{SELECT job_id FROM enqueued EXCEPT
+    (SELECT job_id FROM done UNION SELECT job_id FROM fairsched.job_history)}), '', 'and none was lost');
+is($node->safe_psql('postgres', q{SELECT coalesce(sum(running), 0) FROM fairsched.workspace_status}), '0',
+  'no slot is held');
+fs_check_ok($node, 'counters equal the rows');
+$node->stop;
+done_testing();
