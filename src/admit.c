@@ -630,6 +630,26 @@ fs_admit_unclaim(int32 l)
 		relieved(lease->workspace);
 }
 
+/* fs_admit_ungift: what the claim took over from slot_from is that lease's again; it holds as much itself. */
+void
+fs_admit_ungift(int32 l)
+{
+	FsLease    *lease = &fs_leases[l];
+	FsLease    *from = &fs_leases[lease->slot_from];
+	FsWorkspace *ws = &fs_workspaces[lease->workspace];
+
+	if (lease->budget_set != FS_NONE)
+		fs_budget_ungift(l);
+	for_each_need(r, lease->moved.mask)
+	{
+		from->held.amount[r] += lease->moved.amount[r];
+		if (from->open)
+			ws->open[r] += lease->moved.amount[r];
+		ws->held[r] += lease->moved.amount[r];
+	}
+	lease->moved.mask = 0;
+}
+
 /* fs_admit_confirm: the claim is committed. */
 void
 fs_admit_confirm(int32 l, TimestampTz now)

@@ -44,6 +44,7 @@ extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, TimestampTz 
 extern void fs_admit_take_again(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_unclaim(int32 lease);
+extern void fs_admit_ungift(int32 lease);
 extern void fs_admit_confirm(int32 lease, TimestampTz now);
 extern void fs_admit_end(int32 lease, TimestampTz now);
 

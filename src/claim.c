@@ -456,6 +456,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 		if (e->gifts[i] != FS_NONE && fs_leases[e->gifts[i]].workspace == w)
 		{
 			fs_leases[e->gifts[i]].slot_given = true;
+			fs_leases[e->gifts[i]].given_to = l;
 			lease->slot_from = e->gifts[i];
 			e->gifts[i] = FS_NONE;
 			fs_workspaces[w].running--;
