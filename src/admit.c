@@ -66,9 +66,9 @@ refuse_resource(FsRefusal *why, FsResource r, bool whole, int64 value, int64 lim
 	why->retry_at = retry_at;
 }
 
-/* Does one resource refuse a job that needs so much of it? */
-static bool
-resource_refuses(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
+/* fs_admit_resource: does one resource refuse a job that needs so much of it? gift: held, to be had by it. */
+bool
+fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
 				 FsRefusal *why)
 {
 	FsLimits   *limits = ws->limits == FS_NONE ? NULL : &fs_limits[ws->limits];
@@ -141,7 +141,7 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int32 gift, int 
 		{
 			if (needs->amount[r] == 0 && limits == NULL)
 				continue;
-			if (resource_refuses(ws, r, needs->amount[r],
+			if (fs_admit_resource(ws, r, needs->amount[r],
 								 gift == FS_NONE ? 0 : fs_leases[gift].held.amount[r], now, why))
 				return;
 		}
@@ -359,7 +359,7 @@ fs_admit_open(int32 w)
 		case FS_PARK_THROTTLE:
 			return limits->throttled_until <= clock;
 		case FS_PARK_RESOURCE:
-			return !resource_refuses(ws, ws->why.resource,
+			return !fs_admit_resource(ws, ws->why.resource,
 									 ws->why.resource == FS_RES_RUNS ? FS_UNIT : 0, 0, clock, &why);
 		default:
 			return true;
@@ -628,6 +628,26 @@ fs_admit_unclaim(int32 l)
 	}
 	if (ws->parked_flows != FS_NONE)
 		relieved(lease->workspace);
+}
+
+/* fs_admit_ungift: what the claim took over from slot_from is that lease's again; it holds as much itself. */
+void
+fs_admit_ungift(int32 l)
+{
+	FsLease    *lease = &fs_leases[l];
+	FsLease    *from = &fs_leases[lease->slot_from];
+	FsWorkspace *ws = &fs_workspaces[lease->workspace];
+
+	if (lease->budget_set != FS_NONE)
+		fs_budget_ungift(l);
+	for_each_need(r, lease->moved.mask)
+	{
+		from->held.amount[r] += lease->moved.amount[r];
+		if (from->open)
+			ws->open[r] += lease->moved.amount[r];
+		ws->held[r] += lease->moved.amount[r];
+	}
+	lease->moved.mask = 0;
 }
 
 /* fs_admit_confirm: the claim is committed. */

@@ -51,6 +51,11 @@ fs_budget_unclaim(int32 lease)
 }
 
 void
+fs_budget_ungift(int32 lease)
+{
+}
+
+void
 fs_budget_end(int32 lease, TimestampTz now)
 {
 }

@@ -21,6 +21,7 @@ extern void fs_budget_detach(int32 set);
 extern bool fs_budget_admit(int32 set, int32 gift, TimestampTz now, FsRefusal *why);
 extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
 extern void fs_budget_unclaim(int32 lease);
+extern void fs_budget_ungift(int32 lease);
 extern void fs_budget_end(int32 lease, TimestampTz now);
 extern int32 *fs_budget_waiters(int32 budget);
 extern void fs_budget_detail(int32 budget, char *buf, Size len);

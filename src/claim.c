@@ -110,7 +110,7 @@ fs_claim_args(FunctionCallInfo fcinfo, int first, FsClaimArgs *a)
 	if (!PG_ARGISNULL(first + 4))
 	{
 		a->caps_given = true;
-		a->caps_len = fs_text_caps(PG_GETARG_DATUM(first + 4), a->caps);
+		a->caps_len = fs_arg_caps(PG_GETARG_DATUM(first + 4), a->caps);
 	}
 	if (!PG_ARGISNULL(first + 5))
 	{
@@ -414,6 +414,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 		if (e->gifts[i] != FS_NONE && fs_leases[e->gifts[i]].workspace == w)
 		{
 			fs_leases[e->gifts[i]].slot_given = true;
+			fs_leases[e->gifts[i]].given_to = l;
 			lease->slot_from = e->gifts[i];
 			e->gifts[i] = FS_NONE;
 			fs_workspaces[w].running--;

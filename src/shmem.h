@@ -154,6 +154,7 @@ typedef struct FsRing
 	int32		urgent;			/* heap of those whose head is P0, by when they may jump */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
+	TimestampTz made_at;
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
 } FsRing;
@@ -273,6 +274,7 @@ typedef struct FsLease
 	int			owner;			/* process number of who claims or ends it */
 	FsDirective directive;
 	bool		slot_given;		/* ENDING: its slot was taken over by a claim */
+	int32		given_to;		/* the lease of that claim */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
 	bool		has_request;
 	pg_uuid_t	request;
