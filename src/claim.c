@@ -31,6 +31,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
+#include "admit.h"
+#include "enqueue.h"
 #include "flows.h"
 #include "hints.h"
 #include "lease.h"
@@ -269,10 +271,11 @@ fill(FsDatabase *db, int32 flow, int slot)
 	int64		from = f->cursor[slot];
 	int			job_table = ws->set.job_table;
 	bool		overflow = f->id < 0;
-	char		caps[FS_CAPS_LEN];
-	int			caps_len = 0;
+	FsOverflowHead head = {0};
+	FsFlowSpec	spec;
 	bool		more = false;
 	bool		moved = false;
+	bool		full = false;
 	int			n = 0;
 	FsJobRel   *jr;
 
@@ -284,10 +287,10 @@ fill(FsDatabase *db, int32 flow, int slot)
 		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 4 : PG_INT64_MAX;
 
 		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, FS_CANDIDATES, found, &more,
-							   overflow ? caps : NULL, &caps_len);
+							   overflow ? &head : NULL);
 		if (n < FS_CANDIDATES && !more && to != PG_INT64_MAX)
 			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, FS_CANDIDATES,
-								   found, &more, overflow ? caps : NULL, &caps_len);
+								   found, &more, overflow ? &head : NULL);
 		if (n == FS_CANDIDATES)
 		{
 			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
@@ -296,15 +299,17 @@ fill(FsDatabase *db, int32 flow, int slot)
 		fs_rows_close(jr);
 	}
 	fs_pop_snapshot();
+	if (overflow && n > 0)
+		fs_enqueue_spec(db, head.resources, head.budgets, head.kind, &spec);
 
 	FsLock();
 	if (overflow && n > 0)
 	{
 		FsRing	   *ring = &fs_rings[fs_members[f->member].ring];
 
-		if (ring->caps_len != caps_len || memcmp(ring->caps, caps, caps_len) != 0)
+		if (ring->caps_len != head.caps_len || memcmp(ring->caps, head.caps, head.caps_len) != 0)
 		{
-			int32		r = fs_sched_ring_get(fs_my_db, fs_lanes[ring->lane].name, caps, caps_len);
+			int32		r = fs_sched_ring_get(fs_my_db, fs_lanes[ring->lane].name, head.caps, head.caps_len);
 
 			fs_sched_fill_abandoned(flow);
 			if (r != FS_NONE)
@@ -313,10 +318,24 @@ fill(FsDatabase *db, int32 flow, int slot)
 		}
 	}
 	if (!moved)
-		fs_sched_filled(flow, slot, found, n, more);
+	{
+		if (overflow && n > 0 && !fs_admit_new_head(flow, &spec))
+		{
+			/* no room for the budgets of its head: looked at again with the next hint */
+			fs_sched_fill_abandoned(flow);
+			full = true;
+		}
+		else
+			fs_sched_filled(flow, slot, found, n, more);
+	}
 	FsUnlock();
 	fs_state_filling(FS_NONE);
 	ConditionVariableBroadcast(&db->filled);
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_CAPACITY),
+				 errmsg("too many combinations of budgets are in use"),
+				 errhint("Let jobs name fewer different budgets.")));
 }
 
 /* Rows that were locked when a claim came by; fs->lock held. */
@@ -443,6 +462,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 			db->running--;
 			break;
 		}
+	fs_admit_charge(l, &f->needs, f->budget_set, lease->slot_from, FS_CHARGE_OPEN | FS_CHARGE_RATE, e->now);
 	t->lease = l;
 	t->flow_id = f->id;
 	t->job_table = lease->job_table;
@@ -476,6 +496,11 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		e = *eligible(db, a);
 		e.ngifts = ngifts;
 		e.gifts = gifts;
+		/* the gates' time: in the order of the critical sections, whatever the clocks do */
+		now = GetCurrentTimestamp();
+		if (now > db->clock || db->clock - now > USECS_PER_SEC)
+			db->clock = now;
+		e.now = db->clock;
 		if (ngifts)
 			fs_sched_offer_gifts(&e);
 		if (db->nrevisits)

@@ -25,6 +25,8 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/snapmgr.h"
+#include "amount.h"
+#include "budget.h"
 #include "config.h"
 #include "flows.h"
 #include "text.h"
@@ -46,9 +48,13 @@ fs_jsonb_empty_is_null(Datum jsonb)
 
 /* fs_enqueue_spec: what tells flows of one workspace, lane and capability set apart. */
 void
-fs_enqueue_spec(Datum resources, Datum budgets, uint64 *spec)
+fs_enqueue_spec(FsDatabase *db, Datum resources, Datum budgets, const char *kind, FsFlowSpec *s)
 {
+	uint64	   *spec = s->hash;
+
 	spec[0] = spec[1] = 0;
+	fs_amount_needs(resources, &s->needs);
+	s->budget = fs_budget_spec(db, resources, budgets, kind, spec);
 	if (resources)
 	{
 		Jsonb	   *jb = DatumGetJsonbP(resources);
@@ -67,7 +73,7 @@ fs_enqueue_spec(Datum resources, Datum budgets, uint64 *spec)
 
 int32
 fs_enqueue_flow(FsDatabase *db, int32 workspace, const char *lane, const char *caps, int caps_len,
-				const uint64 *spec)
+				const FsFlowSpec *spec)
 {
 	int32		ring;
 	int32		flow;
@@ -227,7 +233,7 @@ typedef struct FsPlace
 
 /* Look up workspace and flow, and reserve n jobs (keys: as enqueue) against the queue limit. */
 static void
-reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const uint64 *spec,
+reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const FsFlowSpec *spec,
 		TimestampTz now, FsPlace *p)
 {
 	bool		looked = false; /* for jobs that are there already */
@@ -339,7 +345,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	TimestampTz run_at = j->run_at == 0 ? now : j->run_at;
 	bool		ready = run_at <= now;
 	int			rank = FsRankOf(j->cls, false);
-	uint64		spec[2];
+	FsFlowSpec	spec;
 	Datum		values[FS_JOB_COLUMNS];
 	bool		nulls[FS_JOB_COLUMNS];
 	HeapTuple  *tuples = palloc(sizeof(HeapTuple) * Min(n, CHUNK));
@@ -358,9 +364,9 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 							   j->kind, fs_max_cost),
 					 errhint("Split the job, or raise fairsched.max_cost.")));
 	}
-	fs_enqueue_spec(j->resources, j->budgets, spec);
+	fs_enqueue_spec(db, j->resources, j->budgets, j->kind, &spec);
 
-	reserve(db, j, n, keys, spec, now, place);
+	reserve(db, j, n, keys, &spec, now, place);
 	fs_ledger_reserve(n);
 	if (j->run_at != 0 && ready)
 		run_at = now;			/* it has been ready since now, not since a past run_at */

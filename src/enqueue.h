@@ -33,7 +33,10 @@ extern Datum fs_jsonb_empty_is_null(Datum jsonb);
 
 /* The flow for such jobs; fs->lock held and the workspace valid; FS_NONE: no room. */
 extern int32 fs_enqueue_flow(FsDatabase *db, int32 workspace, const char *lane, const char *caps,
-							 int caps_len, const uint64 *spec);
-extern void fs_enqueue_spec(Datum resources, Datum budgets, uint64 *spec);
+							 int caps_len, const FsFlowSpec *spec);
+
+/* What tells flows apart: resources (jsonb) and budgets (text[]), 0 = none. May raise. */
+extern void fs_enqueue_spec(FsDatabase *db, Datum resources, Datum budgets, const char *kind,
+							FsFlowSpec *spec);
 
 #endif							/* FS_ENQUEUE_H */

@@ -51,6 +51,7 @@ extern int	fs_max_flows;
 extern int	fs_max_rings;
 extern int	fs_max_running;
 extern int	fs_max_workers;
+extern int	fs_max_limits;
 extern int	fs_max_own_tables;
 extern int	fs_default_quota;
 extern int	fs_enterprise_quota;
@@ -70,6 +71,7 @@ extern bool fs_background_workers;
 
 extern void fs_guc_define(void);
 extern int	fs_flow_capacity(void);
+extern int	fs_limits_capacity(void);
 
 /* True when the library was loaded at server start, so that shared memory is there. */
 extern bool fs_preloaded;

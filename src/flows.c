@@ -15,6 +15,8 @@
 
 #include "common/hashfn.h"
 
+#include "admit.h"
+#include "budget.h"
 #include "ring.h"
 
 /* ---------- names and hashes ---------- */
@@ -72,6 +74,7 @@ fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *se
 	ws->capped_next = FS_NONE;
 	ws->next = fs_workspace_hash[bucket];
 	fs_workspace_hash[bucket] = w;
+	fs_admit_workspace_made(w);
 	if (set->paused)
 	{
 		ws->parked = FS_PARK_PAUSED;
@@ -230,7 +233,7 @@ flow_find(int32 workspace, int32 ring, const uint64 *spec, bool overflow)
 }
 
 static int32
-flow_make(int32 workspace, int32 ring, const uint64 *spec, int32 id)
+flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 {
 	int32		db = fs_workspaces[workspace].db;
 	int32		m;
@@ -246,11 +249,17 @@ flow_make(int32 workspace, int32 ring, const uint64 *spec, int32 id)
 	memset(&fs_flows[f], 0, sizeof(FsFlow));
 	fs_flows[f].id = id;
 	fs_flows[f].member = m;
-	fs_flows[f].spec[0] = spec[0];
-	fs_flows[f].spec[1] = spec[1];
+	fs_flows[f].spec[0] = spec->hash[0];
+	fs_flows[f].spec[1] = spec->hash[1];
 	fs_flows[f].list_slot = -1;
+	if (!fs_admit_flow_made(f, spec))
+	{
+		fs_flows[f].member = FS_NONE;
+		FS_POOL_GIVE(fs->flows, fs_flows, f);
+		return FS_NONE;
+	}
 	fs_members[m].flows++;
-	bucket = hash_flow(workspace, id < 0 ? -1 : ring, spec) & fs_flow_mask;
+	bucket = hash_flow(workspace, id < 0 ? -1 : ring, spec->hash) & fs_flow_mask;
 	fs_flows[f].next = fs_flow_hash[bucket];
 	fs_flow_hash[bucket] = f;
 	bucket = hash_flow_id(db, id) & fs_flow_mask;
@@ -265,10 +274,10 @@ flow_make(int32 workspace, int32 ring, const uint64 *spec, int32 id)
  * then, and the caller asks for the overflow flow.
  */
 int32
-fs_sched_flow_get(int32 workspace, int32 ring, const uint64 *spec)
+fs_sched_flow_get(int32 workspace, int32 ring, const FsFlowSpec *spec)
 {
 	FsDatabase *d = &fs_dbs[fs_workspaces[workspace].db];
-	int32		f = flow_find(workspace, ring, spec, false);
+	int32		f = flow_find(workspace, ring, spec->hash, false);
 	int			limit = fs_max_flows > 0 ? fs_max_flows : fs->flows.capacity - fs_max_workspaces / 8;
 
 	if (f != FS_NONE)
@@ -291,15 +300,16 @@ int32
 fs_sched_flow_overflow(int32 workspace, int32 ring)
 {
 	FsDatabase *d = &fs_dbs[fs_workspaces[workspace].db];
-	static const uint64 spec[2] = {0, 0};
-	int32		f = flow_find(workspace, ring, spec, true);
+	/* what its jobs need is known when its head is (fs_admit_new_head) */
+	static const FsFlowSpec spec = {.needs = {.mask = 0}};
+	int32		f = flow_find(workspace, ring, spec.hash, true);
 
-	return f != FS_NONE ? f : flow_make(workspace, ring, spec, -(++d->next_flow));
+	return f != FS_NONE ? f : flow_make(workspace, ring, &spec, -(++d->next_flow));
 }
 
 /* fs_sched_flow_adopt: a flow that rows carry and memory does not know (rebuild). */
 int32
-fs_sched_flow_adopt(int32 workspace, int32 ring, const uint64 *spec, int32 id)
+fs_sched_flow_adopt(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 {
 	FsDatabase *d = &fs_dbs[fs_workspaces[workspace].db];
 	int32		f = fs_sched_flow_by_id(FsDbIndex(d), id);
@@ -322,6 +332,7 @@ fs_sched_flow_move(int32 flow, int32 ring)
 
 	if (m == FS_NONE || m == old)
 		return;
+	fs_admit_flow_gone(flow);
 	f->more = 0;
 	f->cand_count = 0;
 	fs_sched_flow_relink(flow);
@@ -342,6 +353,7 @@ flow_free(int32 f)
 	int32		w = FsWorkspaceOfFlow(f);
 	int32		ring = fs_members[flow->member].ring;
 
+	fs_admit_flow_gone(f);
 	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
 			f, fs_flows, FsFlow, next);
 	FS_UNCHAIN(fs_flow_id_hash[hash_flow_id(fs_workspaces[w].db, flow->id) & fs_flow_mask],
@@ -375,6 +387,7 @@ workspace_free(int32 w)
 {
 	FsWorkspace *ws = &fs_workspaces[w];
 
+	fs_admit_workspace_gone(w);
 	FS_UNCHAIN(fs_workspace_hash[hash_name(ws->db, ws->name) & fs_workspace_mask],
 			w, fs_workspaces, FsWorkspace, next);
 	ws->db = FS_NONE;
@@ -516,6 +529,9 @@ fs_sched_sweep(int32 db)
 			fs_workers[w].db = FS_NONE;
 			FS_POOL_GIVE(fs->workers, fs_workers, w);
 		}
+	fs_budget_sweep(db);
+	fs_limits_sweep(db);
 	fs_dbs[db].lanes = FS_NONE;
 	fs_dbs[db].capped = FS_NONE;
+	fs_dbs[db].wake_root = RINGHEAP_NONE;
 }

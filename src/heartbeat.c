@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "admit.h"
 #include "flows.h"
 #include "lease.h"
 #include "park.h"
@@ -82,6 +83,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	Datum		d;
 	TimestampTz deadline = DT_NOEND;
 	FsCandidate was;
+	FsFlowSpec	spec;
 
 	if (row == NULL || fs_job_state(row) != FS_JOB_AVAILABLE)
 		goto out;
@@ -90,6 +92,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	if (!isnull)
 		deadline = now + fs_interval_usec(d, "max_runtime", false);
 	fs_rows_candidate(jr, row, &was);
+	fs_row_spec(db, jr, row, &spec);
 	fs_ledger_reserve(2);
 	FsLock();
 	flow = fs_sched_flow_by_id(fs_my_db, FsJob(row)->flow);
@@ -97,7 +100,8 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	{
 		w = FsWorkspaceOfFlow(flow);
 		if (fs_workspaces[w].running < fs_sched_ceiling(&fs_workspaces[w]) && !db->drained &&
-			fs_workspaces[w].parked != FS_PARK_PAUSED && fs_workspaces[w].parked != FS_PARK_MOVING)
+			fs_workspaces[w].parked != FS_PARK_PAUSED && fs_workspaces[w].parked != FS_PARK_MOVING &&
+			fs_admit_again(w, &spec, now))
 			l = fs_lease_new(fs_my_db, 0);
 		if (l != FS_NONE)
 		{
@@ -111,6 +115,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 			lease->share = FsShareOfFlow(flow);
 			lease->flow = flow;
 			fs_flows[flow].running++;
+			fs_admit_take_again(l, &spec, now);
 			lease->rank_slot = FsRankSlot(FsJob(row)->rank);
 			lease->position = FsJob(row)->position;
 			lease->cost = FsJob(row)->cost;

@@ -68,6 +68,7 @@ fs_lease_new(int32 db, int64 job_id)
 	fs_leases[l].worker = fs_leases[l].worker_next = fs_leases[l].worker_prev = FS_NONE;
 	fs_leases[l].request_next = FS_NONE;
 	fs_leases[l].slot_from = FS_NONE;
+	fs_leases[l].budget_set = FS_NONE;
 	fs_leases[l].next = FS_NONE;
 	if (job_id)
 		fs_lease_set_job(l, job_id);

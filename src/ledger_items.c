@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 
+#include "admit.h"
 #include "flows.h"
 #include "hints.h"
 #include "launcher.h"
@@ -32,6 +33,7 @@ fs_ledger_undo_claim(int32 l)
 	FsLease    *lease = &fs_leases[l];
 	int32		w = lease->workspace;
 
+	fs_admit_unclaim(l);
 	if (lease->slot_from != FS_NONE)
 	{
 		fs_leases[lease->slot_from].slot_given = false;
@@ -190,6 +192,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				{
 					lease->state = FS_LEASE_ACTIVE;
 					lease->slot_from = FS_NONE;
+					fs_admit_confirm(item->u.lease.lease, now);
 				}
 				ws->refs--;
 				ws->served_jobs++;
@@ -204,6 +207,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
+				fs_admit_end(item->u.lease.lease, now);
 				if (!lease->slot_given)
 					fs_sched_slot_freed(lease->workspace);
 				else

@@ -14,9 +14,11 @@
  */
 #include "park.h"
 
+#include "admit.h"
 #include "ring.h"
 
-const char *const FsParkNames[] = {NULL, "paused", "ceiling", "workspace_share", "moving"};
+const char *const FsParkNames[] = {NULL, "paused", "ceiling", "workspace_share", "moving",
+	"rate_limited", "waiting_for_resources", "waiting_for_budget", "throttled"};
 
 void
 fs_sched_park(int32 w, FsPark why)
@@ -69,6 +71,13 @@ fs_sched_unpark_if_fits(int32 w)
 			break;
 		case FS_PARK_SHARE:
 			if (ws->running < fs_sched_share_cap(&fs_dbs[ws->db]))
+				fs_sched_unpark(w);
+			break;
+		case FS_PARK_RATE:
+		case FS_PARK_RESOURCE:
+		case FS_PARK_BUDGET:
+		case FS_PARK_THROTTLE:
+			if (fs_admit_open(w))
 				fs_sched_unpark(w);
 			break;
 	}

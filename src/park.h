@@ -19,6 +19,13 @@ extern void fs_sched_apply_settings(int32 workspace, const FsWorkspaceSettings *
 extern void fs_sched_set_quotas(FsDatabase *db, int32 dflt, int32 enterprise, double share);
 extern void fs_sched_refresh_slots(FsDatabase *db, TimestampTz now);
 
+/* Did a gate of admit.c park the workspace? Then its `why` says more. */
+static inline bool
+fs_park_by_gate(FsPark why)
+{
+	return why == FS_PARK_RATE || why == FS_PARK_RESOURCE || why == FS_PARK_BUDGET || why == FS_PARK_THROTTLE;
+}
+
 /* Arithmetic; fs->lock held, any mode. */
 
 /* The most jobs of the workspace that may run at a time. */

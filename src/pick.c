@@ -13,6 +13,7 @@
  */
 #include "pick.h"
 
+#include "admit.h"
 #include "hints.h"
 #include "park.h"
 #include "ring.h"
@@ -50,6 +51,16 @@ fs_sched_gifts_left(const FsEligible *e, int32 workspace)
 	return n;
 }
 
+/* fs_sched_first_gift: the lease that the next claim of this workspace takes over from. */
+int32
+fs_sched_first_gift(const FsEligible *e, int32 workspace)
+{
+	for (int i = 0; i < e->ngifts; i++)
+		if (e->gifts[i] != FS_NONE && fs_leases[e->gifts[i]].workspace == workspace)
+			return e->gifts[i];
+	return FS_NONE;
+}
+
 /* fs_sched_offer_gifts: workspaces with slots to pass on rejoin the ring for this call. */
 void
 fs_sched_offer_gifts(const FsEligible *e)
@@ -63,6 +74,7 @@ fs_sched_offer_gifts(const FsEligible *e)
 		w = fs_leases[e->gifts[i]].workspace;
 		if (fs_workspaces[w].parked == FS_PARK_CEILING || fs_workspaces[w].parked == FS_PARK_SHARE)
 			fs_sched_unpark(w);
+		fs_admit_offer(w);
 	}
 }
 
@@ -164,6 +176,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 
 	if (d->drained)
 		return FS_PICK_NOTHING;
+	if (d->wake_root != RINGHEAP_NONE)
+		fs_admit_wake_due(d, e->now);
 	for (;;)
 	{
 		int32		m = first_member(e);
@@ -228,6 +242,9 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_FILL;
 		}
 
+		if (fs_admit_gated(ws, f) && !fs_admit_flow(member->heads[s], e))
+			continue;			/* parked, with a reason */
+
 		if (lagging)
 			drr_resume(&share->drr, due, fs_sched_flow_head_cost(f));
 		key = drr_key(&share->drr, fs_sched_flow_head_cost(f));
@@ -267,14 +284,7 @@ fs_sched_refund(int32 s, int32 cost)
 {
 	fs_sched_share_settle(&fs_shares[s]);
 	drr_refund(&fs_shares[s].drr, cost);
-	if (fs_shares[s].active == 0)
-	{
-		bool		any = false;
-
-		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
-			any |= fs_sched_member_slot(&fs_members[m]) >= 0;
-		if (!any)
-			drr_empty(&fs_shares[s].drr);
-	}
+	if (fs_shares[s].active == 0 && !fs_sched_share_waits(&fs_shares[s]))
+		drr_empty(&fs_shares[s].drr);
 	fs_sched_share_rekey(s);
 }

@@ -17,6 +17,7 @@ typedef struct FsEligible
 	int32	   *rings;			/* ring indexes */
 	int			ngifts;			/* slots that jobs finished in this call leave to it */
 	int32	   *gifts;			/* lease indexes, FS_NONE once used */
+	TimestampTz now;			/* as of the critical section; never earlier than the last one's */
 } FsEligible;
 
 typedef enum FsPick
@@ -34,6 +35,7 @@ extern void fs_sched_refund(int32 share, int32 cost);
 
 extern bool fs_sched_has_work(int32 db, const FsEligible *e);
 extern void fs_sched_offer_gifts(const FsEligible *e);
+extern int32 fs_sched_first_gift(const FsEligible *e, int32 workspace);
 extern int	fs_sched_gifts_left(const FsEligible *e, int32 workspace);
 
 #endif							/* FS_PICK_H */

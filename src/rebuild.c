@@ -31,6 +31,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
+#include "admit.h"
+#include "budget.h"
 #include "claim.h"
 #include "config.h"
 #include "enqueue.h"
@@ -39,6 +41,7 @@
 #include "lease.h"
 #include "ledger.h"
 #include "park.h"
+#include "requeue.h"
 #include "rows.h"
 #include "text.h"
 #include "wait.h"
@@ -54,11 +57,9 @@ adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &(bool){0}));
 	char		caps[FS_CAPS_LEN];
 	int			caps_len = 0;
-	uint64		spec[2];
+	FsFlowSpec	spec;
 	bool		isnull;
 	Datum		d;
-	Datum		resources;
-	Datum		budgets;
 	int32		w;
 	int32		ring;
 	int32		flow = FS_NONE;
@@ -66,20 +67,15 @@ adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 	d = heap_getattr(row, FS_COL_CAPABILITIES + 1, desc, &isnull);
 	if (!isnull)
 		caps_len = fs_text_caps(d, caps);
-	resources = heap_getattr(row, FS_COL_RESOURCES + 1, desc, &isnull);
-	if (isnull)
-		resources = 0;
-	budgets = heap_getattr(row, FS_COL_BUDGETS + 1, desc, &isnull);
-	if (isnull)
-		budgets = 0;
-	fs_enqueue_spec(resources, budgets, spec);
 	if (FsJob(row)->flow < 0)
-		spec[0] = spec[1] = 0;
+		memset(&spec, 0, sizeof(spec));
+	else
+		fs_row_spec(db, jr, row, &spec);
 	w = fs_workspace_lock(db, name);
 	fs_workspaces[w].refs++;
 	ring = fs_sched_ring_get(FsDbIndex(db), lane, caps, caps_len);
 	if (ring != FS_NONE)
-		flow = fs_sched_flow_adopt(w, ring, spec, FsJob(row)->flow);
+		flow = fs_sched_flow_adopt(w, ring, &spec, FsJob(row)->flow);
 	fs_workspaces[w].refs--;
 	FsUnlock();
 	pfree(name);
@@ -255,7 +251,9 @@ restore_lease(FsDatabase *db, FsJobRel *jr, HeapTuple row, TimestampTz claimed_a
 	Datum		d;
 	int32		w;
 	int32		l;
+	FsFlowSpec	spec;
 
+	fs_row_spec(db, jr, row, &spec);
 	d = heap_getattr(row, FS_COL_MAX_RUNTIME + 1, RelationGetDescr(jr->rel), &isnull);
 	if (!isnull)
 		deadline = Max(claimed_at + fs_interval_usec(d, "max_runtime", false),
@@ -275,6 +273,7 @@ restore_lease(FsDatabase *db, FsJobRel *jr, HeapTuple row, TimestampTz claimed_a
 		fs_flows[flow].running++;
 		fs_workspaces[lease->workspace].running++;
 		db->running++;
+		fs_admit_restore(l, &spec, now);
 		lease->rank_slot = FsRankSlot(job->rank);
 		lease->position = job->position;
 		lease->cost = lease->charged = job->cost;

@@ -72,6 +72,24 @@ fs_add_error(FsJobRel *jr, HeapTuple row, const char *error)
 	return DirectFunctionCall2(jsonb_concat, old, one);
 }
 
+void
+fs_row_spec(FsDatabase *db, FsJobRel *jr, HeapTuple row, FsFlowSpec *spec)
+{
+	TupleDesc	desc = RelationGetDescr(jr->rel);
+	bool		isnull;
+	Datum		resources;
+	Datum		budgets;
+
+	resources = heap_getattr(row, FS_COL_RESOURCES + 1, desc, &isnull);
+	if (isnull)
+		resources = 0;
+	budgets = heap_getattr(row, FS_COL_BUDGETS + 1, desc, &isnull);
+	if (isnull)
+		budgets = 0;
+	/* few jobs have either: theirs is the kind worth knowing */
+	fs_enqueue_spec(db, resources, budgets, budgets ? fs_row_text(jr, row, FS_COL_KIND) : "", spec);
+}
+
 /*
  * The flow of a row that becomes ready, by its id or, where that is not in
  * memory any more, by its contents.  Returns with fs->lock held and the flow
@@ -86,21 +104,13 @@ lock_flow_of(FsDatabase *db, FsJobRel *jr, HeapTuple row, int32 *workspace)
 	Datum		d;
 	char		caps[FS_CAPS_LEN];
 	int			caps_len = 0;
-	uint64		spec[2];
-	Datum		resources;
-	Datum		budgets;
+	FsFlowSpec	spec;
 	int32		flow;
 
 	d = heap_getattr(row, FS_COL_CAPABILITIES + 1, RelationGetDescr(jr->rel), &isnull);
 	if (!isnull)
 		caps_len = fs_text_caps(d, caps);
-	resources = heap_getattr(row, FS_COL_RESOURCES + 1, RelationGetDescr(jr->rel), &isnull);
-	if (isnull)
-		resources = 0;
-	budgets = heap_getattr(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel), &isnull);
-	if (isnull)
-		budgets = 0;
-	fs_enqueue_spec(resources, budgets, spec);
+	fs_row_spec(db, jr, row, &spec);
 	fs_ledger_reserve(4);
 	*workspace = fs_workspace_lock(db, name);
 	flow = fs_sched_flow_by_id(FsDbIndex(db), FsJob(row)->flow);
@@ -112,11 +122,11 @@ lock_flow_of(FsDatabase *db, FsJobRel *jr, HeapTuple row, int32 *workspace)
 		if (FsWorkspaceOfFlow(flow) != *workspace || strcmp(fs_lanes[ring->lane].name, lane) != 0 ||
 			(fs_flows[flow].id > 0 &&
 			 (ring->caps_len != caps_len || memcmp(ring->caps, caps, caps_len) != 0 ||
-			  fs_flows[flow].spec[0] != spec[0] || fs_flows[flow].spec[1] != spec[1])))
+			  fs_flows[flow].spec[0] != spec.hash[0] || fs_flows[flow].spec[1] != spec.hash[1])))
 			flow = FS_NONE;
 	}
 	if (flow == FS_NONE)
-		flow = fs_enqueue_flow(db, *workspace, lane, caps, caps_len, spec);
+		flow = fs_enqueue_flow(db, *workspace, lane, caps, caps_len, &spec);
 	if (flow == FS_NONE)
 	{
 		FsUnlock();

@@ -23,6 +23,9 @@ typedef struct FsRequeue
 	Datum		note;
 } FsRequeue;
 
+/* What tells the flow of a row apart. May raise. */
+extern void fs_row_spec(FsDatabase *db, FsJobRel *jr, HeapTuple row, FsFlowSpec *spec);
+
 /* Update the row, and put into the ledger what follows for queues. The lease is the caller's affair. */
 extern FsRowResult fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q,
 							  bool wait);

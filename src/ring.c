@@ -70,6 +70,16 @@ fs_sched_share_settle(FsShare *share)
 		}
 }
 
+/* Has the share anything ready, parked flows included? */
+bool
+fs_sched_share_waits(const FsShare *share)
+{
+	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
+		if (fs_members[m].parked > 0 || fs_sched_member_slot(&fs_members[m]) >= 0)
+			return true;
+	return false;
+}
+
 static void
 member_leave(int32 m, bool emptied)
 {
@@ -79,7 +89,7 @@ member_leave(int32 m, bool emptied)
 	fs_sched_share_settle(share);
 	ringheap_remove(fs_nodes, &ring->root, m);
 	ring->active--;
-	if (--share->active == 0 && emptied)
+	if (--share->active == 0 && emptied && !fs_sched_share_waits(share))
 		drr_empty(&share->drr);
 }
 
@@ -100,16 +110,8 @@ member_rekey(int32 m)
 	{
 		if (node->linked)
 			member_leave(m, !parked);
-		else if (slot < 0 && share->active == 0 && parked)
-		{
-			/* emptied while parked: it hoards nothing */
-			bool		any = false;
-
-			for (int32 o = share->members; o != FS_NONE; o = fs_members[o].next)
-				any |= fs_sched_member_slot(&fs_members[o]) >= 0;
-			if (!any)
-				drr_empty(&share->drr);
-		}
+		else if (slot < 0 && share->active == 0 && !fs_sched_share_waits(share))
+			drr_empty(&share->drr); /* emptied while parked: it hoards nothing */
 		return;
 	}
 	if (!node->linked)
@@ -142,8 +144,17 @@ member_rekey(int32 m)
 void
 fs_sched_flow_relink(int32 f)
 {
-	int			slot = fs_sched_flow_slot(&fs_flows[f]);
+	FsFlow	   *flow = &fs_flows[f];
+	int			slot = fs_sched_flow_slot(flow);
+	bool		parked = flow->why.park != FS_PARK_NONE && slot >= 0;
 
+	if (parked != flow->parked_counted)
+	{
+		fs_members[flow->member].parked += parked ? 1 : -1;
+		flow->parked_counted = parked;
+	}
+	if (parked)
+		slot = -1;				/* it is out of the order of service (admit.c) */
 	if (slot != fs_flows[f].list_slot)
 	{
 		if (fs_flows[f].list_slot >= 0)

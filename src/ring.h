@@ -15,6 +15,9 @@ extern void fs_sched_flow_relink(int32 flow);
 extern void fs_sched_share_rekey(int32 share);
 extern void fs_sched_workspace_rekey(int32 workspace);
 
+/* Has the share anything ready, parked flows included? */
+extern bool fs_sched_share_waits(const FsShare *share);
+
 /* Before a change of deficit or quantum: bring the share's round up to date. */
 extern void fs_sched_share_settle(FsShare *share);
 

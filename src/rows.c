@@ -150,9 +150,50 @@ place_exists(FsJobRel *jr, const ItemPointerData *tid)
 
 /* ---------- finding ---------- */
 
+/* A column of variable length as it is in memory, or 0 for null. */
+static Datum
+varlena_of(TupleTableSlot *slot, FsJobColumn col)
+{
+	bool		isnull;
+	Datum		d = slot_getattr(slot, col + 1, &isnull);
+
+	return isnull ? (Datum) 0 : PointerGetDatum(PG_DETOAST_DATUM_COPY(d));
+}
+
+static bool
+same_varlena(Datum a, Datum b)
+{
+	if (a == 0 || b == 0)
+		return a == b;
+	return VARSIZE(a) == VARSIZE(b) && memcmp(DatumGetPointer(a), DatumGetPointer(b), VARSIZE(a)) == 0;
+}
+
+/* An overflow flow is served as far as its jobs need what its head does; the first one says what that is. */
+static bool
+same_head(TupleTableSlot *slot, FsOverflowHead *head, bool first)
+{
+	FsOverflowHead mine = {0};
+	bool		isnull;
+	Datum		d = slot_getattr(slot, FS_COL_CAPABILITIES + 1, &isnull);
+
+	if (!isnull)
+		mine.caps_len = fs_text_caps(d, mine.caps);
+	mine.resources = varlena_of(slot, FS_COL_RESOURCES);
+	mine.budgets = varlena_of(slot, FS_COL_BUDGETS);
+	mine.kind = TextDatumGetCString(slot_getattr(slot, FS_COL_KIND + 1, &isnull));
+	if (first)
+	{
+		*head = mine;
+		return true;
+	}
+	return mine.caps_len == head->caps_len && memcmp(mine.caps, head->caps, mine.caps_len) == 0 &&
+		same_varlena(mine.resources, head->resources) && same_varlena(mine.budgets, head->budgets) &&
+		(mine.budgets == 0 || strcmp(mine.kind, head->kind) == 0);
+}
+
 int
 fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-				   FsCandidate *found, bool *more, char *caps, int *caps_len)
+				   FsCandidate *found, bool *more, FsOverflowHead *head)
 {
 	ScanKeyData keys[4];
 	IndexScanDesc scan;
@@ -178,26 +219,10 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 			*more = true;
 			break;
 		}
-		if (caps)
+		if (head && !same_head(slot, head, n == 0))
 		{
-			/* an overflow flow: only as far as its head's capabilities go */
-			char		mine[FS_CAPS_LEN];
-			int			len = 0;
-			bool		isnull;
-			Datum		d = slot_getattr(slot, FS_COL_CAPABILITIES + 1, &isnull);
-
-			if (!isnull)
-				len = fs_text_caps(d, mine);
-			if (n == 0)
-			{
-				memcpy(caps, mine, len);
-				*caps_len = len;
-			}
-			else if (len != *caps_len || memcmp(mine, caps, len) != 0)
-			{
-				*more = true;
-				break;
-			}
+			*more = true;
+			break;
 		}
 		found[n].position = FsJob(tuple)->position;
 		found[n].cost = FsJob(tuple)->cost;

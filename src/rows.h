@@ -98,12 +98,22 @@ extern void fs_rows_close(FsJobRel *jr);
 /* A row as a candidate. */
 extern FsCandidate *fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *cand);
 
+/* What the head of an overflow flow needs: its jobs differ. Datums as in the row; palloc'ed. */
+typedef struct FsOverflowHead
+{
+	char		caps[FS_CAPS_LEN];
+	int			caps_len;
+	Datum		resources;		/* 0: none */
+	Datum		budgets;
+	char	   *kind;
+} FsOverflowHead;
+
 /*
  * Up to max visible, available rows of one flow and rank with positions from
  * `from` to `to`; *more: there are others.
  */
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-							   FsCandidate *found, bool *more, char *caps, int *caps_len);
+							   FsCandidate *found, bool *more, FsOverflowHead *head);
 
 /* Mark a row as running under a token; *copy is the new row. Never waits. */
 extern FsRowResult fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, int64 token,

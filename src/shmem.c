@@ -10,6 +10,8 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "limits.h"
+
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;
 FsWorkspace *fs_workspaces;
@@ -18,6 +20,7 @@ FsRing	   *fs_rings;
 FsShare    *fs_shares;
 FsMember   *fs_members;
 RingNode   *fs_nodes;
+RingNode   *fs_wakes;
 FsFlow	   *fs_flows;
 FsLease    *fs_leases;
 FsWorker   *fs_workers;
@@ -29,9 +32,11 @@ int32	   *fs_flow_hash;
 int32	   *fs_flow_id_hash;
 int32	   *fs_lease_hash;
 int32	   *fs_request_hash;
+int32	   *fs_limits_hash;
 uint32		fs_workspace_mask;
 uint32		fs_flow_mask;
 uint32		fs_lease_mask;
+uint32		fs_limits_mask;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
@@ -49,6 +54,13 @@ fs_flow_capacity(void)
 {
 	return fs_max_flows > 0 ? fs_max_flows + fs_max_workspaces
 		: fs_max_workspaces + fs_max_workspaces / 4 + 64;
+}
+
+/* fs_limits_capacity: workspaces that something may be set for. */
+int
+fs_limits_capacity(void)
+{
+	return fs_max_limits > 0 ? fs_max_limits : Max(fs_max_workspaces / 5, 100);
 }
 
 /*
@@ -71,6 +83,7 @@ layout(char *base)
 	fs_workspace_mask = pg_nextpower2_32(fs_max_workspaces) - 1;
 	fs_flow_mask = pg_nextpower2_32(flows) - 1;
 	fs_lease_mask = pg_nextpower2_32(fs_max_running) - 1;
+	fs_limits_mask = pg_nextpower2_32(fs_limits_capacity()) - 1;
 
 	AREA(fs, 1);
 	AREA(fs_dbs, fs_max_databases);
@@ -80,9 +93,11 @@ layout(char *base)
 	AREA(fs_shares, flows);
 	AREA(fs_members, flows);
 	AREA(fs_nodes, flows);
+	AREA(fs_wakes, fs_max_workspaces);
 	AREA(fs_flows, flows);
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
+	AREA(fs_limits, fs_limits_capacity());
 	AREA(fs_waiters, proc_capacity());
 	AREA(fs_deltas, FS_COUNT_DELTAS);
 	AREA(fs_launches, fs_max_databases + FS_LAUNCH_SPARE);
@@ -91,6 +106,7 @@ layout(char *base)
 	AREA(fs_flow_id_hash, fs_flow_mask + 1);
 	AREA(fs_lease_hash, fs_lease_mask + 1);
 	AREA(fs_request_hash, fs_lease_mask + 1);
+	AREA(fs_limits_hash, fs_limits_mask + 1);
 #undef AREA
 	return at;
 }
@@ -160,6 +176,7 @@ shmem_startup(void)
 		INIT_POOL(fs->flows, fs_flows, flows);
 		INIT_POOL(fs->leases, fs_leases, fs_max_running);
 		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
+		INIT_POOL(fs->limits, fs_limits, fs_limits_capacity());
 		for (int i = 0; i < fs_max_workspaces; i++)
 			fs_workspaces[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_rings; i++)
@@ -170,9 +187,12 @@ shmem_startup(void)
 			fs_leases[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_workers; i++)
 			fs_workers[i].db = FS_NONE;
+		for (int i = 0; i < fs_limits_capacity(); i++)
+			fs_limits[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_databases; i++)
 		{
 			fs_dbs[i].state = FS_DB_FREE;
+			fs_dbs[i].wake_root = RINGHEAP_NONE;
 			ConditionVariableInit(&fs_dbs[i].built);
 			ConditionVariableInit(&fs_dbs[i].filled);
 		}
@@ -181,6 +201,7 @@ shmem_startup(void)
 		init_chains(fs_flow_id_hash, fs_flow_mask);
 		init_chains(fs_lease_hash, fs_lease_mask);
 		init_chains(fs_request_hash, fs_lease_mask);
+		init_chains(fs_limits_hash, fs_limits_mask);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -16,6 +16,7 @@
 #include "fairsched.h"
 
 #include "drr.h"
+#include "quota.h"
 #include "ringheap.h"
 #include "storage/condition_variable.h"
 #include "storage/itemptr.h"
@@ -34,15 +35,45 @@ typedef struct FsPool
 	int32		capacity;
 } FsPool;
 
-/* Why nothing of a workspace is handed out; FsParkNames in park.c has the words. */
+/* Why nothing of a workspace or a flow is handed out; FsParkNames in park.c has the words. */
 typedef enum FsPark
 {
 	FS_PARK_NONE,
 	FS_PARK_PAUSED,
 	FS_PARK_CEILING,
 	FS_PARK_SHARE,				/* fairsched.max_workspace_share */
-	FS_PARK_MOVING				/* last step of isolate_workspace */
+	FS_PARK_MOVING,				/* last step of isolate_workspace */
+	FS_PARK_RATE,				/* fairsched_set_rate_limit */
+	FS_PARK_RESOURCE,			/* a quota: of the workspace, or what a flow's jobs need */
+	FS_PARK_BUDGET,				/* flows only */
+	FS_PARK_THROTTLE			/* fairsched_set_throttle */
 } FsPark;
+
+/*
+ * What the admission gates say of a refusal; amounts in units of FS_UNIT.  In a
+ * workspace or flow that is parked it tells why, and until when.
+ */
+typedef struct FsRefusal
+{
+	FsPark		park;			/* FS_PARK_NONE: nothing refuses */
+	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
+	FsResource	resource;		/* FS_PARK_RESOURCE */
+	int32		on;				/* FS_PARK_BUDGET: the budget */
+	int64		value;			/* in use, what the job needs included */
+	int64		limit;
+	TimestampTz since;
+	TimestampTz retry_at;		/* it may be lifted then; 0: by an event only */
+} FsRefusal;
+
+struct FsBudgetSpec;
+
+/* What tells flows of one workspace, lane and capability set apart (enqueue.c makes it). */
+typedef struct FsFlowSpec
+{
+	uint64		hash[2];
+	FsNeeds		needs;
+	struct FsBudgetSpec *budget;	/* NULL: no budget is named */
+} FsFlowSpec;
 
 typedef enum FsQuotaClass
 {
@@ -81,6 +112,13 @@ typedef struct FsWorkspace
 	FsPark		parked;
 	TimestampTz parked_since;
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
+
+	/* admission (admit.c) */
+	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
+	int32		parked_flows;	/* list of its flows that are parked by themselves */
+	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
+	int64		held[FS_RESOURCES]; /* by leases, open claims included */
+	int64		open[FS_RESOURCES]; /* of these, by claims that are not committed */
 
 	double		rate;			/* claims, decaying with FS_RATE_TAU */
 	TimestampTz rate_since;
@@ -136,6 +174,7 @@ typedef struct FsMember
 	int32		share;			/* FS_NONE when free */
 	int32		ring;
 	int32		flows;			/* flows that belong here */
+	int32		parked;			/* of these, parked with something ready */
 	int32		heads[FS_RANKS];	/* next flow to serve, by rank slot */
 	uint64		served;			/* db->serve_clock of its last service */
 } FsMember;
@@ -159,6 +198,16 @@ typedef struct FsFlow
 	uint64		spec[2];		/* hash of budgets and resources */
 	int32		refs;			/* open ledger items that point here */
 	int32		running;		/* leases */
+
+	/* admission (admit.c) */
+	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
+	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	FsRefusal	why;			/* parked by itself */
+	bool		parked_counted; /* in its member's `parked` */
+	int32		park_next;		/* list of its workspace's parked flows */
+	int32		park_prev;
+	int32		wait_next;		/* list of the flows a budget holds up */
+	int32		wait_prev;
 
 	/* ready list of the member */
 	int32		list_next;
@@ -222,6 +271,15 @@ typedef struct FsLease
 	int32		rank_slot;
 	int32		attempt;
 	int64		position;
+
+	/* admission: what it holds (admit.c) */
+	FsNeeds		held;			/* less what a claim of the same call took over */
+	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
+	bool		open;			/* counted in its workspace's `open` */
+	uint32		rate_gen;		/* the window it was counted in; 0: none */
+	int64		rate_slice;
+	int32		budget_set;		/* budget.c's; FS_NONE: reserves nothing */
+
 	TimestampTz claimed_at;
 	TimestampTz expires_at;
 	TimestampTz deadline;		/* max_runtime; infinity when none */
@@ -272,6 +330,7 @@ typedef enum FsTask
 	FS_TASK_CLAIM_LOG,			/* rotate the claim log */
 	FS_TASK_RECONCILE,			/* count queues, compare with rows */
 	FS_TASK_RETENTION,			/* history partitions */
+	FS_TASK_ADMISSION,			/* parked workspaces whose time has come; quota violations, rate windows */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -358,6 +417,11 @@ typedef struct FsDatabase
 				token_limit;
 	int32		next_flow;
 
+	int32		wake_root;		/* heap of workspaces by when a refusal of theirs lifts (fs_wakes) */
+	TimestampTz clock;			/* latest time the gates were asked at */
+	int32		nlimits;		/* entries of fs_limits */
+	bool		limits_dirty;	/* violations or rate windows are to be written */
+
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
 	int32		claim_log;		/* which of the two logs claims go to */
@@ -426,7 +490,8 @@ typedef struct FsShared
 				members,
 				flows,
 				leases,
-				workers;
+				workers,
+				limits;
 	int			launcher_pid;
 	struct Latch *launcher_latch;
 	uint64		launch_requests;	/* grows when the launcher should probe again */
@@ -452,12 +517,14 @@ extern FsRing *fs_rings;
 extern FsShare *fs_shares;
 extern FsMember *fs_members;
 extern RingNode *fs_nodes;		/* by member */
+extern RingNode *fs_wakes;		/* by workspace */
 extern FsFlow *fs_flows;
 extern FsLease *fs_leases;
 extern FsWorker *fs_workers;
 extern FsWaiter *fs_waiters;	/* by process number */
 extern FsCountDelta *fs_deltas;
 extern FsLaunch *fs_launches;
+extern struct FsLimits *fs_limits;	/* limits.h */
 
 /* Hash tables: heads of chains. */
 extern int32 *fs_workspace_hash;
@@ -465,9 +532,11 @@ extern int32 *fs_flow_hash;
 extern int32 *fs_flow_id_hash;
 extern int32 *fs_lease_hash;
 extern int32 *fs_request_hash;
+extern int32 *fs_limits_hash;
 extern uint32 fs_workspace_mask;
 extern uint32 fs_flow_mask;
 extern uint32 fs_lease_mask;
+extern uint32 fs_limits_mask;
 
 extern Size fs_shmem_size(void);
 extern void fs_shmem_install_hooks(void);

@@ -185,6 +185,7 @@ fs_state_attach(void)
 		d->dboid = MyDatabaseId;
 		d->extoid = c->extension;
 		d->lanes = d->capped = FS_NONE;
+		d->wake_root = RINGHEAP_NONE;
 		d->next_due = d->next_expiry = d->slots_until = DT_NOEND;
 		d->claim_log_limit = FS_CLAIM_LOG_ROWS;
 		d->default_quota = fs_default_quota;

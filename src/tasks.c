@@ -22,6 +22,8 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
+#include "admit.h"
+#include "admission_task.h"
 #include "count.h"
 #include "held.h"
 #include "lease.h"
@@ -31,7 +33,7 @@
 #include "rows.h"
 
 const char *const FsTaskNames[FS_TASK_COUNT] = {
-	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention"
+	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -438,6 +440,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_count_queues(db);
 		case FS_TASK_RETENTION:
 			return retention(db);
+		case FS_TASK_ADMISSION:
+			return fs_admission_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}
@@ -468,4 +472,6 @@ fs_task_help(FsDatabase *db)
 		(void) expire(db, HELP_LIMIT);
 	if (db->nindoubt > 0)
 		(void) in_doubt(db);
+	if (fs_admit_next_due(db) <= now)
+		(void) fs_admission_task(db);
 }

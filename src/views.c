@@ -232,7 +232,8 @@ workspace_emit(FsWalk *walk, const void *from)
 	nulls[11] = park == NULL;
 	if (!nulls[11])
 		values[11] = text_datum(park);
-	nulls[12] = true;			/* no gate so far opens at a known time */
+	nulls[12] = row->drained || !fs_park_by_gate(ws->parked) || ws->why.retry_at == 0;
+	values[12] = TimestampTzGetDatum(ws->why.retry_at);
 	values[13] = BoolGetDatum(ws->set.job_table != 0);
 	nulls[14] = ws->parked == FS_PARK_NONE;
 	values[14] = TimestampTzGetDatum(ws->parked_since);

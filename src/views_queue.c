@@ -12,6 +12,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "admit.h"
 #include "flows.h"
 #include "park.h"
 #include "text.h"
@@ -53,6 +54,8 @@ typedef struct FsQueueRow
 	int32		live_slots;
 	double		workspace_share;
 	bool		drained;
+	TimestampTz retry_at;
+	char		detail[160];	/* of a gate of admit.c */
 } FsQueueRow;
 
 static bool
@@ -119,6 +122,7 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 	const FsDatabase *db = &fs_dbs[walk->db];
 	const FsWorkspace *ws;
 	const FsRing *ring;
+	const FsRefusal *why;
 	FsQueueRow *row = to;
 
 	if (flow->member == FS_NONE)
@@ -128,6 +132,7 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 		return false;
 	if (!flow->more && flow->cand_count == 0 && ws->parked == FS_PARK_NONE)
 		return false;
+	why = ws->parked == FS_PARK_NONE ? &flow->why : fs_park_by_gate(ws->parked) ? &ws->why : NULL;
 	ring = &fs_rings[fs_members[flow->member].ring];
 	strlcpy(row->workspace, ws->name, sizeof(row->workspace));
 	strlcpy(row->lane, fs_lanes[ring->lane].name, sizeof(row->lane));
@@ -138,6 +143,15 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 	row->ready = ready_of_flow(db, ws);
 	row->parked = ws->parked;
 	row->parked_since = ws->parked_since;
+	row->retry_at = 0;
+	row->detail[0] = '\0';
+	if (why != NULL && why->park != FS_PARK_NONE)
+	{
+		row->parked = why->park;
+		row->parked_since = why->since;
+		row->retry_at = why->retry_at;
+		fs_admit_detail(why, row->detail, sizeof(row->detail));
+	}
 	row->running = ws->running;
 	row->ceiling = fs_sched_ceiling(ws);
 	row->live_slots = db->live_slots;
@@ -225,13 +239,14 @@ queue_emit(FsWalk *walk, const void *from)
 								  row->running, row->workspace_share, row->live_slots);
 				break;
 			default:
+				detail = row->detail[0] ? pstrdup(row->detail) : NULL;
 				break;
 		}
 	else if (park == NULL)
 	{
 		detail = (char *) verdict_of(walk->extra, row);
 		if (detail != NULL)
-			park = "no_capable_worker";
+			park = "waiting_for_capable_worker";
 	}
 
 	values[0] = CStringGetTextDatum(row->workspace);
@@ -247,7 +262,8 @@ queue_emit(FsWalk *walk, const void *from)
 		values[5] = CStringGetTextDatum(detail);
 	nulls[6] = row->drained || row->parked == FS_PARK_NONE;
 	values[6] = TimestampTzGetDatum(row->parked_since);
-	nulls[7] = true;			/* every gate so far opens by an event, not by time */
+	nulls[7] = row->drained || row->retry_at == 0;
+	values[7] = TimestampTzGetDatum(row->retry_at);
 	values[8] = fs_caps_array(row->need.caps, row->need.len);
 	fs_view_put(walk, values, nulls);
 }

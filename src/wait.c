@@ -26,6 +26,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "admit.h"
 #include "flows.h"
 #include "state.h"
 #include "text.h"
@@ -121,12 +122,21 @@ fs_wait_for_work(int32 db, int nlanes, char **lanes, const FsEligible *e, Timest
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz next = until;
 		long		ms;
 
 		woken = me->woken;
 		if (woken || now >= until)
 			break;
-		ms = until == DT_NOEND ? -1 : Max(1, (long) ((until - now + 999) / 1000));
+		if (fs_dbs[db].worker_pid == 0)
+		{
+			/* nobody else lifts refusals whose time has come */
+			FsLock();
+			fs_admit_wake_due(&fs_dbs[db], now);
+			next = Min(next, fs_admit_wake_at(&fs_dbs[db]));
+			FsUnlock();
+		}
+		ms = next == DT_NOEND ? -1 : Max(1, (long) ((next - now + 999) / 1000));
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (ms < 0 ? 0 : WL_TIMEOUT),
 						 ms, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

@@ -48,6 +48,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
+#include "admit.h"
 #include "keepaway.h"
 #include "launcher.h"
 #include "tasks.h"
@@ -439,6 +440,8 @@ task_due(FsTask task, TimestampTz due, bool woken)
 		return status->next_run;
 	if (task == FS_TASK_PROMOTE || task == FS_TASK_EXPIRE)
 		return Min(status->next_run, due);
+	if (task == FS_TASK_ADMISSION)
+		return Min(status->next_run, fs_admit_next_due(my_db));
 	if (status->next_run == DT_NOEND && woken)
 		return 0;
 	return status->next_run;

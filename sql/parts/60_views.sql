@@ -100,7 +100,7 @@ COMMENT ON COLUMN fairsched.queue_status.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.queue_status.lane IS 'Lane the jobs wait in.';
 COMMENT ON COLUMN fairsched.queue_status.flow IS 'Number of the flow, as in fairsched.jobs. Negative: jobs of many kinds that share a flow because fairsched.max_flows was reached.';
 COMMENT ON COLUMN fairsched.queue_status.ready IS 'Jobs of the flow that may be claimed. NULL = not known: depths are kept by workspace, so only that of a workspace''s only flow is.';
-COMMENT ON COLUMN fairsched.queue_status.parked_reason IS 'Why nothing of it is handed out: a reason of its workspace (workspace_status.parked_reason), or no_capable_worker. NULL = it takes part.';
+COMMENT ON COLUMN fairsched.queue_status.parked_reason IS 'Why nothing of it is handed out: a reason of its workspace (workspace_status.parked_reason), or waiting_for_capable_worker. NULL = it takes part.';
 COMMENT ON COLUMN fairsched.queue_status.parked_detail IS 'The same with figures or names: how many run, which capabilities no live worker has.';
 COMMENT ON COLUMN fairsched.queue_status.parked_since IS 'Since when; NULL = not parked, or not known.';
 COMMENT ON COLUMN fairsched.queue_status.retry_at IS 'When it takes part again; NULL = no fixed time, an event lifts it.';

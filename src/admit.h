@@ -1,0 +1,73 @@
+/*
+ * admit.h
+ *		Admission: the gates behind ceiling and share, all or nothing.  fs->lock
+ *		held exclusively; nothing here allocates, waits or raises.
+ */
+#ifndef FS_ADMIT_H
+#define FS_ADMIT_H
+
+#include "limits.h"
+#include "pick.h"
+
+/* Is there any gate that could refuse jobs of this flow? */
+static inline bool
+fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
+{
+	return ws->limits != FS_NONE || f->budget_set != FS_NONE ||
+		(f->needs.mask & ~FsResourceBit(FS_RES_RUNS)) != 0;
+}
+
+/* Which gates are asked. */
+#define FS_GATE_RATE		1
+#define FS_GATE_RESOURCE	2
+#define FS_GATE_BUDGET		4
+#define FS_GATE_THROTTLE	8
+#define FS_GATE_ALL			15
+
+/* Decide; changes nothing.  why->park is FS_PARK_NONE when a job of the flow may be claimed. */
+extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int32 gift,
+						   int gates, TimestampTz now, FsRefusal *why);
+
+/* Decide for a claim; a refusal parks the flow or its workspace. */
+extern bool fs_admit_flow(int32 flow, const FsEligible *e);
+
+/* What a lease takes and gives back. */
+#define FS_CHARGE_OPEN	1		/* by a claim that is not committed */
+#define FS_CHARGE_RATE	2		/* counts against the rate limit */
+extern void fs_admit_charge(int32 lease, const FsNeeds *needs, int32 budget_set, int32 gift, int how,
+							TimestampTz now);
+extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, TimestampTz now);
+extern void fs_admit_take_again(int32 lease, const FsFlowSpec *spec, TimestampTz now);
+extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz now);
+extern void fs_admit_unclaim(int32 lease);
+extern void fs_admit_confirm(int32 lease, TimestampTz now);
+extern void fs_admit_end(int32 lease, TimestampTz now);
+
+/* What lifts refusals. */
+extern bool fs_admit_open(int32 workspace);
+extern void fs_admit_changed(int32 workspace, TimestampTz now);
+extern void fs_admit_recheck(int32 *waiters, TimestampTz now);
+extern void fs_admit_offer(int32 workspace);
+extern void fs_admit_wake_due(FsDatabase *db, TimestampTz now);
+
+/* When the next refusal lifts by time. Any lock mode. */
+extern TimestampTz fs_admit_wake_at(const FsDatabase *db);
+
+/* When the scheduler has something to do here: DT_NOEND = not by time. Any lock mode, or none. */
+extern TimestampTz fs_admit_next_due(const FsDatabase *db);
+
+/* Usage of a resource is, as of commit, what it is now: throttle at the threshold, once. */
+extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, TimestampTz now);
+
+/* Coming and going. */
+extern bool fs_admit_flow_made(int32 flow, const FsFlowSpec *spec);
+extern void fs_admit_flow_gone(int32 flow);
+extern bool fs_admit_new_head(int32 flow, const FsFlowSpec *spec);
+extern void fs_admit_workspace_made(int32 workspace);
+extern void fs_admit_workspace_gone(int32 workspace);
+extern int32 fs_admit_bind(int32 db, const char *workspace, int32 limits);
+
+/* What a parked workspace or flow waits for, in words. */
+extern void fs_admit_detail(const FsRefusal *why, char *buf, Size len);
+
+#endif							/* FS_ADMIT_H */

@@ -1,0 +1,182 @@
+/*
+ * limits.c
+ *		What is set for a workspace, and how much of it is used: the pool.
+ *
+ * Entries are found by name, since something may be set, used up or throttled
+ * while the workspace has no jobs; where it has, the two point to each other.
+ * All functions: fs->lock held exclusively (finders: shared is enough); nothing
+ * here allocates, waits or raises.
+ */
+#include "limits.h"
+
+#include "common/hashfn.h"
+
+#include "admit.h"
+
+struct FsLimits *fs_limits;
+
+const char *const FsResourceNames[FS_RESOURCES] = {
+	"cpu", "memory", "gpu", "concurrent_runs", "storage", "tokens", "cost"
+};
+
+int
+fs_resource_by_name(const char *name)
+{
+	for (int r = 0; r < FS_RESOURCES; r++)
+		if (strcmp(FsResourceNames[r], name) == 0)
+			return r;
+	return -1;
+}
+
+static uint32
+hash_name(int32 db, const char *name)
+{
+	return (hash_bytes((const unsigned char *) name, strlen(name)) ^ (uint32) (db * 0x9e3779b9)) & fs_limits_mask;
+}
+
+int32
+fs_limits_find(int32 db, const char *workspace)
+{
+	int32		l;
+
+	if (fs_dbs[db].nlimits == 0)
+		return FS_NONE;
+	l = fs_limits_hash[hash_name(db, workspace)];
+	while (l != FS_NONE && (fs_limits[l].db != db || strcmp(fs_limits[l].name, workspace) != 0))
+		l = fs_limits[l].next;
+	return l;
+}
+
+/* fs_limits_get: find or make it, with nothing set; the caller holds a reference or sets something. */
+int32
+fs_limits_get(int32 db, const char *workspace)
+{
+	int32		l = fs_limits_find(db, workspace);
+	uint32		bucket = hash_name(db, workspace);
+
+	if (l != FS_NONE)
+		return l;
+	FS_POOL_TAKE(fs->limits, fs_limits, l);
+	if (l == FS_NONE)
+		return FS_NONE;
+	memset(&fs_limits[l], 0, sizeof(FsLimits));
+	fs_limits[l].db = db;
+	strlcpy(fs_limits[l].name, workspace, sizeof(fs_limits[l].name));
+	fs_limits[l].armed = (1u << FS_RESOURCES) - 1;
+	fs_limits[l].next = fs_limits_hash[bucket];
+	fs_limits_hash[bucket] = l;
+	fs_dbs[db].nlimits++;
+	for (int i = 0; i < lengthof(fs_limits[l].used); i++)
+		window_init(&fs_limits[l].used[i], USECS_PER_DAY, GetCurrentTimestamp());
+	fs_limits[l].workspace = fs_admit_bind(db, workspace, l);
+	return l;
+}
+
+static void
+limits_free(int32 l)
+{
+	FsLimits   *limits = &fs_limits[l];
+
+	if (limits->workspace != FS_NONE)
+		fs_workspaces[limits->workspace].limits = FS_NONE;
+	FS_UNCHAIN(fs_limits_hash[hash_name(limits->db, limits->name)], l, fs_limits, FsLimits, next);
+	fs_dbs[limits->db].nlimits--;
+	limits->db = FS_NONE;
+	FS_POOL_GIVE(fs->limits, fs_limits, l);
+}
+
+/* fs_limits_release: let it go when nothing is set, and nothing is left to be written. */
+void
+fs_limits_release(int32 l)
+{
+	if (fs_limits[l].refs == 0 && fs_limits[l].set.has == 0 && !fs_limits[l].breached)
+		limits_free(l);
+}
+
+/*
+ * fs_limits_apply: take over one part of the settings (a resource's bit,
+ * FS_LIMIT_RATE or FS_LIMIT_THROTTLE), or its absence.  Takes effect on the
+ * existing backlog at once.
+ */
+void
+fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+
+	limits->set.has = (limits->set.has & ~part) | (set->has & part);
+	for (int r = 0; r < FS_RESOURCES; r++)
+		if (part & FsResourceBit(r))
+		{
+			limits->set.quota[r] = set->quota[r];
+			if (FsResourceBit(r) & FS_BURST_MASK)
+			{
+				FsBurst    *b = &limits->burst[r];
+
+				memset(b, 0, sizeof(FsBurst));
+				if (limits->workspace != FS_NONE && (set->has & FsResourceBit(r)))
+					burst_level(b, &set->quota[r], fs_workspaces[limits->workspace].held[r], now);
+			}
+		}
+	if (part & FS_LIMIT_RATE)
+	{
+		if (!(set->has & FS_LIMIT_RATE))
+			memset(&limits->rate, 0, sizeof(FsWindow));
+		else if (limits->rate.width == 0)
+			window_init(&limits->rate, set->period, now);
+		else if (limits->set.period != set->period)
+			window_rescale(&limits->rate, set->period, now);
+		if (limits->rate_gen == 0 || limits->set.period != set->period)
+			limits->rate_gen++;
+		limits->rate_gen += limits->rate_gen == 0;
+		limits->set.max_claims = set->max_claims;
+		limits->set.period = set->period;
+		limits->set.jitter = set->jitter;
+	}
+	if (part & FS_LIMIT_THROTTLE)
+	{
+		limits->set.throttle = set->throttle;
+		limits->set.threshold = set->threshold;
+		limits->set.throttle_usec = set->throttle_usec;
+		limits->set.throttle_mask = set->throttle_mask;
+		limits->armed = (1u << FS_RESOURCES) - 1;
+		if (!(set->has & FS_LIMIT_THROTTLE) || !set->throttle)
+			limits->throttled_until = 0;
+	}
+	if (limits->workspace != FS_NONE)
+		fs_admit_changed(limits->workspace, now);
+}
+
+void
+fs_limits_sweep(int32 db)
+{
+	for (int i = 0; i < fs->limits.capacity; i++)
+		if (fs_limits[i].db == db)
+			limits_free(i);
+}
+
+int64
+fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now)
+{
+	if (r == FS_RES_STORAGE)
+		return limits->level;
+	if (!(FsResourceBit(r) & FS_CONSUMED_MASK))
+		return 0;
+	window_advance(FsWindowOf(limits, r), now);
+	return FsWindowOf(limits, r)->total;
+}
+
+/* fs_limits_breach: to be written by the scheduler (violations.c). */
+void
+fs_limits_breach(int32 l, FsResource r, FsBreachKind kind, int64 actual, int64 job_id, TimestampTz now)
+{
+	FsBreach   *b = &fs_limits[l].breach[r][kind];
+
+	b->actual = b->count > 0 ? Max(b->actual, actual) : actual;
+	b->quota = fs_limits[l].set.quota[r].quota;
+	b->job_id = job_id;
+	b->last = now;
+	b->count = Min(b->count, PG_INT32_MAX - 1) + 1;
+	b->open = true;
+	fs_limits[l].breached = true;
+	fs_dbs[fs_limits[l].db].limits_dirty = true;
+}

@@ -1,0 +1,99 @@
+/*
+ * limits.h
+ *		What is set for a workspace (quotas, rate limit, throttle), and how much of
+ *		it is used: entries of a pool of their own, by name.
+ *
+ * An entry is there as long as something is set, whether or not the workspace
+ * has jobs.  fs->lock held exclusively unless said otherwise; what is under
+ * "Transactions" takes the lock itself and may raise.
+ */
+#ifndef FS_LIMITS_H
+#define FS_LIMITS_H
+
+#include "state.h"
+
+#include "quota.h"
+
+/* Parts of an entry's settings that are set one by one. */
+#define FS_LIMIT_RATE (1u << FS_RESOURCES)
+#define FS_LIMIT_THROTTLE (1u << (FS_RESOURCES + 1))
+
+typedef struct FsLimitSettings
+{
+	uint32		has;			/* bits of resources, FS_LIMIT_RATE, FS_LIMIT_THROTTLE */
+	FsQuota		quota[FS_RESOURCES];
+	int32		max_claims;
+	int64		period;			/* usec */
+	int64		jitter;			/* usec */
+	bool		throttle;		/* enabled */
+	double		threshold;
+	int64		throttle_usec;
+	uint32		throttle_mask;	/* bits of resources */
+} FsLimitSettings;
+
+/* Causes of a violation; one open row for each of these and each resource. */
+typedef enum FsBreachKind
+{
+	FS_BREACH_REJECT,
+	FS_BREACH_BURST,
+	FS_BREACH_THROTTLE,
+	FS_BREACH_KINDS
+} FsBreachKind;
+
+typedef struct FsBreach
+{
+	int64		actual;			/* of the last occurrence */
+	int64		quota;
+	int64		job_id;			/* 0: not known */
+	TimestampTz last;
+	int32		count;			/* occurrences that are not written yet */
+	bool		open;			/* a row of it may be open */
+} FsBreach;
+
+typedef struct FsLimits
+{
+	int32		next;			/* hash chain, or free list */
+	int32		db;
+	char		name[FS_NAME_LEN + 1];
+	int32		workspace;		/* FS_NONE: it has no jobs */
+	int32		refs;			/* open ledger items that point here */
+	FsLimitSettings set;
+
+	/* rate limit */
+	FsWindow	rate;
+	uint32		rate_gen;		/* grows when `rate` begins anew; never 0 */
+	bool		rate_dirty;		/* changed since it was saved */
+
+	/* usage */
+	FsWindow	used[2];		/* tokens, cost: of a day; what open transactions add is in it */
+	int64		pending[2];		/* by open transactions */
+	int64		level;			/* storage */
+	int64		level_pending;
+
+	FsBurst		burst[2];		/* cpu, memory */
+
+	uint32		armed;			/* resources that were below the threshold since they throttled */
+	TimestampTz throttled_until;
+	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
+	bool		breached;		/* some breach is open or not written */
+} FsLimits;
+
+extern const char *const FsResourceNames[FS_RESOURCES];
+extern int	fs_resource_by_name(const char *name);	/* -1: there is none of this name */
+
+extern int32 fs_limits_find(int32 db, const char *workspace);	/* shared is enough */
+extern int32 fs_limits_get(int32 db, const char *workspace);	/* made when new; FS_NONE: full */
+extern void fs_limits_release(int32 limits);	/* freed when nothing is set or points to it */
+extern void fs_limits_apply(int32 limits, uint32 part, const FsLimitSettings *set, TimestampTz now);
+extern void fs_limits_sweep(int32 db);
+
+/* How much of a resource is used, without what jobs hold; `now` drops what is a day old. */
+extern int64 fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now);
+
+/* A quota was exceeded, or an excess refused. */
+extern void fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,
+							 TimestampTz now);
+
+#define FsWindowOf(limits, r) (&(limits)->used[(r) - FS_RES_TOKENS])
+
+#endif							/* FS_LIMITS_H */

@@ -1,0 +1,74 @@
+/*
+ * test_quota.c
+ *		What fits a quota, how long it may be exceeded, how bad that is.  Prints TAP.
+ */
+#include "../../src/quota.h"
+#include "../../src/window.h"
+
+#include <stdio.h>
+
+static int	tests = 0;
+static int	failures = 0;
+
+static void
+ok(bool cond, const char *what)
+{
+	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
+	if (!cond)
+		failures++;
+}
+
+#define SEC INT64_C(1000000)
+#define MIN (60 * SEC)
+
+int
+main(void)
+{
+	FsQuota		q = {.quota = 10 * FS_UNIT, .burst = 2 * FS_UNIT, .burst_usec = 10 * MIN};
+	FsBurst		b = {.exhausted = false};
+	int64_t		t = INT64_C(800000000000000);
+	int64_t		lifts;
+
+	ok(quota_fit(&q, 9 * FS_UNIT, FS_UNIT, false) == FS_FITS, "to the quota exactly");
+	ok(quota_fit(&q, 9 * FS_UNIT, FS_UNIT + 1, false) == FS_FITS_NOT, "a millionth more is too much");
+	ok(quota_fit(&q, 9 * FS_UNIT, 3 * FS_UNIT, true) == FS_FITS_BURST, "to quota and burst");
+	ok(quota_fit(&q, 9 * FS_UNIT, 3 * FS_UNIT + 1, true) == FS_FITS_NOT, "and no further");
+	ok(quota_fit(&(FsQuota) {.quota = FS_QUOTA_MAX}, FS_AMOUNT_MAX, FS_NEED_MAX, false) == FS_FITS_NOT,
+	   "large amounts do not overflow");
+
+	/* five minutes above, five below, five above: that is ten within the hour */
+	ok(burst_may(&b, &q, t), "at first it may");
+	burst_level(&b, &q, 11 * FS_UNIT, t);
+	ok(burst_may(&b, &q, t + 5 * MIN), "after five minutes above it may");
+	burst_level(&b, &q, 9 * FS_UNIT, t + 5 * MIN);
+	burst_level(&b, &q, 11 * FS_UNIT, t + 9 * MIN);
+	ok(burst_may(&b, &q, t + 13 * MIN), "nine minutes: it may");
+	ok(!burst_may(&b, &q, t + 14 * MIN), "ten minutes: no more");
+	ok(burst_lifts_at(&b, &q) == 0, "when it may again depends on the level");
+	burst_level(&b, &q, 9 * FS_UNIT, t + 20 * MIN);
+	ok(!burst_may(&b, &q, t + 25 * MIN), "not five minutes after it came down");
+	lifts = burst_lifts_at(&b, &q);
+	ok(lifts >= t + 30 * MIN, "nor before it was down for as long");
+	ok(!burst_may(&b, &q, t + 31 * MIN), "and not while the hour has ten minutes of it");
+	ok(lifts > t + 60 * MIN && lifts < t + 80 * MIN, "it says when");
+	ok(!burst_may(&b, &q, lifts - 1), "not before then");
+	ok(burst_may(&b, &q, lifts), "then it may");
+
+	/* resting starts anew each time it is above */
+	b = (FsBurst) {.exhausted = false};
+	q.burst_usec = 60 * SEC;
+	burst_level(&b, &q, 11 * FS_UNIT, t);
+	burst_level(&b, &q, 9 * FS_UNIT, t + 60 * SEC);
+	ok(!burst_may(&b, &q, t + 61 * SEC), "exhausted after its minute");
+	ok(burst_may(&b, &q, t + 70 * MIN), "over after an hour");
+
+	q.burst = 0;
+	ok(!burst_may(&b, &q, t + 200 * MIN), "no burst, no excess");
+
+	ok(quota_severity(100, 110) == 0 && quota_severity(100, 111) == 1 && quota_severity(100, 125) == 1 &&
+	   quota_severity(100, 126) == 2 && quota_severity(100, 150) == 2 && quota_severity(100, 151) == 3,
+	   "severity by excess");
+	ok(quota_severity(0, 1) == 3, "all over nothing");
+	printf("1..%d\n", tests);
+	return failures != 0;
+}
