@@ -146,7 +146,7 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int32 gift, int 
 				return;
 		}
 	if ((gates & FS_GATE_BUDGET) && budget_set != FS_NONE &&
-		!fs_budget_admit(budget_set, gift, now, why))
+		!fs_budget_admit(budget_set, w, gift, now, why))
 	{
 		why->park = FS_PARK_BUDGET;
 		return;

@@ -21,6 +21,8 @@
 #include "common/hashfn.h"
 
 #include "admit.h"
+#include "amount.h"
+#include "lease.h"
 #include "ledger_items.h"
 
 const char *const FsBudgetActionNames[FS_BUDGET_ACTIONS] = {
@@ -156,13 +158,26 @@ fs_budget_pausing(const FsBudgetSettings *set)
 	return mask;
 }
 
-/*
- * fs_budget_notice: thresholds were crossed, or armed again; `pausing` are those
- * that stopped claims until now.  When the list is full the scheduler compares
- * with what it wrote instead.
- */
+/* fs_budget_describe: it as it is now. */
 void
-fs_budget_notice(int32 budget, FsBudgetNoticeKind kind, unsigned mask, unsigned pausing, TimestampTz now)
+fs_budget_describe(int32 budget, FsBudgetNotice *notice)
+{
+	const FsBudget *b = &fs_budgets[budget];
+
+	notice->paused = fs_budget_paused(b);
+	notice->id = b->set.id;
+	notice->set = b->set;
+	notice->spent = b->meter.spent;
+	notice->running = b->running;
+}
+
+/*
+ * Thresholds of row `id` were crossed, or armed again; `pausing` are those that
+ * stopped claims until now.  When the list is full the scheduler compares with
+ * what it wrote instead.
+ */
+static void
+leave_notice(int32 budget, FsBudgetNoticeKind kind, int32 id, unsigned mask, unsigned pausing, TimestampTz now)
 {
 	FsBudget   *b = &fs_budgets[budget];
 	FsBudgetNotices *list = &fs_budget_notices[b->db];
@@ -180,10 +195,9 @@ fs_budget_notice(int32 budget, FsBudgetNoticeKind kind, unsigned mask, unsigned 
 	notice->kind = kind;
 	notice->mask = mask;
 	notice->pausing = pausing;
-	notice->paused = fs_budget_paused(b);
-	notice->set = b->set;
-	notice->spent = b->meter.spent;
 	notice->at = now;
+	fs_budget_describe(budget, notice);
+	notice->id = id;
 }
 
 /* ---------- settings ---------- */
@@ -202,18 +216,21 @@ fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, Times
 	unsigned	armed = 0;
 	unsigned	more = 0;
 	unsigned	crossed = 0;
+	int32		id;
 
 	if (budget == FS_NONE)
 		budget = budget_add(db, set->name);
 	if (budget == FS_NONE)
 		return;
 	b = &fs_budgets[budget];
-	if (set->revision < b->set.revision || (set->revision == b->set.revision && spent == NULL))
+	if (set->revision < b->set.revision ||
+		(set->revision == b->set.revision && set->id == b->set.id && spent == NULL))
 	{
 		budget_release(budget);
 		return;
 	}
 	pausing = fs_budget_pausing(&b->set);
+	id = b->set.id;
 	if (set->id != b->set.id || set->period != b->set.period)
 		armed = meter_reset(&b->meter);
 	if (spent)
@@ -225,8 +242,8 @@ fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, Times
 	else
 		b->meter.amount = 0;
 	/* in this order: what is crossed at once after a reset was armed before */
-	fs_budget_notice(budget, FS_BUDGET_ARMED, armed | more, pausing, now);
-	fs_budget_notice(budget, FS_BUDGET_CROSSED, crossed, fs_budget_pausing(set), now);
+	leave_notice(budget, FS_BUDGET_ARMED, id, armed | more, pausing, now);
+	leave_notice(budget, FS_BUDGET_CROSSED, set->id, crossed, fs_budget_pausing(set), now);
 	if (set->next_reset < fs_budget_notices[db].next_reset)
 	{
 		fs_budget_notices[db].next_reset = set->next_reset;
@@ -363,6 +380,11 @@ fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amoun
 
 	a->mean = meter_average(a->mean, &a->samples, amount);
 	a->dirty = true;
+	if (!fs_budget_notices[db].averages_dirty)
+	{
+		fs_budget_notices[db].averages_dirty = true;
+		fs_budget_signal(db);
+	}
 }
 
 /* fs_budget_estimate: what a job is expected to use of a budget; nothing is known: 0. */
@@ -385,9 +407,9 @@ fs_budget_estimate(const FsBudgetNeed *need, int32 budget)
 
 /* ---------- the gate ---------- */
 
-/* Place of a budget in what a lease holds, or -1. */
-static int
-place_in_hold(int32 lease, int32 budget)
+/* fs_budget_place: of a budget in what a lease holds, or -1. */
+int
+fs_budget_place(int32 lease, int32 budget)
 {
 	const FsBudgetSet *set;
 
@@ -404,7 +426,7 @@ place_in_hold(int32 lease, int32 budget)
 static int64
 gift_room(int32 gift, int32 budget)
 {
-	int			i = place_in_hold(gift, budget);
+	int			i = fs_budget_place(gift, budget);
 
 	return i < 0 ? 0 : fs_budget_holds[gift].reserved[i] - fs_budget_holds[gift].actual[i];
 }
@@ -465,7 +487,7 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 	for (int i = 0; i < set->n; i++)
 	{
 		FsBudget   *b = &fs_budgets[set->budget[i]];
-		int			from = place_in_hold(gift, set->budget[i]);
+		int			from = fs_budget_place(gift, set->budget[i]);
 
 		hold->reserved[i] = fs_budget_estimate(&set->need, set->budget[i]);
 		if (from >= 0)
@@ -512,7 +534,7 @@ fs_budget_unclaim(int32 l)
 	set = &fs_budget_sets[fs_leases[l].budget_set];
 	for (int i = 0; i < set->n; i++)
 	{
-		int			to = place_in_hold(gift, set->budget[i]);
+		int			to = fs_budget_place(gift, set->budget[i]);
 
 		if (to >= 0 && fs_budget_holds[l].taken[i] > 0)
 		{
@@ -559,7 +581,7 @@ place_of_item(const FsSpendItem *item)
 	if (item->lease == FS_NONE || fs_leases[item->lease].job_id != item->job_id ||
 		fs_leases[item->lease].token != item->token)
 		return -1;
-	return place_in_hold(item->lease, item->budget);
+	return fs_budget_place(item->lease, item->budget);
 }
 
 /* fs_budget_spend_commit: count it; it uses up what its job has reserved. */
@@ -579,10 +601,15 @@ fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now)
 		hold->recorded[i] += item->amount;
 		hold->actual[i] = 0;
 	}
-	/* what was spent before a reset that was committed since is not this period's */
-	fs_budget_notice(item->budget, FS_BUDGET_CROSSED,
-					 meter_spend(&b->meter, item->period == b->set.period ? item->amount : 0, promised),
-					 fs_budget_pausing(&b->set), now);
+	if (item->id == b->set.id && item->period == b->set.period)
+		leave_notice(item->budget, FS_BUDGET_CROSSED, item->id,
+					 meter_spend(&b->meter, item->amount, promised), fs_budget_pausing(&b->set), now);
+	else if (promised > 0)
+	{
+		/* spent before a reset that was committed since: not of this period */
+		meter_release(&b->meter, promised);
+		recheck(item->budget, now);
+	}
 	fs_budget_unref(item->budget);
 }
 
@@ -594,6 +621,63 @@ fs_budget_spend_abort(const FsSpendItem *item)
 	if (i >= 0)
 		fs_budget_holds[item->lease].actual[i] = 0;
 	fs_budget_unref(item->budget);
+}
+
+/* fs_budget_recorded: at a rebuild: a job that runs has recorded this since its claim. */
+void
+fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *name, int64 amount)
+{
+	int32		budget = fs_budget_find(db, name);
+	int32		l = fs_lease_find(db, job_id);
+	int			i = l == FS_NONE || fs_leases[l].token != token ? -1 : fs_budget_place(l, budget);
+	FsBudgetHold *hold = &fs_budget_holds[l];
+	int64		promised;
+
+	if (i < 0)
+		return;
+	promised = Min(hold->reserved[i], amount);
+	hold->reserved[i] -= promised;
+	hold->recorded[i] += amount;
+	meter_release(&fs_budgets[budget].meter, promised);
+}
+
+/* ---------- the scheduler's task ---------- */
+
+/* fs_budget_stale: tables of what is spent changed behind our back. Nothing is let in until they are read. */
+void
+fs_budget_stale(int32 db)
+{
+	fs_budget_notices[db].stale = true;
+	fs_budget_notices[db].stale_gen++;
+	fs_budget_signal(db);
+}
+
+void
+fs_budget_run_commit(int32 db, const FsBudgetRun *run, TimestampTz now)
+{
+	FsBudgetNotices *list = &fs_budget_notices[db];
+
+	list->first = run->upto;
+	list->spend_rows -= run->folded;
+	if (run->spend_limit > 0)
+		list->spend_limit = run->spend_limit;
+	if (run->save)
+		list->saved_at = now;
+	if (run->stale == 0 || run->stale != list->stale_gen)
+		return;
+	list->stale = false;
+	for (int b = 0; b < fs->budgets.capacity; b++)
+		if (fs_budgets[b].db == db)
+			recheck(b, now);
+}
+
+void
+fs_budget_run_abort(int32 db, const FsBudgetRun *run)
+{
+	fs_budget_notices[db].lost |= run->lost;
+	fs_budget_notices[db].ask_again |= run->ask_again;
+	fs_budget_notices[db].averages_dirty |= run->save;
+	fs_budget_signal(db);
 }
 
 /* ---------- the end ---------- */
@@ -615,6 +699,13 @@ fs_budget_sweep(int32 db)
 	for (int i = 0; i < FS_AVERAGES; i++)
 		if (fs_averages[i].db == db)
 			fs_averages[i].db = FS_NONE;
+	fs_budget_forget(db);
+}
+
+/* fs_budget_forget: nothing is to be done for this slot. */
+void
+fs_budget_forget(int32 db)
+{
 	memset(&fs_budget_notices[db], 0, sizeof(FsBudgetNotices));
 	fs_budget_notices[db].next_reset = DT_NOEND;
 	fs_budget_notices[db].spend_limit = FS_SPEND_ROWS;

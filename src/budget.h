@@ -50,6 +50,7 @@ typedef struct FsBudgetSettings
 	int32		period;
 	TimestampTz next_reset;		/* DT_NOEND: by hand only */
 	int64		revision;		/* grows with every change of the row */
+	bool		promised;		/* in a ledger item: room for it is kept free */
 } FsBudgetSettings;
 
 typedef struct FsBudget
@@ -120,8 +121,10 @@ typedef struct FsBudgetNotice
 	unsigned	mask;
 	unsigned	pausing;		/* thresholds that pause */
 	bool		paused;			/* it is, after this */
-	FsBudgetSettings set;		/* as it was then */
+	int32		id;				/* of the row whose thresholds they are */
+	FsBudgetSettings set;		/* as it is after this */
 	int64		spent;
+	int32		running;
 	TimestampTz at;
 } FsBudgetNotice;
 
@@ -132,12 +135,14 @@ typedef struct FsBudgetNotices
 	uint64		next;
 	bool		lost;			/* the list was full, or memory is new: compare with the table */
 	bool		stale;			/* tables changed behind our back: read them again */
+	uint64		stale_gen;		/* how often they did */
 	bool		ask_again;		/* memory is new: repeat the preemptions that are in force */
 	uint64		signal;			/* grows when the scheduler has something to do */
 	uint64		seen;			/* of it, what the scheduler saw */
 	int64		spend_rows;		/* in fairsched.budget_spend, about */
 	int64		spend_limit;	/* beyond, they are added up */
-	TimestampTz next_reset;
+	TimestampTz next_reset;		/* no budget is reset before */
+	bool		averages_dirty;
 	TimestampTz saved_at;		/* when averages were written */
 	FsBudgetNotice notice[FS_BUDGET_NOTICES];
 } FsBudgetNotices;
@@ -155,12 +160,25 @@ typedef struct FsBudgetSpec
 typedef struct FsSpendItem
 {
 	int32		budget;
+	int32		id;				/* of its row */
 	int32		period;
-	int64		amount;
 	int32		lease;			/* FS_NONE: no running job's */
+	int64		amount;
 	int64		job_id;
 	int64		token;
 } FsSpendItem;
+
+/* A ledger item: what a run of the scheduler's task takes care of, if it commits. */
+typedef struct FsBudgetRun
+{
+	uint64		upto;			/* notices before this one are written */
+	uint64		stale;			/* 0, or the stale_gen whose tables were read again */
+	bool		lost;
+	bool		ask_again;
+	bool		save;			/* averages */
+	int64		folded;			/* rows of fairsched.budget_spend */
+	int64		spend_limit;
+} FsBudgetRun;
 
 extern FsBudget *fs_budgets;
 extern FsBudgetSet *fs_budget_sets;
@@ -189,6 +207,7 @@ extern void fs_budget_end(int32 lease, TimestampTz now);
 extern int32 *fs_budget_waiters(int32 budget);
 extern void fs_budget_detail(int32 budget, char *buf, Size len);
 extern void fs_budget_sweep(int32 db);
+extern void fs_budget_forget(int32 db);
 
 /* For budget_spend.c, budget_task.c, budget_view.c, ledger*.c. */
 extern int32 fs_budget_find(int32 db, const char *name);
@@ -196,9 +215,13 @@ extern int32 fs_budget_get(int32 db, const char *name);
 extern void fs_budget_unref(int32 budget);
 extern bool fs_budget_promise(int32 db);
 extern void fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, TimestampTz now);
-extern void fs_budget_notice(int32 budget, FsBudgetNoticeKind kind, unsigned mask, unsigned pausing,
-							 TimestampTz now);
 extern void fs_budget_signal(int32 db);
+extern void fs_budget_describe(int32 budget, FsBudgetNotice *notice);
+extern void fs_budget_stale(int32 db);
+extern void fs_budget_run_commit(int32 db, const FsBudgetRun *run, TimestampTz now);
+extern void fs_budget_run_abort(int32 db, const FsBudgetRun *run);
+extern int	fs_budget_place(int32 lease, int32 budget);
+extern void fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *budget, int64 amount);
 extern void fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now);
 extern void fs_budget_spend_abort(const FsSpendItem *item);
 extern void fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amount);

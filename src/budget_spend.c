@@ -15,8 +15,6 @@
  *
  * All functions run in a transaction, without fs->lock unless said otherwise.
  */
-#include "postgres.h"
-
 #include "budget_spend.h"
 
 #include "access/heapam.h"
@@ -32,8 +30,10 @@
 #include "utils/lsyscache.h"
 
 #include "amount.h"
+#include "flows.h"
 #include "lease.h"
 #include "ledger.h"
+#include "requeue.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_record_spend);
@@ -209,6 +209,7 @@ spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, FsSpen
 	(void) fs_ledger_budget_pending(now.name, &now);	/* this transaction may have changed it */
 	if (now.id == 0)
 		return false;
+	item.id = now.id;
 	item.period = now.period;
 	row->job_id = job_id;
 	row->token = token;
@@ -219,21 +220,6 @@ spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, FsSpen
 	return true;
 }
 
-/* Place of a budget in the set of a lease, or -1. */
-static int
-place_in_lease(int32 lease, int32 budget)
-{
-	const FsBudgetSet *set;
-
-	if (lease == FS_NONE || fs_leases[lease].budget_set < 0)
-		return -1;
-	set = &fs_budget_sets[fs_leases[lease].budget_set];
-	for (int i = 0; i < set->n; i++)
-		if (set->budget[i] == budget)
-			return i;
-	return -1;
-}
-
 /*
  * fs_budget_usage: a job is completed: what it used of its budgets is spent.
  * What its worker does not report is what was estimated, unless some of it was
@@ -241,10 +227,12 @@ place_in_lease(int32 lease, int32 budget)
  * that at commit the spending is counted before the reservation goes back.
  */
 void
-fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, const FsBudgetSpec *spec, const char *kind,
-				Datum usage)
+fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTuple row, Datum usage)
 {
 	int32		slot = FsDbIndex(db);
+	FsFlowSpec	flow;
+	FsBudgetSpec *spec;
+	char	   *kind;
 	uint64	   *dimension = NULL;
 	int64	   *used = NULL;
 	int			nused = 0;
@@ -252,8 +240,13 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, const FsBudgetSpec *s
 	int			n = 0;
 	int32		lease;
 
+	if (heap_attisnull(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel)))
+		return;
+	fs_row_spec(db, jr, row, &flow);
+	spec = flow.budget;
 	if (spec == NULL)
 		return;
+	kind = fs_row_text(jr, row, FS_COL_KIND);
 	if (usage != 0)
 	{
 		int			room = JB_ROOT_COUNT(DatumGetJsonbP(usage)) + 1;
@@ -276,7 +269,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, const FsBudgetSpec *s
 
 		if (budget == FS_NONE)
 			continue;
-		place = place_in_lease(lease, budget);
+		place = fs_budget_place(lease, budget);
 		amount = place >= 0 ? fs_budget_holds[lease].reserved[place]
 			: fs_budget_estimate(&spec->need, budget);
 		if (place >= 0 && fs_budget_holds[lease].recorded[place] > 0)
@@ -338,7 +331,7 @@ fs_record_spend(PG_FUNCTION_ARGS)
 		if (job_id != 0)
 		{
 			lease = fs_lease_find(slot, job_id);
-			if (place_in_lease(lease, budget) < 0)
+			if (fs_budget_place(lease, budget) < 0)
 				lease = FS_NONE;
 			else
 				token = fs_leases[lease].token;
@@ -429,17 +422,13 @@ fs_budgets_changed(PG_FUNCTION_ARGS)
 	{
 		set.id = 0;
 		set.next_reset = DT_NOEND;
-		set.revision++;			/* later than the row, earlier than one that is made anew */
 	}
 	fs_ledger_reserve(1);
 	FsLock();
-	full = !fs_budget_promise(fs_my_db);
-	if (full && fs_sched_reclaim(fs_my_db) > 0)
-		full = !fs_budget_promise(fs_my_db);	/* flows that name unknown budgets are gone */
-	if (full && fs_budget_find(fs_my_db, set.name) != FS_NONE)
-		full = false;
-	else if (!full)
-		set.promised = true;
+	set.promised = fs_budget_promise(fs_my_db);
+	if (!set.promised && fs_sched_reclaim(fs_my_db) > 0)
+		set.promised = fs_budget_promise(fs_my_db); /* flows that named unknown budgets are gone */
+	full = !set.promised && fs_budget_find(fs_my_db, set.name) == FS_NONE;
 	FsUnlock();
 	if (full)
 		ereport(ERROR,

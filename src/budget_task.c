@@ -83,10 +83,7 @@ read_rows(uint64 *n)
 	return rows;
 }
 
-/*
- * Take over what the rows say, and forget budgets that have none.  Nobody
- * spends meanwhile.
- */
+/* Take over what the rows say. Nobody spends meanwhile. */
 static void
 apply_rows(int32 slot, const FsBudgetRow *rows, uint64 n)
 {
@@ -107,18 +104,36 @@ apply_rows(int32 slot, const FsBudgetRow *rows, uint64 n)
 				(errcode(ERRCODE_FS_CAPACITY),
 				 errmsg("more budgets are defined than fit into memory"),
 				 errhint("Increase fairsched.max_budgets (now %d) and restart the server.", fs_max_budgets)));
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	int32		x = ((const FsBudgetRow *) a)->set.id;
+	int32		y = ((const FsBudgetRow *) b)->set.id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Budgets that memory has and the rows have not; sorts the rows. */
+static void
+forget_others(int32 slot, FsBudgetRow *rows, uint64 n)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	qsort(rows, n, sizeof(FsBudgetRow), by_id);
 	for (int b = 0; b < fs->budgets.capacity; b++)
 	{
+		FsBudgetRow key;
 		FsBudgetSettings gone;
-		bool		there = false;
+		bool		mine;
 
 		FsLock();
 		gone = fs_budgets[b].set;
-		there = fs_budgets[b].db != slot || gone.id == 0;
+		mine = fs_budgets[b].db == slot && gone.id != 0;
 		FsUnlock();
-		for (uint64 i = 0; i < n && !there; i++)
-			there = rows[i].set.id == gone.id;
-		if (there)
+		key.set.id = gone.id;
+		if (!mine || bsearch(&key, rows, n, sizeof(FsBudgetRow), by_id))
 			continue;
 		gone.id = 0;
 		gone.next_reset = DT_NOEND;
@@ -213,17 +228,19 @@ fs_budget_job_runs(PG_FUNCTION_ARGS)
  * spends.  Who spends holds RowExclusiveLock until its commit callback has run.
  */
 static bool
+lock_spending(void)
+{
+	return ConditionalLockRelationOid(get_relname_relid("budget_spend", fs_catalog()->nsp), ShareLock);
+}
+
+static void
 read_again(int32 slot)
 {
-	Oid			relid = get_relname_relid("budget_spend", fs_catalog()->nsp);
-	FsBudgetRow *rows;
 	uint64		n;
+	FsBudgetRow *rows = read_rows(&n);
 
-	if (!ConditionalLockRelationOid(relid, ShareLock))
-		return false;
-	rows = read_rows(&n);
 	apply_rows(slot, rows, n);
-	return true;
+	forget_others(slot, rows, n);
 }
 
 /* ---------- preemption ---------- */
@@ -251,6 +268,7 @@ preempt(FsDatabase *db, const FsBudgetSettings *set, int classes, double utilisa
 	for (int from = 0; from < fs->leases.capacity;)
 	{
 		int			to = Min(from + 1024, fs->leases.capacity);
+		int32		budget;
 
 		if (room - n < to - from)
 		{
@@ -258,13 +276,14 @@ preempt(FsDatabase *db, const FsBudgetSettings *set, int classes, double utilisa
 			victims = repalloc(victims, sizeof(FsVictim) * room);
 		}
 		FsLock();
+		budget = fs_budget_find(FsDbIndex(db), set->name);
 		for (; from < to; from++)
 		{
 			FsLease    *lease = &fs_leases[from];
 			int			cls = FsSlotClass(lease->rank_slot);
 
 			if (lease->db != FsDbIndex(db) || lease->job_id == 0 || !(classes & (1 << cls)) ||
-				!fs_budget_held_by(from, set->name))
+				fs_budget_place(from, budget) < 0)
 				continue;
 			victims[n].job_id = lease->job_id;
 			victims[n].token = lease->token;
@@ -483,11 +502,31 @@ save_averages(int32 slot)
 /* ---------- the task ---------- */
 
 bool
-fs_budget_task_wanted(FsDatabase *db)
+fs_budget_task_wanted(FsDatabase *db, TimestampTz now)
 {
 	FsBudgetNotices *list = &fs_budget_notices[FsDbIndex(db)];
 
-	return list->signal != list->seen;
+	return list->signal != list->seen || list->next_reset <= now;
+}
+
+/* The earliest reset of any budget. */
+static TimestampTz
+first_reset(int32 slot)
+{
+	TimestampTz first = DT_NOEND;
+
+	for (int from = 0; from < fs->budgets.capacity; from += 1024)
+	{
+		FsLockShared();
+		for (int b = from; b < Min(from + 1024, fs->budgets.capacity); b++)
+			if (fs_budgets[b].db == slot)
+				first = Min(first, fs_budgets[b].set.next_reset);
+		FsUnlock();
+	}
+	FsLock();
+	fs_budget_notices[slot].next_reset = Min(fs_budget_notices[slot].next_reset, first);
+	FsUnlock();
+	return first;
 }
 
 /* Nobody else writes until the end of the transaction; false: somebody does. */
@@ -510,38 +549,45 @@ fs_budget_task(FsDatabase *db)
 	bool		quiet = fs_own_changes;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
-	TimestampTz reset = DT_NOEND;
+	TimestampTz reset;
 	FsBudgetRun run = {0};
 	int			n = 0;
 
 	if (!lock_writing())
 		return now + BUSY_RETRY;
 	fs_ledger_reserve(1);
+	if (list->stale)
+	{
+		run.stale = list->stale_gen;
+		/* what this transaction spent itself is not counted yet */
+		if (fs_ledger_open_items() > 0 || !lock_spending())
+		{
+			run.stale = 0;
+			next = now + BUSY_RETRY;
+		}
+	}
 	FsLock();
 	list->seen = list->signal;
 	run.lost = list->lost;
 	run.ask_again = list->ask_again;
-	run.stale = list->stale ? list->stale_gen : 0;
 	run.upto = list->next;
 	list->lost = list->ask_again = false;
 	for (uint64 i = list->first; i < list->next; i++)
 		notices[n++] = list->notice[i % FS_BUDGET_NOTICES];
-	for (int b = 0; b < fs->budgets.capacity; b++)
-		if (fs_budgets[b].db == slot)
-			reset = Min(reset, fs_budgets[b].set.next_reset);
-	run.fold = list->spend_rows > list->spend_limit;
+	if (list->spend_rows > list->spend_limit)
+		run.folded = list->spend_rows;
 	run.save = list->averages_dirty && now >= list->saved_at + SAVE_EVERY;
+	if (run.save)
+		list->averages_dirty = false;
+	list->next_reset = DT_NOEND;	/* commits from here on lower it */
+	if (run.folded)
+		run.spend_limit = FS_SPEND_ROWS;
 	fs_ledger_budget_run(&run); /* puts back at abort what is taken here */
 	FsUnlock();
+	reset = first_reset(slot);
 
-	if (run.stale && fs_ledger_open_items() == 1)
-	{
-		if (!read_again(slot))
-		{
-			fs_ledger_budget_run_not_stale();
-			next = now + BUSY_RETRY;
-		}
-	}
+	if (run.stale)
+		read_again(slot);
 	fs_spi_begin();
 	if (reset <= now)
 	{
@@ -564,7 +610,7 @@ fs_budget_task(FsDatabase *db)
 	if (run.ask_again)
 		ask_again(db);
 	fs_spi_begin();
-	if (run.fold)
+	if (run.folded)
 		fs_spi("SELECT fairsched.fold_budget_spend()", 0, NULL, NULL, NULL);
 	if (run.save)
 		save_averages(slot);

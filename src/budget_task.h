@@ -15,7 +15,7 @@ extern void fs_budget_loaded(FsDatabase *db);
 /* The task; returns when it wants to run next. May raise. */
 extern TimestampTz fs_budget_task(FsDatabase *db);
 
-/* Is there something to do? Any lock mode, or none. */
-extern bool fs_budget_task_wanted(FsDatabase *db);
+/* Is there something to do, resets until `now` included? Any lock mode, or none. */
+extern bool fs_budget_task_wanted(FsDatabase *db, TimestampTz now);
 
 #endif							/* FS_BUDGET_TASK_H */

@@ -21,6 +21,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "budget_spend.h"
 #include "claim.h"
 #include "heartbeat.h"
 #include "lease.h"
@@ -137,7 +138,10 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 			r = fs_end_job(db, jr, row, &end, true);
 			if (r == FS_ROW_DONE)
 			{
-				int32		l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
+				int32		l;
+
+				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage);
+				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
 
 				ok[i] = true;
 				if (gifts)

@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_H
 #define FS_LEDGER_H
 
+#include "budget.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */
@@ -25,6 +26,9 @@ extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandi
 							bool hint_on_commit, bool hint_on_abort);
 extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
+extern void fs_ledger_spend(const FsSpendItem *spend);
+extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);
+extern void fs_ledger_budget_run(const FsBudgetRun *run);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 
 /* Others; they may raise and take the lock themselves. */
@@ -38,6 +42,9 @@ extern void fs_ledger_settings_stale(void);
 extern void fs_ledger_extension(bool created);
 extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
 							 int caps_len, const char *node);
+
+extern void fs_ledger_budget(const FsBudgetSettings *set);
+extern void fs_ledger_budgets_stale(void);
 
 extern int	fs_ledger_open_items(void);
 

@@ -295,6 +295,19 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_WORKER:
 			apply_worker(d, item->u.worker, now);
 			break;
+		case ITEM_SPEND:
+			fs_budget_spend_commit(&item->u.spend, now);
+			break;
+		case ITEM_BUDGET:
+			fs->budgets_promised -= item->u.budget->promised;
+			fs_budget_apply(item->db, item->u.budget, NULL, now);
+			break;
+		case ITEM_BUDGETS_STALE:
+			fs_budget_stale(item->db);
+			break;
+		case ITEM_BUDGET_RUN:
+			fs_budget_run_commit(item->db, &item->u.run, now);
+			break;
 	}
 }
 
@@ -365,10 +378,20 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			if (item->u.flag)
 				d->rescan = true;
 			break;
+		case ITEM_SPEND:
+			fs_budget_spend_abort(&item->u.spend);
+			break;
+		case ITEM_BUDGET:
+			fs->budgets_promised -= item->u.budget->promised;
+			break;
+		case ITEM_BUDGET_RUN:
+			fs_budget_run_abort(item->db, &item->u.run);
+			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:
 		case ITEM_EXTENSION:
 		case ITEM_WORKER:
+		case ITEM_BUDGETS_STALE:
 			break;
 	}
 }

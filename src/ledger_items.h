@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_ITEMS_H
 #define FS_LEDGER_ITEMS_H
 
+#include "budget.h"
 #include "shmem.h"
 
 typedef enum FsItemKind
@@ -21,7 +22,11 @@ typedef enum FsItemKind
 	ITEM_RESCAN,
 	ITEM_STALE,
 	ITEM_EXTENSION,
-	ITEM_WORKER
+	ITEM_WORKER,
+	ITEM_SPEND,
+	ITEM_BUDGET,
+	ITEM_BUDGETS_STALE,
+	ITEM_BUDGET_RUN
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -89,6 +94,9 @@ typedef struct FsLedgerItem
 		}			times;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
+		FsSpendItem spend;
+		FsBudgetSettings *budget;
+		FsBudgetRun run;
 		bool		flag;
 	}			u;
 } FsLedgerItem;

@@ -4,8 +4,6 @@
  */
 #include "meter.h"
 
-#define MILLION INT64_C(1000000)
-
 static int64_t
 add(int64_t a, int64_t b)
 {
@@ -16,7 +14,7 @@ add(int64_t a, int64_t b)
 static int64_t
 threshold(int64_t amount, int32_t ppm)
 {
-	int64_t		at = amount / MILLION * ppm + (amount % MILLION * ppm + MILLION - 1) / MILLION;
+	int64_t		at = amount / METER_MILLION * ppm + (amount % METER_MILLION * ppm + METER_MILLION - 1) / METER_MILLION;
 
 	return at > 0 ? at : 1;
 }

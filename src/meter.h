@@ -26,6 +26,7 @@ typedef enum MeterThreshold
 } MeterThreshold;
 
 #define METER_BIT(t) (1u << (t))
+#define METER_MILLION INT64_C(1000000)	/* thresholds are millionths of the amount */
 #define METER_NEVER (-1)		/* for a threshold: it is off */
 #define METER_MAX INT64_C(4000000000000000000)	/* sums stop here */
 

@@ -32,7 +32,7 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 #include "admit.h"
-#include "budget.h"
+#include "budget_task.h"
 #include "claim.h"
 #include "config.h"
 #include "enqueue.h"
@@ -499,7 +499,9 @@ fs_rebuild(FsDatabase *db)
 	fs_tiers_load(db);
 	load_workers(db);
 	fs_rebuild_adopt(db);
+	fs_budget_load(db);
 	restore_leases(db);
+	fs_budget_loaded(db);
 	raise_flows(db);
 	(void) fs_tables_changed();
 

@@ -331,6 +331,7 @@ typedef enum FsTask
 	FS_TASK_RECONCILE,			/* count queues, compare with rows */
 	FS_TASK_RETENTION,			/* history partitions */
 	FS_TASK_ADMISSION,			/* parked workspaces whose time has come; quota violations, rate windows */
+	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -491,7 +492,11 @@ typedef struct FsShared
 				flows,
 				leases,
 				workers,
-				limits;
+				limits,
+				budgets,
+				budget_sets;
+	int			budgets_promised;	/* to rows that are not committed */
+	uint64		average_clock;
 	int			launcher_pid;
 	struct Latch *launcher_latch;
 	uint64		launch_requests;	/* grows when the launcher should probe again */

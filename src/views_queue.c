@@ -55,7 +55,7 @@ typedef struct FsQueueRow
 	double		workspace_share;
 	bool		drained;
 	TimestampTz retry_at;
-	char		detail[160];	/* of a gate of admit.c */
+	char		detail[256];	/* of a gate of admit.c */
 } FsQueueRow;
 
 static bool

@@ -317,19 +317,19 @@ CREATE FUNCTION fairsched.budget_rows() RETURNS TABLE (b fairsched.budgets, spen
 	SELECT b, (coalesce(s.amount, 0) + CASE WHEN t.period = b.period THEN t.spent ELSE 0 END)::bigint,
 		coalesce(t.crossed, 0), coalesce(t.crossed_period, 0)
 	FROM fairsched.budgets b
-		LEFT JOIN fairsched.budget_totals t USING (budget_id)
+		LEFT JOIN fairsched.budget_totals t ON t.budget_id = b.budget_id
 		LEFT JOIN (SELECT budget_id, period, sum(amount) AS amount FROM fairsched.budget_spend
-			GROUP BY budget_id, period) s USING (budget_id, period)
+			GROUP BY budget_id, period) s ON s.budget_id = b.budget_id AND s.period = b.period
 $$;
 COMMENT ON FUNCTION fairsched.budget_rows() IS 'Internal: every budget and what its rows say is spent, in millionths of the unit.';
 
-CREATE FUNCTION fairsched.take_crossing(budget_id integer, bit integer, period integer) RETURNS boolean
+CREATE FUNCTION fairsched.take_crossing(budget_id integer, mask integer, period integer) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	INSERT INTO fairsched.budget_totals AS t (budget_id, period, crossed, crossed_period)
-	VALUES (budget_id, period, bit, period)
-	ON CONFLICT ON CONSTRAINT budget_totals_pkey DO UPDATE SET crossed = t.crossed | bit, crossed_period = excluded.crossed_period
-	WHERE t.crossed & bit = 0;
+	VALUES (budget_id, period, mask, period)
+	ON CONFLICT ON CONSTRAINT budget_totals_pkey DO UPDATE SET crossed = t.crossed | mask, crossed_period = excluded.crossed_period
+	WHERE t.crossed & mask = 0;
 	RETURN FOUND;
 END
 $$;
@@ -352,19 +352,22 @@ DECLARE
 	before integer;
 BEGIN
 	SELECT t.crossed INTO before FROM fairsched.budget_totals t WHERE t.budget_id = id FOR UPDATE;
-	IF coalesce(before, 0) & mask = 0 THEN
-		RETURN 0;
-	END IF;
 	UPDATE fairsched.budget_totals t SET crossed = t.crossed & ~mask, crossed_period = arm_thresholds.period
 	WHERE t.budget_id = id;
 	UPDATE fairsched.budget_events e SET resolved_at = at
 	WHERE e.budget = name AND e.resolved_at IS NULL AND e.event_type = ANY (
-		ARRAY(SELECT w.word FROM (VALUES (1, 'warn'), (2, 'throttle'), (4, 'preempt'), (8, 'pause')) w(bit, word)
-			WHERE w.bit & mask <> 0));
-	RETURN before & mask;
+		ARRAY(SELECT w.word FROM (VALUES (1, 'warn'), (2, 'throttle'), (4, 'preempt'), (8, 'pause')) w(n, word)
+			WHERE w.n & mask <> 0));
+	RETURN coalesce(before & mask, 0);
 END
 $$;
 COMMENT ON FUNCTION fairsched.arm_thresholds(integer, text, integer, integer, timestamptz) IS 'Internal: these thresholds are not crossed any more; resolves their events and returns which of them had one.';
+
+CREATE FUNCTION fairsched.drop_old_budget_events() RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	DELETE FROM fairsched.budget_events WHERE occurred_at < now() - interval '400 days' AND resolved_at < now() - interval '400 days'
+$$;
+COMMENT ON FUNCTION fairsched.drop_old_budget_events() IS 'Internal: removes events that were resolved more than 400 days ago.';
 
 CREATE FUNCTION fairsched.save_budget_average(kind text, dimension text, mean bigint, samples integer) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -376,7 +379,7 @@ COMMENT ON FUNCTION fairsched.save_budget_average(text, text, bigint, integer) I
 -- For people.
 
 CREATE FUNCTION fairsched.budget_status_internal(
-	OUT budget_id integer, OUT spent bigint, OUT reserved bigint, OUT running integer, OUT paused boolean, OUT waiting integer)
+	OUT budget_id integer, OUT spent bigint, OUT reserved bigint, OUT running integer, OUT paused boolean)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100
 	AS 'MODULE_PATHNAME', 'fs_view_budget_status';
@@ -397,7 +400,7 @@ SELECT b.budget, b.workspace, b.dimension, trim_scale(b.amount) AS amount,
 		v.spent >= b.amount * b.preempt_at AND b.preempt_action = 'pause all' OR
 		v.spent >= b.amount * b.throttle_at AND b.throttle_action = 'pause all' OR
 		v.spent >= b.amount * b.warn_at AND b.warn_action = 'pause all', false) AS paused,
-	m.running, m.waiting, b.period_started_at, b.next_reset_at
+	m.running, b.period_started_at, b.next_reset_at
 FROM fairsched.budgets b
 	LEFT JOIN fairsched.budget_status_internal() m USING (budget_id)
 	-- a standby has no memory: its rows tell
@@ -417,7 +420,6 @@ COMMENT ON COLUMN fairsched.budget_status.percent_used IS '100 * spent / amount.
 COMMENT ON COLUMN fairsched.budget_status.status IS 'healthy; caution: warn_at is reached; warning: throttle_at; critical: pause_at, or all is spent.';
 COMMENT ON COLUMN fairsched.budget_status.paused IS 'True: a threshold with the action pause all is crossed; jobs that name it wait until it is raised or reset.';
 COMMENT ON COLUMN fairsched.budget_status.running IS 'Running jobs that name it. NULL = not known.';
-COMMENT ON COLUMN fairsched.budget_status.waiting IS 'Flows that wait for it (fairsched.queue_status says which). NULL = not known.';
 COMMENT ON COLUMN fairsched.budget_status.period_started_at IS 'When the current period began.';
 COMMENT ON COLUMN fairsched.budget_status.next_reset_at IS 'When it is reset by itself; NULL = by hand only.';
 
@@ -456,5 +458,5 @@ REVOKE ALL ON FUNCTION fairsched.budgets_changed(), fairsched.budget_rows_change
 	fairsched.take_crossing(integer, integer, integer),
 	fairsched.add_budget_event(text, text, text, bigint, bigint, bigint, text, integer, text[], timestamptz),
 	fairsched.arm_thresholds(integer, text, integer, integer, timestamptz),
-	fairsched.save_budget_average(text, text, bigint, integer),
+	fairsched.drop_old_budget_events(), fairsched.save_budget_average(text, text, bigint, integer),
 	fairsched.memory_budgets(), fairsched.check_budgets() FROM PUBLIC;
