@@ -798,7 +798,7 @@ fs_admit_detail(const FsRefusal *why, char *buf, Size len)
 			snprintf(buf, len, "%s %s of %s", FsResourceNames[why->resource], value, limit);
 			break;
 		case FS_PARK_BUDGET:
-			fs_budget_detail(why->on, buf, len);
+			fs_budget_detail(why, buf, len);
 			break;
 		default:
 			break;

@@ -380,11 +380,10 @@ fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amoun
 
 	a->mean = meter_average(a->mean, &a->samples, amount);
 	a->dirty = true;
-	if (!fs_budget_notices[db].averages_dirty)
-	{
-		fs_budget_notices[db].averages_dirty = true;
+	if (!fs_budget_notices[db].averages_dirty || a->samples == 1)
 		fs_budget_signal(db);
-	}
+	fs_budget_notices[db].averages_dirty = true;
+	fs_budget_notices[db].averages_new |= a->samples == 1;
 }
 
 /* fs_budget_estimate: what a job is expected to use of a budget; nothing is known: 0. */
@@ -431,42 +430,44 @@ gift_room(int32 gift, int32 budget)
 	return i < 0 ? 0 : fs_budget_holds[gift].reserved[i] - fs_budget_holds[gift].actual[i];
 }
 
-/* fs_budget_closed: does it let nobody of this workspace in, whatever the job is expected to use? */
+/*
+ * fs_budget_judge: does a budget let a job of this workspace in?  `gift`: a
+ * lease that ends in this call and whose reservation may count as free, or
+ * FS_NONE.  why: what it says, for fs_budget_detail, whether or not it does; a
+ * limit of 0 means that it is not for this workspace.
+ */
 bool
-fs_budget_closed(int32 budget, int32 workspace)
+fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int32 gift, TimestampTz now,
+				FsRefusal *why)
 {
 	const FsBudget *b = &fs_budgets[budget];
+	int64		estimate = fs_budget_estimate(need, budget);
+	int64		room = meter_room(&b->meter) + gift_room(gift, budget);
+	bool		ours = b->set.workspace[0] == '\0' ||
+	(workspace != FS_NONE && strcmp(b->set.workspace, fs_workspaces[workspace].name) == 0);
 
-	return b->set.id == 0 || fs_budget_notices[b->db].stale || fs_budget_paused(b) ||
-		b->meter.spent >= b->meter.amount ||
-		(b->set.workspace[0] && strcmp(b->set.workspace, fs_workspaces[workspace].name) != 0);
+	why->park = FS_PARK_BUDGET;
+	why->on = budget;
+	why->value = b->meter.amount - room + estimate;
+	why->limit = ours ? b->meter.amount : 0;
+	why->retry_at = b->set.id != 0 && b->set.next_reset != DT_NOEND && b->set.next_reset > now ?
+		b->set.next_reset : 0;
+	return b->set.id != 0 && ours && !need->too_many && !fs_budget_notices[b->db].stale &&
+		!fs_budget_paused(b) && b->meter.spent < b->meter.amount && estimate <= room;
 }
 
-/*
- * fs_budget_admit: may a job of the set be claimed now?  `gift`: a lease that
- * ends in this call and whose reservation may count as free, or FS_NONE.
- */
+/* fs_budget_admit: may a job of the set be claimed now? All its budgets must let it in. */
 bool
 fs_budget_admit(int32 s, int32 workspace, int32 gift, TimestampTz now, FsRefusal *why)
 {
 	const FsBudgetSet *set = &fs_budget_sets[s];
 
 	for (int i = 0; i < set->n; i++)
-	{
-		const FsBudget *b = &fs_budgets[set->budget[i]];
-		int64		estimate = fs_budget_estimate(&set->need, set->budget[i]);
-		int64		room = meter_room(&b->meter) + gift_room(gift, set->budget[i]);
-
-		if (!set->need.too_many && !fs_budget_closed(set->budget[i], workspace) && estimate <= room)
-			continue;
-		why->park = FS_PARK_BUDGET;
-		why->on = set->budget[i];
-		why->value = b->meter.amount - room + estimate;
-		why->limit = b->meter.amount;
-		why->retry_at = b->set.id != 0 && b->set.next_reset != DT_NOEND && b->set.next_reset > now ?
-			b->set.next_reset : 0;
-		return false;
-	}
+		if (!fs_budget_judge(set->budget[i], &set->need, workspace, gift, now, why))
+			return false;
+	why->park = FS_PARK_NONE;
+	why->on = FS_NONE;
+	why->value = why->limit = why->retry_at = 0;
 	return true;
 }
 
@@ -553,23 +554,32 @@ fs_budget_end(int32 l, TimestampTz now)
 		let_go(l, now);
 }
 
-/* fs_budget_detail: why it lets nobody in, for people. */
+/* fs_budget_detail: what a budget said of a job, for people. */
 void
-fs_budget_detail(int32 budget, char *buf, Size len)
+fs_budget_detail(const FsRefusal *why, char *buf, Size len)
 {
-	const FsBudget *b = &fs_budgets[budget];
+	const FsBudget *b = &fs_budgets[why->on];
 	const Meter *m = &b->meter;
+	char		amount[32];
+	char		spent[32];
+	char		reserved[32];
+	char		need[32];
 
+	fs_amount_text(m->amount, amount, sizeof(amount));
+	fs_amount_text(m->spent, spent, sizeof(spent));
+	fs_amount_text(m->reserved, reserved, sizeof(reserved));
+	fs_amount_text(Max(why->value - m->spent - m->reserved, 0), need, sizeof(need));
 	if (b->set.id == 0)
 		snprintf(buf, len, "budget \"%s\" is not defined", b->set.name);
 	else if (fs_budget_notices[b->db].stale)
 		snprintf(buf, len, "budgets are being read again");
+	else if (why->limit == 0)
+		snprintf(buf, len, "budget \"%s\" belongs to another workspace", b->set.name);
 	else if (fs_budget_paused(b))
-		snprintf(buf, len, "budget \"%s\" is paused: %.6g of %.6g spent", b->set.name,
-				 (double) m->spent / FS_UNIT, (double) m->amount / FS_UNIT);
+		snprintf(buf, len, "budget \"%s\" is paused: %s of %s spent", b->set.name, spent, amount);
 	else
-		snprintf(buf, len, "budget \"%s\": %.6g of %.6g spent, %.6g reserved", b->set.name,
-				 (double) m->spent / FS_UNIT, (double) m->amount / FS_UNIT, (double) m->reserved / FS_UNIT);
+		snprintf(buf, len, "budget \"%s\": %s of %s spent, %s reserved, the job needs %s",
+				 b->set.name, spent, amount, reserved, need);
 }
 
 /* ---------- spending ---------- */
@@ -676,7 +686,12 @@ fs_budget_run_abort(int32 db, const FsBudgetRun *run)
 {
 	fs_budget_notices[db].lost |= run->lost;
 	fs_budget_notices[db].ask_again |= run->ask_again;
-	fs_budget_notices[db].averages_dirty |= run->save;
+	if (run->save)
+	{
+		fs_budget_notices[db].averages_dirty = true;
+		for (int i = 0; i < FS_AVERAGES; i++)
+			fs_averages[i].dirty |= fs_averages[i].db == db;
+	}
 	fs_budget_signal(db);
 }
 

@@ -143,6 +143,7 @@ typedef struct FsBudgetNotices
 	int64		spend_limit;	/* beyond, they are added up */
 	TimestampTz next_reset;		/* no budget is reset before */
 	bool		averages_dirty;
+	bool		averages_new;	/* one of them was not known before */
 	TimestampTz saved_at;		/* when averages were written */
 	FsBudgetNotice notice[FS_BUDGET_NOTICES];
 } FsBudgetNotices;
@@ -205,7 +206,7 @@ extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
 extern void fs_budget_unclaim(int32 lease);
 extern void fs_budget_end(int32 lease, TimestampTz now);
 extern int32 *fs_budget_waiters(int32 budget);
-extern void fs_budget_detail(int32 budget, char *buf, Size len);
+extern void fs_budget_detail(const FsRefusal *why, char *buf, Size len);
 extern void fs_budget_sweep(int32 db);
 extern void fs_budget_forget(int32 db);
 
@@ -227,7 +228,8 @@ extern void fs_budget_spend_abort(const FsSpendItem *item);
 extern void fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amount);
 extern FsAverage *fs_average_get(int32 db, const char *kind, const char *dimension);
 extern int64 fs_budget_estimate(const FsBudgetNeed *need, int32 budget);
-extern bool fs_budget_closed(int32 budget, int32 workspace);
+extern bool fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int32 gift,
+							TimestampTz now, FsRefusal *why);
 extern unsigned fs_budget_pausing(const FsBudgetSettings *set);
 
 static inline bool

@@ -24,7 +24,6 @@ typedef struct FsBudgetVerdict
 {
 	char		name[FS_NAME_LEN + 1];
 	bool		passes;
-	int64		estimate;		/* what the job is expected to use */
 	int64		value;			/* spent and reserved, the estimate included */
 	int64		limit;			/* the amount */
 	TimestampTz retry_at;		/* the next reset; 0: by an event only */

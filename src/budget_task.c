@@ -7,7 +7,7 @@
  *							fairsched.budget_totals.crossed, in one transaction
  *	spendings	-> totals	when there are many rows of fairsched.budget_spend
  *	next_reset	-> a new period
- *	averages	-> fairsched.budget_averages, once a minute
+ *	averages	-> fairsched.budget_averages, once a minute; of a new kind at once
  *
  * Notices are in memory, in the order of the commits that made them; the bit in
  * the table decides whether an event is written, so one that is seen twice is
@@ -576,9 +576,9 @@ fs_budget_task(FsDatabase *db)
 		notices[n++] = list->notice[i % FS_BUDGET_NOTICES];
 	if (list->spend_rows > list->spend_limit)
 		run.folded = list->spend_rows;
-	run.save = list->averages_dirty && now >= list->saved_at + SAVE_EVERY;
+	run.save = list->averages_dirty && (list->averages_new || now >= list->saved_at + SAVE_EVERY);
 	if (run.save)
-		list->averages_dirty = false;
+		list->averages_dirty = list->averages_new = false;
 	list->next_reset = DT_NOEND;	/* commits from here on lower it */
 	if (run.folded)
 		run.spend_limit = FS_SPEND_ROWS;

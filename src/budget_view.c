@@ -115,6 +115,7 @@ fs_budget_explain(FsDatabase *db, const char *workspace, const FsBudgetSpec *spe
 				  int *n)
 {
 	int32		slot = FsDbIndex(db);
+	TimestampTz now = GetCurrentTimestamp();
 	int32		w;
 
 	*n = 0;
@@ -125,6 +126,7 @@ fs_budget_explain(FsDatabase *db, const char *workspace, const FsBudgetSpec *spe
 	for (int i = 0; i < spec->n; i++)
 	{
 		FsBudgetVerdict *v = &verdicts[(*n)++];
+		FsRefusal	why;
 		int32		b = fs_budget_find(slot, spec->name[i]);
 
 		memset(v, 0, sizeof(FsBudgetVerdict));
@@ -134,16 +136,14 @@ fs_budget_explain(FsDatabase *db, const char *workspace, const FsBudgetSpec *spe
 			snprintf(v->detail, sizeof(v->detail), "budget \"%s\" is not defined", spec->name[i]);
 			continue;
 		}
-		v->estimate = fs_budget_estimate(&spec->need, b);
-		v->value = fs_budgets[b].meter.spent + fs_budgets[b].meter.reserved + v->estimate;
+		v->passes = fs_budget_judge(b, &spec->need, w, FS_NONE, now, &why);
+		v->value = why.value;
 		v->limit = fs_budgets[b].meter.amount;
-		v->passes = !spec->need.too_many && w != FS_NONE && !fs_budget_closed(b, w) &&
-			v->estimate <= meter_room(&fs_budgets[b].meter);
-		v->retry_at = fs_budgets[b].set.next_reset == DT_NOEND ? 0 : fs_budgets[b].set.next_reset;
+		v->retry_at = v->passes ? 0 : why.retry_at;
 		if (spec->need.too_many)
 			strcpy(v->detail, "the job names too many budgets or resources");
 		else
-			fs_budget_detail(b, v->detail, sizeof(v->detail));
+			fs_budget_detail(&why, v->detail, sizeof(v->detail));
 	}
 	FsUnlock();
 }
