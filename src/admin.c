@@ -231,7 +231,7 @@ fs_register_worker(PG_FUNCTION_ARGS)
 	int32		w;
 
 	fs_need_arg(fcinfo, 1, "capabilities");
-	caps_len = fs_text_caps(PG_GETARG_DATUM(1), caps);
+	caps_len = fs_arg_caps(PG_GETARG_DATUM(1), caps);
 	fs_need_arg(fcinfo, 2, "slots");
 	slots = PG_GETARG_INT32(2);
 	if (slots < 0 || slots > 1000000)

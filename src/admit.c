@@ -66,9 +66,9 @@ refuse_resource(FsRefusal *why, FsResource r, bool whole, int64 value, int64 lim
 	why->retry_at = retry_at;
 }
 
-/* Does one resource refuse a job that needs so much of it? */
-static bool
-resource_refuses(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
+/* fs_admit_resource: does one resource refuse a job that needs so much of it? gift: held, to be had by it. */
+bool
+fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
 				 FsRefusal *why)
 {
 	FsLimits   *limits = ws->limits == FS_NONE ? NULL : &fs_limits[ws->limits];
@@ -141,7 +141,7 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int32 gift, int 
 		{
 			if (needs->amount[r] == 0 && limits == NULL)
 				continue;
-			if (resource_refuses(ws, r, needs->amount[r],
+			if (fs_admit_resource(ws, r, needs->amount[r],
 								 gift == FS_NONE ? 0 : fs_leases[gift].held.amount[r], now, why))
 				return;
 		}
@@ -178,6 +178,16 @@ set_timer(int32 w, TimestampTz at)
 	node->stamp = w;
 	ringheap_insert(fs_wakes, &d->wake_root, w);
 	if (d->wake_root == w && d->worker_latch)
+		SetLatch(d->worker_latch);
+}
+
+void
+fs_admit_dirty(FsDatabase *d)
+{
+	if (d->limits_dirty)
+		return;
+	d->limits_dirty = true;
+	if (d->worker_latch)
 		SetLatch(d->worker_latch);
 }
 
@@ -349,7 +359,7 @@ fs_admit_open(int32 w)
 		case FS_PARK_THROTTLE:
 			return limits->throttled_until <= clock;
 		case FS_PARK_RESOURCE:
-			return !resource_refuses(ws, ws->why.resource,
+			return !fs_admit_resource(ws, ws->why.resource,
 									 ws->why.resource == FS_RES_RUNS ? FS_UNIT : 0, 0, clock, &why);
 		default:
 			return true;
@@ -527,12 +537,7 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 		lease->rate_slice = window_add(&limits->rate, now, 1);
 		lease->rate_gen = limits->rate_gen;
 		limits->rate_dirty = true;
-		if (!fs_dbs[ws->db].limits_dirty)
-		{
-			fs_dbs[ws->db].limits_dirty = true;
-			if (fs_dbs[ws->db].worker_latch)
-				SetLatch(fs_dbs[ws->db].worker_latch);
-		}
+		fs_admit_dirty(&fs_dbs[ws->db]);
 	}
 	lease->budget_set = FS_NONE;
 	if (budget_set != FS_NONE)

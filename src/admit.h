@@ -28,6 +28,10 @@ fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
 extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int32 gift,
 						   int gates, TimestampTz now, FsRefusal *why);
 
+/* One resource of these gates by itself. */
+extern bool fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
+							  FsRefusal *why);
+
 /* Decide for a claim; a refusal parks the flow or its workspace. */
 extern bool fs_admit_flow(int32 flow, const FsEligible *e);
 
@@ -49,6 +53,9 @@ extern void fs_admit_changed(int32 workspace, TimestampTz now);
 extern void fs_admit_recheck(int32 *waiters, TimestampTz now);
 extern void fs_admit_offer(int32 workspace);
 extern void fs_admit_wake_due(FsDatabase *db, TimestampTz now);
+
+/* Something is to be written by the scheduler, within a second. */
+extern void fs_admit_dirty(FsDatabase *db);
 
 /* When the next refusal lifts by time. Any lock mode. */
 extern TimestampTz fs_admit_wake_at(const FsDatabase *db);

@@ -471,6 +471,26 @@ fs_budget_admit(int32 s, int32 workspace, int32 gift, TimestampTz now, FsRefusal
 	return true;
 }
 
+/* fs_budget_tightest: what the fullest budget of the set says, where all let the job in. */
+void
+fs_budget_tightest(int32 s, int32 workspace, TimestampTz now, FsRefusal *why)
+{
+	const FsBudgetSet *set = &fs_budget_sets[s];
+	double		fullest = -1;
+
+	for (int i = 0; i < set->n; i++)
+	{
+		FsRefusal	one;
+
+		(void) fs_budget_judge(set->budget[i], &set->need, workspace, FS_NONE, now, &one);
+		if ((double) one.value / Max(one.limit, 1) > fullest)
+		{
+			fullest = (double) one.value / Max(one.limit, 1);
+			*why = one;
+		}
+	}
+}
+
 /*
  * fs_budget_charge: the lease reserves what its job is expected to use.  What
  * the gift leaves is passed on; the rest of it stays reserved until its end is

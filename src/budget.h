@@ -202,6 +202,7 @@ extern uint64 fs_budget_name_hash(const char *name);
 extern int32 fs_budget_attach(int32 db, const FsBudgetSpec *spec);
 extern void fs_budget_detach(int32 set);
 extern bool fs_budget_admit(int32 set, int32 workspace, int32 gift, TimestampTz now, FsRefusal *why);
+extern void fs_budget_tightest(int32 set, int32 workspace, TimestampTz now, FsRefusal *why);
 extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
 extern void fs_budget_unclaim(int32 lease);
 extern void fs_budget_end(int32 lease, TimestampTz now);

@@ -19,19 +19,4 @@ extern void fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel 
 							Datum usage);
 extern void fs_budget_from_row(HeapTuple tuple, TupleDesc desc, FsBudgetSettings *set);
 
-/* What a budget says of a job (budget_view.c); amounts in millionths. */
-typedef struct FsBudgetVerdict
-{
-	char		name[FS_NAME_LEN + 1];
-	bool		passes;
-	int64		value;			/* spent and reserved, the estimate included */
-	int64		limit;			/* the amount */
-	TimestampTz retry_at;		/* the next reset; 0: by an event only */
-	char		detail[256];
-} FsBudgetVerdict;
-
-/* verdicts: room for FS_JOB_BUDGETS */
-extern void fs_budget_explain(FsDatabase *db, const char *workspace, const FsBudgetSpec *spec,
-							  FsBudgetVerdict *verdicts, int *n);
-
 #endif							/* FS_BUDGET_SPEND_H */

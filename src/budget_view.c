@@ -1,17 +1,15 @@
 /*
  * budget_view.c
- *		Budgets as people see them: budget_status, explanations, checks.
+ *		Budgets as people see them: budget_status, fairsched_check.
  *
  * Rows are copied under fs->lock, a piece at a time, and made into results
  * without it (views.c has the rules).
  */
-#include "budget_spend.h"
+#include "budget.h"
 
 #include "funcapi.h"
 #include "utils/builtins.h"
 
-#include "amount.h"
-#include "flows.h"
 #include "views.h"
 
 PG_FUNCTION_INFO_V1(fs_view_budget_status);
@@ -105,45 +103,4 @@ fs_memory_budgets(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-/* ---------- explain ---------- */
-
-/* fs_budget_explain: what each budget that a job names says of it now. */
-void
-fs_budget_explain(FsDatabase *db, const char *workspace, const FsBudgetSpec *spec, FsBudgetVerdict *verdicts,
-				  int *n)
-{
-	int32		slot = FsDbIndex(db);
-	TimestampTz now = GetCurrentTimestamp();
-	int32		w;
-
-	*n = 0;
-	if (spec == NULL)
-		return;
-	FsLock();
-	w = fs_sched_workspace_find(slot, workspace);
-	for (int i = 0; i < spec->n; i++)
-	{
-		FsBudgetVerdict *v = &verdicts[(*n)++];
-		FsRefusal	why;
-		int32		b = fs_budget_find(slot, spec->name[i]);
-
-		memset(v, 0, sizeof(FsBudgetVerdict));
-		strcpy(v->name, spec->name[i]);
-		if (b == FS_NONE)
-		{
-			snprintf(v->detail, sizeof(v->detail), "budget \"%s\" is not defined", spec->name[i]);
-			continue;
-		}
-		v->passes = fs_budget_judge(b, &spec->need, w, FS_NONE, now, &why);
-		v->value = why.value;
-		v->limit = fs_budgets[b].meter.amount;
-		v->retry_at = v->passes ? 0 : why.retry_at;
-		if (spec->need.too_many)
-			strcpy(v->detail, "the job names too many budgets or resources");
-		else
-			fs_budget_detail(&why, v->detail, sizeof(v->detail));
-	}
-	FsUnlock();
 }

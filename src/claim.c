@@ -107,7 +107,7 @@ fs_claim_args(FunctionCallInfo fcinfo, int first, FsClaimArgs *a)
 	if (!PG_ARGISNULL(first + 4))
 	{
 		a->caps_given = true;
-		a->caps_len = fs_text_caps(PG_GETARG_DATUM(first + 4), a->caps);
+		a->caps_len = fs_arg_caps(PG_GETARG_DATUM(first + 4), a->caps);
 	}
 	if (!PG_ARGISNULL(first + 5))
 	{

@@ -159,6 +159,8 @@ enum
 static void
 read_options(const FsOption *o, FsNewJobs *j)
 {
+	Datum		by_kind;
+
 	memset(j, 0, sizeof(FsNewJobs));
 	if (o[OPT_WORKSPACE].isnull)
 		ereport(ERROR,
@@ -192,7 +194,7 @@ read_options(const FsOption *o, FsNewJobs *j)
 				 errhint("Use 1 for a job that must not be tried again.")));
 	if (!o[OPT_CAPABILITIES].isnull)
 	{
-		j->caps_len = fs_text_caps(o[OPT_CAPABILITIES].value, j->caps);
+		j->caps_len = fs_arg_caps(o[OPT_CAPABILITIES].value, j->caps);
 		if (j->caps_len > 0)
 			j->capabilities = fs_caps_array(j->caps, j->caps_len);
 	}
@@ -200,6 +202,13 @@ read_options(const FsOption *o, FsNewJobs *j)
 	{
 		check_resources(o[OPT_RESOURCES].value);
 		j->resources = fs_jsonb_empty_is_null(o[OPT_RESOURCES].value);
+	}
+	by_kind = fs_kind_resources(j->kind);
+	if (by_kind)
+	{
+		check_resources(by_kind);
+		j->resources = j->resources ? DirectFunctionCall2(jsonb_concat, by_kind, j->resources)
+			: PointerGetDatum(PG_DETOAST_DATUM_COPY(by_kind));
 	}
 	if (!o[OPT_BUDGETS].isnull)
 	{

@@ -26,6 +26,7 @@
 #include "heartbeat.h"
 #include "lease.h"
 #include "text.h"
+#include "usage.h"
 
 PG_FUNCTION_INFO_V1(fs_complete);
 PG_FUNCTION_INFO_V1(fs_complete_many);
@@ -140,12 +141,15 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 			{
 				int32		l;
 
+				/* before the lease ends: spending is counted first, then what was reserved goes back */
 				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage);
 				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
 
 				ok[i] = true;
 				if (gifts)
 					gifts[i] = l;
+				if (usage)
+					fs_usage_of_job(db, jr, row, usage);
 				heap_freetuple(row);
 				break;
 			}
@@ -209,6 +213,8 @@ fs_complete(PG_FUNCTION_ARGS)
 	FsHeld	   *held = held_one(fcinfo);
 	bool		ok;
 
+	if (!PG_ARGISNULL(3))
+		fs_usage_check(PG_GETARG_DATUM(3));
 	complete(db, held, 1, PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2),
 			 PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3), &ok, NULL);
 	PG_RETURN_BOOL(ok);

@@ -144,6 +144,7 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 	fs_rings[r].db = db;
 	fs_rings[r].lane = l;
 	fs_rings[r].root = RINGHEAP_NONE;
+	fs_rings[r].made_at = GetCurrentTimestamp();
 	fs_rings[r].caps_len = caps_len;
 	memcpy(fs_rings[r].caps, caps, caps_len);
 	fs_rings[r].lane_next = fs_lanes[l].rings;

@@ -274,6 +274,51 @@ fs_ledger_pending(int32 workspace, int cls)
 	return n;
 }
 
+/*
+ * fs_ledger_limits: at commit the entry takes over this part of its settings;
+ * `set` lives until then.  With part 0 the entry only stays until the end of
+ * the transaction.
+ */
+void
+fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set)
+{
+	FsLedgerItem *item = add_item(ITEM_LIMITS);
+
+	item->u.limits.limits = limits;
+	item->u.limits.part = part;
+	item->u.limits.set = set;
+	fs_limits[limits].refs++;
+}
+
+/*
+ * fs_ledger_usage: so much of a resource is used.  More counts at once, so that
+ * others see it before they decide; less counts from the commit on.
+ */
+void
+fs_ledger_usage(int32 l, FsResource r, int64 amount, TimestampTz now)
+{
+	FsLedgerItem *item = add_item(ITEM_USAGE);
+	FsLimits   *limits = &fs_limits[l];
+
+	item->u.usage.limits = l;
+	item->u.usage.resource = r;
+	item->u.usage.amount = amount;
+	limits->refs++;
+	if (r == FS_RES_STORAGE)
+	{
+		if (amount > 0)
+		{
+			limits->level += amount;
+			limits->level_pending += amount;
+		}
+	}
+	else
+	{
+		item->u.usage.slice = window_add(FsWindowOf(limits, r), now, amount);
+		limits->pending[r - FS_RES_TOKENS] += amount;
+	}
+}
+
 void
 fs_ledger_settings(const char *workspace, const FsWorkspaceSettings *set, bool apply_now,
 				   const FsWorkspaceSettings *old)

@@ -171,6 +171,64 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	fs_sched_refresh_slots(d, now);
 }
 
+/* Usage is committed: throttle where that crosses the threshold, even if it had been below for a moment only. */
+static void
+confirm_usage(FsLedgerItem *item, TimestampTz now)
+{
+	int32		l = item->u.usage.limits;
+	FsResource	r = item->u.usage.resource;
+	int64		amount = item->u.usage.amount;
+	FsLimits   *limits = &fs_limits[l];
+	int64		committed;
+
+	if (r == FS_RES_STORAGE)
+	{
+		if (amount > 0)
+			limits->level_pending -= amount;
+		else
+			limits->level += amount;
+		committed = limits->level - limits->level_pending;
+	}
+	else
+	{
+		limits->pending[r - FS_RES_TOKENS] -= amount;
+		committed = fs_limits_used(limits, r, now) - limits->pending[r - FS_RES_TOKENS];
+	}
+	fs_admit_crossed(l, r, committed - amount, now);
+	fs_admit_crossed(l, r, committed, now);
+	limits->refs--;
+	if (amount < 0 && limits->workspace != FS_NONE)
+		fs_admit_changed(limits->workspace, now);
+	fs_limits_release(l);
+}
+
+static void
+undo_usage(FsLedgerItem *item)
+{
+	int32		l = item->u.usage.limits;
+	FsResource	r = item->u.usage.resource;
+	int64		amount = item->u.usage.amount;
+	FsLimits   *limits = &fs_limits[l];
+
+	if (r == FS_RES_STORAGE)
+	{
+		if (amount > 0)
+		{
+			limits->level -= amount;
+			limits->level_pending -= amount;
+		}
+	}
+	else
+	{
+		(void) window_take_back(FsWindowOf(limits, r), item->u.usage.slice, amount);
+		limits->pending[r - FS_RES_TOKENS] -= amount;
+	}
+	limits->refs--;
+	if (limits->workspace != FS_NONE)
+		fs_admit_changed(limits->workspace, GetCurrentTimestamp());
+	fs_limits_release(l);
+}
+
 /* fs_ledger_commit_item: confirm it; `now` is the end of the transaction. */
 void
 fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
@@ -308,6 +366,18 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);
 			break;
+		case ITEM_LIMITS:
+			if (item->u.limits.part != 0)
+			{
+				fs_limits_apply(item->u.limits.limits, item->u.limits.part, item->u.limits.set, now);
+				d->settings_gen++;
+			}
+			fs_limits[item->u.limits.limits].refs--;
+			fs_limits_release(item->u.limits.limits);
+			break;
+		case ITEM_USAGE:
+			confirm_usage(item, now);
+			break;
 	}
 }
 
@@ -386,6 +456,13 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			break;
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_abort(item->db, &item->u.run);
+			break;
+		case ITEM_LIMITS:
+			fs_limits[item->u.limits.limits].refs--;
+			fs_limits_release(item->u.limits.limits);
+			break;
+		case ITEM_USAGE:
+			undo_usage(item);
 			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:

@@ -6,7 +6,7 @@
 #define FS_LEDGER_ITEMS_H
 
 #include "budget.h"
-#include "shmem.h"
+#include "limits.h"
 
 typedef enum FsItemKind
 {
@@ -23,6 +23,8 @@ typedef enum FsItemKind
 	ITEM_STALE,
 	ITEM_EXTENSION,
 	ITEM_WORKER,
+	ITEM_LIMITS,
+	ITEM_USAGE,
 	ITEM_SPEND,
 	ITEM_BUDGET,
 	ITEM_BUDGETS_STALE,
@@ -92,6 +94,19 @@ typedef struct FsLedgerItem
 			TimestampTz due;
 			TimestampTz expiry;
 		}			times;
+		struct
+		{
+			int32		limits;
+			uint32		part;	/* 0: only keeps the entry */
+			FsLimitSettings *set;
+		}			limits;
+		struct
+		{
+			int32		limits;
+			FsResource	resource;
+			int64		amount;
+			int64		slice;
+		}			usage;
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
 		FsSpendItem spend;

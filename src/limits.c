@@ -47,6 +47,16 @@ fs_limits_find(int32 db, const char *workspace)
 	return l;
 }
 
+/* What holds where no row says otherwise. */
+static void
+default_throttle(FsLimitSettings *set)
+{
+	set->throttle = true;
+	set->threshold = 0.9;
+	set->throttle_usec = 5 * USECS_PER_MINUTE;
+	set->throttle_mask = FS_CONSUMED_MASK | FsResourceBit(FS_RES_STORAGE);
+}
+
 /* fs_limits_get: find or make it, with nothing set; the caller holds a reference or sets something. */
 int32
 fs_limits_get(int32 db, const char *workspace)
@@ -63,6 +73,7 @@ fs_limits_get(int32 db, const char *workspace)
 	fs_limits[l].db = db;
 	strlcpy(fs_limits[l].name, workspace, sizeof(fs_limits[l].name));
 	fs_limits[l].armed = (1u << FS_RESOURCES) - 1;
+	default_throttle(&fs_limits[l].set);
 	fs_limits[l].next = fs_limits_hash[bucket];
 	fs_limits_hash[bucket] = l;
 	fs_dbs[db].nlimits++;
@@ -134,12 +145,16 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 	}
 	if (part & FS_LIMIT_THROTTLE)
 	{
-		limits->set.throttle = set->throttle;
-		limits->set.threshold = set->threshold;
-		limits->set.throttle_usec = set->throttle_usec;
-		limits->set.throttle_mask = set->throttle_mask;
-		limits->armed = (1u << FS_RESOURCES) - 1;
-		if (!(set->has & FS_LIMIT_THROTTLE) || !set->throttle)
+		if (!(set->has & FS_LIMIT_THROTTLE))
+			default_throttle(&limits->set);
+		else
+		{
+			limits->set.throttle = set->throttle;
+			limits->set.threshold = set->threshold;
+			limits->set.throttle_usec = set->throttle_usec;
+			limits->set.throttle_mask = set->throttle_mask;
+		}
+		if (!limits->set.throttle)
 			limits->throttled_until = 0;
 	}
 	if (limits->workspace != FS_NONE)
@@ -165,6 +180,13 @@ fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now)
 	return FsWindowOf(limits, r)->total;
 }
 
+/* fs_limits_breach_run: the last breach was for this run. */
+void
+fs_limits_breach_run(int32 l, const char *run_id)
+{
+	strlcpy(fs_limits[l].run_id, run_id ? run_id : "", sizeof(fs_limits[l].run_id));
+}
+
 /* fs_limits_breach: to be written by the scheduler (violations.c). */
 void
 fs_limits_breach(int32 l, FsResource r, FsBreachKind kind, int64 actual, int64 job_id, TimestampTz now)
@@ -178,5 +200,6 @@ fs_limits_breach(int32 l, FsResource r, FsBreachKind kind, int64 actual, int64 j
 	b->count = Min(b->count, PG_INT32_MAX - 1) + 1;
 	b->open = true;
 	fs_limits[l].breached = true;
-	fs_dbs[fs_limits[l].db].limits_dirty = true;
+	fs_limits[l].run_id[0] = '\0';
+	fs_admit_dirty(&fs_dbs[fs_limits[l].db]);
 }

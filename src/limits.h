@@ -76,6 +76,7 @@ typedef struct FsLimits
 	TimestampTz throttled_until;
 	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
 	bool		breached;		/* some breach is open or not written */
+	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a run */
 } FsLimits;
 
 extern const char *const FsResourceNames[FS_RESOURCES];
@@ -91,8 +92,17 @@ extern void fs_limits_sweep(int32 db);
 extern int64 fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now);
 
 /* A quota was exceeded, or an excess refused. */
+extern void fs_limits_breach_run(int32 limits, const char *run_id);
 extern void fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,
 							 TimestampTz now);
+
+/* ---------- transactions: these take the lock themselves and may raise ---------- */
+
+/* All limits of the database from their tables: when memory is built, and when they changed by hand. */
+extern void fs_limits_load(FsDatabase *db);
+
+/* Until the end of the transaction: no usage that memory does not see (or: that it would not). */
+extern void fs_limits_lock_usage(const char *workspace, bool exclusive);
 
 #define FsWindowOf(limits, r) (&(limits)->used[(r) - FS_RES_TOKENS])
 

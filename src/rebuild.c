@@ -499,6 +499,7 @@ fs_rebuild(FsDatabase *db)
 	fs_tiers_load(db);
 	load_workers(db);
 	fs_rebuild_adopt(db);
+	fs_limits_load(db);
 	fs_budget_load(db);
 	restore_leases(db);
 	fs_budget_loaded(db);
@@ -563,6 +564,7 @@ fs_rebuild_settings(FsDatabase *db)
 	fs_state_reading(FS_READING_SETTINGS);
 	db->tiers_stale = false;
 	fs_tiers_load(db);
+	fs_limits_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
 	for (int i = 0; i < fs->workspaces.capacity; i++)

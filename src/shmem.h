@@ -149,6 +149,7 @@ typedef struct FsRing
 	int32		root;			/* heap of members, FS_NONE when empty */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
+	TimestampTz made_at;
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
 } FsRing;

@@ -305,6 +305,7 @@ BEGIN
 	DELETE FROM fairsched.workspaces w WHERE w.workspace = fairsched_drop_workspace.workspace;
 	PERFORM fairsched.own_changes(false);
 	PERFORM fairsched.forget_workspace(workspace);
+	PERFORM fairsched.forget_limits(workspace);
 	IF n <> 0 THEN
 		UPDATE fairsched.job_tables t SET dropped_at = now() WHERE t.job_table = n;
 		EXECUTE format('DROP TABLE fairsched.jobs_%s', n);

@@ -1,0 +1,507 @@
+/*
+ * limits_load.c
+ *		Limits of workspaces from their tables: all of them, or one that is set.
+ *
+ * An entry begins with what its workspace used in the last day.  Usage that is
+ * recorded while there is no entry is only in the table; so whoever makes an
+ * entry first waits, by an advisory lock on the workspace's name, until no open
+ * transaction records usage that way, then reads the table, then makes the
+ * entry.  From then on usage is counted in memory (usage.c).
+ *
+ * Settings are applied at commit by the ledger, one part (a resource's quota,
+ * the rate, the throttle) at a time, so that two sessions that change different
+ * parts do not undo each other.
+ */
+#include "limits.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "admit.h"
+#include "amount.h"
+#include "ledger.h"
+#include "text.h"
+
+PG_FUNCTION_INFO_V1(fs_limits_wanted);
+PG_FUNCTION_INFO_V1(fs_limits_apply_part);
+
+/* One part of one workspace's settings. */
+typedef struct FsPart
+{
+	char		workspace[FS_NAME_LEN + 1];
+	uint32		part;
+	FsLimitSettings set;
+} FsPart;
+
+/* What a workspace used, or its level. */
+typedef struct FsUsed
+{
+	char		workspace[FS_NAME_LEN + 1];
+	FsResource	resource;
+	TimestampTz at;
+	int64		amount;
+} FsUsed;
+
+typedef struct FsSavedRate
+{
+	char		workspace[FS_NAME_LEN + 1];
+	int64		width;
+	int64		head;
+	int			n;
+	int64		count[FS_WINDOW_KEPT];
+} FsSavedRate;
+
+/* A violation that was open when memory was lost. */
+typedef struct FsOpenBreach
+{
+	char		workspace[FS_NAME_LEN + 1];
+	int			resource;
+	FsBreachKind kind;
+	TimestampTz last;
+} FsOpenBreach;
+
+void
+fs_limits_lock_usage(const char *workspace, bool exclusive)
+{
+	LOCKTAG		tag;
+
+	/* class 4 of advisory locks: SQL functions use 1 and 2, request ids 3 */
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, hash_bytes((const unsigned char *) workspace, strlen(workspace)),
+						 0, 4);
+	(void) LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock, false, false);
+}
+
+/* ---------- reading ---------- */
+
+#define COLUMN(i, n) SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, (n), &isnull)
+
+/* Run a query, with `workspace` as $1 where it is not NULL; the rows are in SPI_tuptable. */
+static uint64
+query(const char *sql, const char *condition, const char *workspace)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		args[1];
+
+	if (workspace == NULL)
+		return fs_spi(psprintf(sql, ""), 0, NULL, NULL, NULL);
+	args[0] = CStringGetTextDatum(workspace);
+	return fs_spi(psprintf(sql, condition), 1, types, args, NULL);
+}
+
+static uint32
+resource_mask(Datum array)
+{
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+	uint32		mask = 0;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		int			r = nulls[i] ? -1 : fs_resource_by_name(TextDatumGetCString(elems[i]));
+
+		if (r >= 0)
+			mask |= FsResourceBit(r);
+	}
+	return mask;
+}
+
+static FsPart *
+add_part(FsPart **parts, int *n, int *room, Datum workspace, uint32 part)
+{
+	FsPart	   *p;
+
+	if (*n == *room)
+	{
+		*room *= 2;
+		*parts = repalloc_huge(*parts, sizeof(FsPart) * *room);
+	}
+	p = &(*parts)[(*n)++];
+	memset(p, 0, sizeof(FsPart));
+	strlcpy(p->workspace, TextDatumGetCString(workspace), sizeof(p->workspace));
+	p->part = p->set.has = part;
+	return p;
+}
+
+/* All parts that are set, of one workspace or of all. */
+static FsPart *
+read_parts(const char *workspace, int *count)
+{
+	int			n = 0;
+	int			room = 64;
+	FsPart	   *parts = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(FsPart) * room);
+	uint64		rows;
+	bool		isnull;
+
+	fs_spi_begin();
+	rows = query("SELECT workspace, resource, quota, burst, burst_duration FROM fairsched.workspace_quotas%s",
+				 " WHERE workspace = $1", workspace);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		int			r = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
+		FsPart	   *p = add_part(&parts, &n, &room, COLUMN(i, 1), FsResourceBit(r));
+
+		p->set.quota[r].quota = fs_amount_numeric(COLUMN(i, 3), "quota", FS_QUOTA_MAX, false);
+		p->set.quota[r].burst = fs_amount_numeric(COLUMN(i, 4), "burst", FS_QUOTA_MAX, false);
+		p->set.quota[r].burst_usec = fs_interval_usec(COLUMN(i, 5), "burst_duration", false);
+	}
+	rows = query("SELECT workspace, max_claims, period, jitter FROM fairsched.workspace_rate_limits%s",
+				 " WHERE workspace = $1", workspace);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		FsPart	   *p = add_part(&parts, &n, &room, COLUMN(i, 1), FS_LIMIT_RATE);
+
+		p->set.max_claims = DatumGetInt32(COLUMN(i, 2));
+		p->set.period = fs_interval_usec(COLUMN(i, 3), "per", false);
+		p->set.jitter = fs_interval_usec(COLUMN(i, 4), "jitter", true);
+	}
+	rows = query("SELECT workspace, enabled, threshold, duration, resources FROM fairsched.workspace_throttles%s",
+				 " WHERE workspace = $1", workspace);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		FsPart	   *p = add_part(&parts, &n, &room, COLUMN(i, 1), FS_LIMIT_THROTTLE);
+
+		p->set.throttle = DatumGetBool(COLUMN(i, 2));
+		p->set.threshold = DatumGetFloat8(COLUMN(i, 3));
+		p->set.throttle_usec = fs_interval_usec(COLUMN(i, 4), "duration", false);
+		p->set.throttle_mask = resource_mask(COLUMN(i, 5));
+	}
+	fs_spi_end();
+	*count = n;
+	return parts;
+}
+
+/* What was used in the last day, by slices of the window, and levels. */
+static FsUsed *
+read_used(const char *workspace, int *count)
+{
+	FsUsed	   *used;
+	uint64		rows;
+	int			n = 0;
+	bool		isnull;
+	MemoryContext mine = CurrentMemoryContext;
+
+	fs_spi_begin();
+	/* a slice is 1350 s; both epochs are whole numbers of slices apart */
+	rows = query("SELECT workspace, resource, max(recorded_at), sum(amount) FROM fairsched.workspace_usage "
+				 "WHERE recorded_at > clock_timestamp() - interval '1 day 23 min' AND resource IN ('tokens', 'cost')%s "
+				 "GROUP BY workspace, resource, floor(extract(epoch FROM recorded_at) / 1350) "
+				 "UNION ALL SELECT workspace, resource, NULL, level FROM fairsched.workspace_levels",
+				 " AND workspace = $1", workspace);
+	used = MemoryContextAllocHuge(mine, sizeof(FsUsed) * (rows + 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		FsUsed	   *u = &used[n];
+
+		strlcpy(u->workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(u->workspace));
+		if (workspace && strcmp(workspace, u->workspace) != 0)
+			continue;
+		u->resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
+		u->at = DatumGetTimestampTz(COLUMN(i, 3));
+		u->amount = fs_amount_numeric(COLUMN(i, 4), "usage", FS_AMOUNT_MAX / 1000, true);
+		n++;
+	}
+	fs_spi_end();
+	*count = n;
+	return used;
+}
+
+static FsSavedRate *
+read_rates(int *count)
+{
+	FsSavedRate *rates;
+	uint64		rows;
+	bool		isnull;
+	MemoryContext mine = CurrentMemoryContext;
+
+	fs_spi_begin();
+	rows = query("SELECT workspace, width, head, counts FROM fairsched.rate_windows%s", "", NULL);
+	rates = MemoryContextAllocHuge(mine, sizeof(FsSavedRate) * (rows + 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		int64	   *counts;
+
+		strlcpy(rates[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(rates[i].workspace));
+		rates[i].width = DatumGetInt64(COLUMN(i, 2));
+		rates[i].head = DatumGetInt64(COLUMN(i, 3));
+		counts = fs_int8_array(COLUMN(i, 4), &rates[i].n, "counts");
+		rates[i].n = Min(rates[i].n, FS_WINDOW_KEPT);
+		memcpy(rates[i].count, counts, sizeof(int64) * rates[i].n);
+	}
+	fs_spi_end();
+	*count = (int) rows;
+	return rates;
+}
+
+static FsOpenBreach *
+read_open_breaches(int *count)
+{
+	FsOpenBreach *open;
+	uint64		rows;
+	bool		isnull;
+	MemoryContext mine = CurrentMemoryContext;
+
+	fs_spi_begin();
+	rows = query("SELECT workspace, resource, action, last_seen FROM fairsched.quota_violations "
+				 "WHERE resolved_at IS NULL AND action IN ('reject', 'burst_allowed', 'throttle')%s", "", NULL);
+	open = MemoryContextAllocHuge(mine, sizeof(FsOpenBreach) * (rows + 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		char	   *action = TextDatumGetCString(COLUMN(i, 3));
+
+		strlcpy(open[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(open[i].workspace));
+		open[i].resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
+		open[i].kind = action[0] == 'r' ? FS_BREACH_REJECT : action[0] == 'b' ? FS_BREACH_BURST : FS_BREACH_THROTTLE;
+		open[i].last = DatumGetTimestampTz(COLUMN(i, 4));
+	}
+	fs_spi_end();
+	*count = (int) rows;
+	return open;
+}
+
+/* ---------- putting it into memory; fs->lock held ---------- */
+
+static void
+seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(used[i].workspace, limits->name) != 0)
+			continue;
+		if (used[i].resource == FS_RES_STORAGE)
+			limits->level = used[i].amount;
+		else if (FsResourceBit(used[i].resource) & FS_CONSUMED_MASK)
+			window_add_at(FsWindowOf(limits, used[i].resource), Min(used[i].at, now), used[i].amount);
+	}
+}
+
+static void
+seed_rate(int32 l, const FsSavedRate *rates, int n, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+	int64		missing;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(rates[i].workspace, limits->name) != 0 || rates[i].width <= 0)
+			continue;
+		for (int k = 0; k < rates[i].n; k++)
+		{
+			int64		slice = rates[i].head - rates[i].n + 1 + k;
+
+			if (rates[i].count[k] > 0 && slice > 0)
+				window_add_at(&limits->rate,
+							  Min(rates[i].width == limits->rate.width ? slice * rates[i].width
+								  : (slice + 1) * rates[i].width - 1, now),
+							  rates[i].count[k]);
+		}
+	}
+	/* what was claimed since it was saved is not known */
+	missing = limits->set.max_claims - limits->rate.total;
+	if (missing > 0)
+		(void) window_add(&limits->rate, now, missing);
+}
+
+static void
+no_room(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FS_CAPACITY),
+			 errmsg("too many workspaces have limits"),
+			 errhint("Increase fairsched.max_limits (now %d) and restart the server.", fs_limits_capacity())));
+}
+
+static int
+by_workspace(const void *a, const void *b)
+{
+	return strcmp(((const FsPart *) a)->workspace, ((const FsPart *) b)->workspace);
+}
+
+void
+fs_limits_load(FsDatabase *db)
+{
+	int32		slot = FsDbIndex(db);
+	bool		building = db->state == FS_DB_BUILDING;
+	bool		again;
+
+	do
+	{
+		uint64		gen = db->settings_gen;
+		int			nparts;
+		FsPart	   *parts = read_parts(NULL, &nparts);
+		int			nused = 0;
+		FsUsed	   *used = NULL;
+		int			nrates = 0;
+		FsSavedRate *rates = NULL;
+		int			nopen = 0;
+		FsOpenBreach *open = NULL;
+		uint32	   *seen;
+		bool		fresh = false;
+		bool		full = false;
+		TimestampTz now;
+
+		if (nparts > 1)
+			qsort(parts, nparts, sizeof(FsPart), by_workspace);
+		for (int i = 0; i < nparts; i++)
+		{
+			bool		known;
+
+			if (i > 0 && by_workspace(&parts[i - 1], &parts[i]) == 0)
+				continue;
+			FsLockShared();
+			known = fs_limits_find(slot, parts[i].workspace) != FS_NONE;
+			FsUnlock();
+			if (!known && !building)
+				fs_limits_lock_usage(parts[i].workspace, true);
+			fresh |= !known;
+		}
+		if (fresh)
+		{
+			used = read_used(NULL, &nused);
+			if (building)
+			{
+				rates = read_rates(&nrates);
+				open = read_open_breaches(&nopen);
+			}
+		}
+		seen = MemoryContextAllocZero(CurrentMemoryContext, sizeof(uint32) * fs->limits.capacity);
+
+		FsLock();
+		again = gen != db->settings_gen;
+		now = GetCurrentTimestamp();
+		for (int i = 0; i < nparts && !again && !full; i++)
+		{
+			int32		l = fs_limits_find(slot, parts[i].workspace);
+
+			if (l == FS_NONE)
+			{
+				l = fs_limits_get(slot, parts[i].workspace);
+				if (l == FS_NONE)
+				{
+					full = true;
+					break;
+				}
+				seed_used(l, used, nused, now);
+			}
+			fs_limits_apply(l, parts[i].part, &parts[i].set, now);
+			if (building && parts[i].part == FS_LIMIT_RATE)
+				seed_rate(l, rates, nrates, now);
+			seen[l] |= parts[i].part;
+		}
+		for (int l = 0; l < fs->limits.capacity && !again && !full; l++)
+		{
+			static const FsLimitSettings none = {0};
+			uint32		gone = fs_limits[l].set.has & ~seen[l];
+
+			if (fs_limits[l].db != slot)
+				continue;
+			if (gone != 0)
+				fs_limits_apply(l, gone, &none, now);
+			if (building)
+			{
+				/* what is above the threshold has throttled already */
+				for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
+					if ((fs_limits[l].set.has & FsResourceBit(r)) && fs_limits[l].set.quota[r].quota > 0 &&
+						fs_limits_used(&fs_limits[l], r, now) >=
+						fs_limits[l].set.threshold * fs_limits[l].set.quota[r].quota)
+						fs_limits[l].armed &= ~FsResourceBit(r);
+			}
+			else
+				fs_limits_release(l);
+		}
+		for (int i = 0; i < nopen && !again && !full; i++)
+		{
+			int32		l = fs_limits_find(slot, open[i].workspace);
+
+			if (l == FS_NONE || open[i].resource < 0)
+				continue;
+			fs_limits[l].breach[open[i].resource][open[i].kind].open = true;
+			fs_limits[l].breach[open[i].resource][open[i].kind].last = open[i].last;
+			fs_limits[l].breached = true;
+			fs_admit_dirty(db);
+			if (open[i].kind == FS_BREACH_THROTTLE && fs_limits[l].set.throttle)
+				fs_limits[l].throttled_until = Max(fs_limits[l].throttled_until,
+												   open[i].last + fs_limits[l].set.throttle_usec);
+		}
+		FsUnlock();
+		if (full)
+			no_room();
+	} while (again);
+}
+
+/* ---------- called by the functions that set limits ---------- */
+
+/* fairsched.limits_wanted(workspace): there is an entry until the end of the transaction. */
+Datum
+fs_limits_wanted(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db = fs_state_ready("a change of limits");
+	char	   *name = fs_arg_name(fcinfo, 0, "workspace");
+	int			n;
+	FsUsed	   *used = NULL;
+	bool		known;
+	int32		l;
+
+	fs_ledger_reserve(1);
+	FsLock();
+	l = fs_limits_find(FsDbIndex(db), name);
+	known = l != FS_NONE;
+	if (known)
+		fs_ledger_limits(l, 0, NULL);
+	FsUnlock();
+	if (known)
+		PG_RETURN_VOID();
+	fs_limits_lock_usage(name, true);
+	used = read_used(name, &n);
+	fs_ledger_reserve(1);
+	FsLock();
+	known = fs_limits_find(FsDbIndex(db), name) != FS_NONE;
+	l = fs_limits_get(FsDbIndex(db), name);
+	if (l != FS_NONE)
+	{
+		if (!known)
+			seed_used(l, used, n, GetCurrentTimestamp());
+		fs_ledger_limits(l, 0, NULL);
+	}
+	FsUnlock();
+	if (l == FS_NONE)
+		no_room();
+	PG_RETURN_VOID();
+}
+
+/* fairsched.apply_limits(workspace, part): as the row says, at commit. */
+Datum
+fs_limits_apply_part(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db = fs_state_ready("a change of limits");
+	char	   *name = fs_arg_name(fcinfo, 0, "workspace");
+	char	   *what = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int			r = fs_resource_by_name(what);
+	uint32		part = r >= 0 ? FsResourceBit(r) : strcmp(what, "rate") == 0 ? FS_LIMIT_RATE : FS_LIMIT_THROTTLE;
+	FsLimitSettings *set = MemoryContextAllocZero(TopTransactionContext, sizeof(FsLimitSettings));
+	FsPart	   *parts;
+	int			n;
+	int32		l;
+
+	CommandCounterIncrement();
+	parts = read_parts(name, &n);
+	for (int i = 0; i < n; i++)
+		if (parts[i].part == part)
+			*set = parts[i].set;
+	fs_ledger_reserve(1);
+	FsLock();
+	l = fs_limits_find(FsDbIndex(db), name);
+	if (l != FS_NONE)
+		fs_ledger_limits(l, part, set);
+	FsUnlock();
+	PG_RETURN_VOID();
+}
