@@ -146,7 +146,7 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int32 gift, int 
 				return;
 		}
 	if ((gates & FS_GATE_BUDGET) && budget_set != FS_NONE &&
-		!fs_budget_admit(budget_set, gift, now, why))
+		!fs_budget_admit(budget_set, w, gift, now, why))
 	{
 		why->park = FS_PARK_BUDGET;
 		return;
@@ -823,7 +823,7 @@ fs_admit_detail(const FsRefusal *why, char *buf, Size len)
 			snprintf(buf, len, "%s %s of %s", FsResourceNames[why->resource], value, limit);
 			break;
 		case FS_PARK_BUDGET:
-			fs_budget_detail(why->on, buf, len);
+			fs_budget_detail(why, buf, len);
 			break;
 		default:
 			break;

@@ -26,7 +26,7 @@
 #include "utils/datetime.h"
 #include "utils/snapmgr.h"
 #include "amount.h"
-#include "budget.h"
+#include "budget_spend.h"
 #include "config.h"
 #include "flows.h"
 #include "text.h"
@@ -235,6 +235,7 @@ read_options(const FsOption *o, FsNewJobs *j)
 		check_budgets(o[OPT_BUDGETS].value);
 		if (ARR_NDIM(DatumGetArrayTypeP(o[OPT_BUDGETS].value)) > 0)
 			j->budgets = o[OPT_BUDGETS].value;
+		fs_budget_check(j->budgets, j->resources);
 	}
 	if (!o[OPT_RUN_ID].isnull)
 	{

@@ -149,12 +149,11 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 	{
 		fs_admit_judge(w, &spec->needs, set, FS_NONE, FS_GATE_BUDGET, now, &why);
 		r->refuses = why.park != FS_PARK_NONE;
-		if (r->refuses)
-		{
-			figures(r, why.value, why.limit);
-			r->retry_at = why.retry_at;
-			fs_budget_detail(why.on, r->detail, sizeof(r->detail));
-		}
+		if (!r->refuses)
+			fs_budget_tightest(set, w, now, &why);
+		figures(r, why.value, why.limit);
+		r->retry_at = r->refuses ? why.retry_at : 0;
+		fs_budget_detail(&why, r->detail, sizeof(r->detail));
 		fs_budget_detach(set);
 	}
 

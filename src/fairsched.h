@@ -34,6 +34,7 @@
 #define ERRCODE_FS_PREPARE				FS_ERRCODE('8')
 #define ERRCODE_FS_BUSY					FS_ERRCODE('9')
 #define ERRCODE_FS_UNKNOWN_WORKER		FS_ERRCODE('A')
+#define ERRCODE_FS_UNKNOWN_BUDGET		FS_ERRCODE('B')
 
 /* Priority classes and the ranks of the ready key: class * 2, minus 1 for a job that returns. */
 #define FS_CLASSES		4
@@ -54,6 +55,7 @@ extern int	fs_max_rings;
 extern int	fs_max_running;
 extern int	fs_max_workers;
 extern int	fs_max_limits;
+extern int	fs_max_budgets;
 extern int	fs_max_own_tables;
 extern int	fs_default_quota;
 extern int	fs_enterprise_quota;

@@ -21,7 +21,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
-#include "budget.h"
+#include "budget_spend.h"
 #include "claim.h"
 #include "heartbeat.h"
 #include "lease.h"
@@ -139,19 +139,17 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 			r = fs_end_job(db, jr, row, &end, true);
 			if (r == FS_ROW_DONE)
 			{
-				int32		l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
+				int32		l;
+
+				/* before the lease ends: spending is counted first, then what was reserved goes back */
+				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage);
+				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
 
 				ok[i] = true;
 				if (gifts)
 					gifts[i] = l;
 				if (usage)
-				{
-					bool		isnull;
-					Datum		budgets = heap_getattr(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel), &isnull);
-
 					fs_usage_of_job(db, jr, row, usage);
-					fs_budget_usage(db, l, held[i].job_id, isnull ? (Datum) 0 : budgets, usage);
-				}
 				heap_freetuple(row);
 				break;
 			}

@@ -15,6 +15,7 @@ int			fs_max_rings = 1024;
 int			fs_max_running = 10000;
 int			fs_max_workers = 1024;
 int			fs_max_limits = 0;
+int			fs_max_budgets = 1000;
 int			fs_max_own_tables = 500;
 int			fs_default_quota = 64;
 int			fs_enterprise_quota = 100;
@@ -93,6 +94,8 @@ fs_guc_define(void)
 					 &fs_max_workers, 1024, 16, 100000);
 		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a fiftieth of max_workspaces, at least 1000.",
 					 &fs_max_limits, 0, 0, 1000000);
+		size_setting("fairsched.max_budgets", "Budgets that may be defined, or named by jobs, in the cluster.",
+					 &fs_max_budgets, 1000, 10, 100000);
 		DefineCustomBoolVariable("fairsched.background_workers",
 								 "Start the launcher and a scheduler worker for each database.",
 								 NULL, &fs_background_workers, true, PGC_POSTMASTER, 0,

@@ -242,6 +242,34 @@ fs_ledger_reserved(int32 workspace, int32 flow, int n)
 	fs_flows[flow].refs++;
 }
 
+/* fs_ledger_spend: it counts at commit; the budget is kept in memory until then. */
+void
+fs_ledger_spend(const FsSpendItem *spend)
+{
+	add_item(ITEM_SPEND)->u.spend = *spend;
+	fs_budgets[spend->budget].refs++;
+}
+
+/* fs_ledger_budget_pending: what this transaction made of a budget; false: nothing. */
+bool
+fs_ledger_budget_pending(const char *name, FsBudgetSettings *set)
+{
+	for (int i = nitems - 1; i >= 0; i--)
+		if (items[i].kind == ITEM_BUDGET && strcmp(items[i].u.budget->name, name) == 0)
+		{
+			*set = *items[i].u.budget;
+			return true;
+		}
+	return false;
+}
+
+/* fs_ledger_budget_run: what the scheduler's task takes care of, if it commits. */
+void
+fs_ledger_budget_run(const FsBudgetRun *run)
+{
+	add_item(ITEM_BUDGET_RUN)->u.run = *run;
+}
+
 /* fs_ledger_pending: jobs this transaction made ready in the workspace, up to a class. */
 int64
 fs_ledger_pending(int32 workspace, int cls)
@@ -451,6 +479,26 @@ fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps, int
 	memcpy(change->caps, caps, caps_len);
 	strlcpy(change->node, node ? node : "", sizeof(change->node));
 	add_item(ITEM_WORKER)->u.worker = change;
+}
+
+/* fs_ledger_budget: a row of fairsched.budgets was written; room is reserved. */
+void
+fs_ledger_budget(const FsBudgetSettings *set)
+{
+	FsBudgetSettings *copy = MemoryContextAlloc(TopTransactionContext, sizeof(FsBudgetSettings));
+
+	*copy = *set;
+	add_item(ITEM_BUDGET)->u.budget = copy;
+}
+
+void
+fs_ledger_budgets_stale(void)
+{
+	if (nitems > 0 && items[nitems - 1].kind == ITEM_BUDGETS_STALE &&
+		items[nitems - 1].subid == GetCurrentSubTransactionId())
+		return;
+	fs_ledger_reserve(1);
+	add_item(ITEM_BUDGETS_STALE);
 }
 
 /* ---------- ending transactions and subtransactions ---------- */

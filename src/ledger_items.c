@@ -384,6 +384,19 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			if (d->claim_log_gen == item->u.logged.gen)
 				fs_claim_log_listed(item->u.logged.page);
 			break;
+		case ITEM_SPEND:
+			fs_budget_spend_commit(&item->u.spend, now);
+			break;
+		case ITEM_BUDGET:
+			fs->budgets_promised -= item->u.budget->promised;
+			fs_budget_apply(item->db, item->u.budget, NULL, now);
+			break;
+		case ITEM_BUDGETS_STALE:
+			fs_budget_stale(item->db);
+			break;
+		case ITEM_BUDGET_RUN:
+			fs_budget_run_commit(item->db, &item->u.run, now);
+			break;
 		case ITEM_LIMITS:
 			if (item->u.limits.part != 0)
 			{
@@ -489,6 +502,15 @@ fs_ledger_abort_item(FsLedgerItem *item)
 					fs_dbs[i].extoid == item->u.extension.oid)
 					fs_dbs[i].state = FS_DB_DEAD;
 			break;
+		case ITEM_SPEND:
+			fs_budget_spend_abort(&item->u.spend);
+			break;
+		case ITEM_BUDGET:
+			fs->budgets_promised -= item->u.budget->promised;
+			break;
+		case ITEM_BUDGET_RUN:
+			fs_budget_run_abort(item->db, &item->u.run);
+			break;
 		case ITEM_LIMITS:
 			fs_limits[item->u.limits.limits].refs--;
 			fs_limits_release(item->u.limits.limits);
@@ -506,6 +528,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_WORKER:
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
+		case ITEM_BUDGETS_STALE:
 			break;
 	}
 }

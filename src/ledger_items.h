@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_ITEMS_H
 #define FS_LEDGER_ITEMS_H
 
+#include "budget.h"
 #include "limits.h"
 
 typedef enum FsItemKind
@@ -26,7 +27,11 @@ typedef enum FsItemKind
 	ITEM_LIMITS,
 	ITEM_USAGE,
 	ITEM_PREEMPT,
-	ITEM_EVENTS
+	ITEM_EVENTS,
+	ITEM_SPEND,
+	ITEM_BUDGET,
+	ITEM_BUDGETS_STALE,
+	ITEM_BUDGET_RUN
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -127,6 +132,9 @@ typedef struct FsLedgerItem
 		int64		events[FS_EVENTS];
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
+		FsSpendItem spend;
+		FsBudgetSettings *budget;
+		FsBudgetRun run;
 		bool		flag;
 	}			u;
 } FsLedgerItem;

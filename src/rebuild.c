@@ -33,7 +33,7 @@
 #include "utils/uuid.h"
 #include "aging.h"
 #include "admit.h"
-#include "budget.h"
+#include "budget_task.h"
 #include "claim.h"
 #include "claimlog.h"
 #include "config.h"
@@ -528,6 +528,7 @@ fs_rebuild(FsDatabase *db)
 	fs_limits_load(db);
 	fs_budget_load(db);
 	restore_leases(db);
+	fs_budget_loaded(db);
 	raise_flows(db);
 	(void) fs_tables_changed();
 
@@ -591,7 +592,6 @@ fs_rebuild_settings(FsDatabase *db)
 	db->tiers_stale = false;
 	fs_tiers_load(db);
 	fs_limits_load(db);
-	fs_budget_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
 	for (int i = 0; i < fs->workspaces.capacity; i++)

@@ -361,6 +361,7 @@ typedef enum FsTask
 	FS_TASK_ADMISSION,			/* parked workspaces whose time has come; quota violations, rate windows */
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
+	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -543,7 +544,11 @@ typedef struct FsShared
 				blocks,
 				leases,
 				workers,
-				limits;
+				limits,
+				budgets,
+				budget_sets;
+	int			budgets_promised;	/* to rows that are not committed */
+	uint64		average_clock;
 	int			launcher_pid;
 	struct Latch *launcher_latch;
 	uint64		launch_requests;	/* grows when the launcher should probe again */

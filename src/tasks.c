@@ -25,6 +25,7 @@
 #include "claimlog.h"
 #include "admit.h"
 #include "admission_task.h"
+#include "budget_task.h"
 #include "count.h"
 #include "held.h"
 #include "lease.h"
@@ -37,7 +38,8 @@
 
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
-	"preempt", "notify"
+	"preempt", "notify",
+	"budgets"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -332,6 +334,7 @@ retention(FsDatabase *db)
 			   "FROM generate_series(0, 2) d", 0, NULL, NULL, NULL);
 	fs_spi("SELECT fairsched.drop_old_history('dead', make_interval(secs => $1))", 1, types, args, NULL);
 	fs_spi("SELECT fairsched.drop_old_history('completed', make_interval(secs => $1))", 1, types, arg2, NULL);
+	fs_spi("SELECT fairsched.drop_old_budget_events()", 0, NULL, NULL, NULL);
 	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
 		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
 		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
@@ -372,6 +375,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_preempt_task(db, limit, NULL);
 		case FS_TASK_NOTIFY:
 			return fs_notify_task(db);
+		case FS_TASK_BUDGETS:
+			return fs_budget_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}
@@ -406,4 +411,6 @@ fs_task_help(FsDatabase *db)
 		(void) in_doubt(db);
 	if (fs_admit_next_due(db) <= now)
 		(void) fs_admission_task(db);
+	if (fs_budget_task_wanted(db, now))
+		(void) fs_budget_task(db);
 }

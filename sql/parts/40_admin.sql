@@ -363,6 +363,7 @@ BEGIN
 		FROM b, LATERAL (VALUES ('ready', b.m_ready, b.r_ready), ('waiting', b.m_waiting, b.r_waiting),
 			('running', b.m_running, b.r_running)) c(what, m, r)
 		ORDER BY b.workspace, c.what;
+	RETURN QUERY SELECT * FROM fairsched.check_budgets();
 END
 $$;
 COMMENT ON FUNCTION fairsched_check(boolean) IS 'Compares shared memory with rows: for each workspace the ready, waiting and running jobs, ok when they agree. Reads all live jobs. Exact when nobody works meanwhile; open transactions show as differences. in_memory is NULL while queues were not counted yet. repair: first makes jobs available that rows call running and nobody holds, forgets leases without a running row, and counts queues anew.';
