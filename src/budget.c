@@ -699,8 +699,9 @@ fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *name, int64 
 
 /* fs_budget_stale: tables of what is spent changed behind our back. Nothing is let in until they are read. */
 void
-fs_budget_stale(int32 db)
+fs_budget_stale(int32 db, TimestampTz now)
 {
+	fs_budget_notices[db].stale_at = now;
 	fs_budget_notices[db].stale = true;
 	fs_budget_notices[db].stale_gen++;
 	fs_budget_signal(db);

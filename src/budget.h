@@ -136,6 +136,7 @@ typedef struct FsBudgetNotices
 	bool		lost;			/* the list was full, or memory is new: compare with the table */
 	bool		stale;			/* tables changed behind our back: read them again */
 	uint64		stale_gen;		/* how often they did */
+	TimestampTz stale_at;		/* when they did last */
 	bool		ask_again;		/* memory is new: repeat the preemptions that are in force */
 	uint64		signal;			/* grows when the scheduler has something to do */
 	uint64		seen;			/* of it, what the scheduler saw */
@@ -220,7 +221,7 @@ extern bool fs_budget_promise(int32 db);
 extern void fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, TimestampTz now);
 extern void fs_budget_signal(int32 db);
 extern void fs_budget_describe(int32 budget, FsBudgetNotice *notice);
-extern void fs_budget_stale(int32 db);
+extern void fs_budget_stale(int32 db, TimestampTz now);
 extern void fs_budget_run_commit(int32 db, const FsBudgetRun *run, TimestampTz now);
 extern void fs_budget_run_abort(int32 db, const FsBudgetRun *run);
 extern int	fs_budget_place(int32 lease, int32 budget);

@@ -39,6 +39,8 @@
 PG_FUNCTION_INFO_V1(fs_record_spend);
 PG_FUNCTION_INFO_V1(fs_budgets_changed);
 PG_FUNCTION_INFO_V1(fs_budget_rows_changed);
+PG_FUNCTION_INFO_V1(fs_read_budgets_again);
+PG_FUNCTION_INFO_V1(fs_changes_are_own);
 
 /* ---------- what a job names and declares ---------- */
 
@@ -457,4 +459,23 @@ fs_budget_rows_changed(PG_FUNCTION_ARGS)
 		fs_ledger_budgets_stale();
 	}
 	return PointerGetDatum(NULL);
+}
+
+/* fairsched.read_budgets_again() */
+Datum
+fs_read_budgets_again(PG_FUNCTION_ARGS)
+{
+	if (fs_preloaded)
+	{
+		(void) fs_state_attach();
+		fs_ledger_budgets_stale();
+	}
+	PG_RETURN_VOID();
+}
+
+/* fairsched.changes_are_own() */
+Datum
+fs_changes_are_own(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(fs_own_changes);
 }

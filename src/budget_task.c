@@ -39,6 +39,7 @@
 #include "text.h"
 
 #define BUSY_RETRY	(100 * INT64CONST(1000))	/* somebody else writes, or spends */
+#define QUIET		(2 * USECS_PER_SEC)	/* after a change of the tables by others: a restore has several steps */
 #define SAVE_EVERY	USECS_PER_MINUTE	/* averages */
 
 PG_FUNCTION_INFO_V1(fs_budget_job_runs);
@@ -143,16 +144,12 @@ forget_others(int32 slot, FsBudgetRow *rows, uint64 n)
 	}
 }
 
-/* fs_budget_load: into memory that knows none, at a rebuild; before leases are restored. */
-void
-fs_budget_load(FsDatabase *db)
+/* What jobs of each kind used lately. */
+static void
+read_averages(int32 slot)
 {
-	int32		slot = FsDbIndex(db);
-	FsBudgetRow *rows;
 	uint64		n;
 
-	rows = read_rows(&n);
-	apply_rows(slot, rows, n);
 	fs_spi_begin();
 	n = fs_spi("SELECT kind, dimension, mean, samples FROM fairsched.budget_averages", 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++)
@@ -171,6 +168,19 @@ fs_budget_load(FsDatabase *db)
 		FsUnlock();
 	}
 	fs_spi_end();
+}
+
+/* fs_budget_load: into memory that knows none, at a rebuild; before leases are restored. */
+void
+fs_budget_load(FsDatabase *db)
+{
+	int32		slot = FsDbIndex(db);
+	FsBudgetRow *rows;
+	uint64		n;
+
+	rows = read_rows(&n);
+	apply_rows(slot, rows, n);
+	read_averages(slot);
 }
 
 /* fs_budget_loaded: leases are there: what their jobs recorded so far. */
@@ -561,7 +571,9 @@ fs_budget_task(FsDatabase *db)
 	if (!lock_writing())
 		return now + BUSY_RETRY;
 	fs_ledger_reserve(1);
-	if (list->stale)
+	if (list->stale && now < list->stale_at + QUIET)
+		next = list->stale_at + QUIET;
+	else if (list->stale)
 	{
 		run.stale = list->stale_gen;
 		/* what this transaction spent itself is not counted yet */
@@ -573,7 +585,7 @@ fs_budget_task(FsDatabase *db)
 	}
 	FsLock();
 	list->seen = list->signal;
-	run.lost = list->lost;
+	run.lost = list->lost || run.stale;
 	run.ask_again = list->ask_again;
 	run.upto = list->next;
 	list->lost = list->ask_again = false;
@@ -592,7 +604,10 @@ fs_budget_task(FsDatabase *db)
 	reset = first_reset(slot);
 
 	if (run.stale)
+	{
 		read_again(slot);
+		read_averages(slot);
+	}
 	fs_spi_begin();
 	if (reset <= now)
 	{

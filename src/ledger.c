@@ -30,6 +30,7 @@
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
 static int	capacity = 0;
+static bool has_budget = false; /* some item may be an ITEM_BUDGET */
 
 int
 fs_ledger_open_items(void)
@@ -60,6 +61,8 @@ add_item(FsItemKind kind)
 	FsLedgerItem *item;
 
 	Assert(nitems < capacity);
+	if (nitems == 0)
+		has_budget = false;
 	item = &items[nitems++];
 	memset(item, 0, sizeof(FsLedgerItem));
 	item->kind = kind;
@@ -254,6 +257,8 @@ fs_ledger_spend(const FsSpendItem *spend)
 bool
 fs_ledger_budget_pending(const char *name, FsBudgetSettings *set)
 {
+	if (!has_budget)
+		return false;
 	for (int i = nitems - 1; i >= 0; i--)
 		if (items[i].kind == ITEM_BUDGET && strcmp(items[i].u.budget->name, name) == 0)
 		{
@@ -489,6 +494,7 @@ fs_ledger_budget(const FsBudgetSettings *set)
 
 	*copy = *set;
 	add_item(ITEM_BUDGET)->u.budget = copy;
+	has_budget = true;
 }
 
 void

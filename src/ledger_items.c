@@ -392,7 +392,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			fs_budget_apply(item->db, item->u.budget, NULL, now);
 			break;
 		case ITEM_BUDGETS_STALE:
-			fs_budget_stale(item->db);
+			fs_budget_stale(item->db, now);
 			break;
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);

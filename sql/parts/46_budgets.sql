@@ -135,7 +135,34 @@ CREATE FUNCTION fairsched.budgets_changed() RETURNS trigger
 COMMENT ON FUNCTION fairsched.budgets_changed() IS 'Trigger: the scheduler takes the row over at commit. Error: FS004 fairsched.max_budgets is reached.';
 CREATE FUNCTION fairsched.budget_rows_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_budget_rows_changed';
-COMMENT ON FUNCTION fairsched.budget_rows_changed() IS 'Trigger: what is spent was changed by hand or by a restore; it is read again, and until then budgets let nothing in.';
+COMMENT ON FUNCTION fairsched.budget_rows_changed() IS 'Trigger: what is spent was changed by hand or by a restore; it is read again when that has been quiet for 2 seconds, and until then budgets let nothing in.';
+
+CREATE FUNCTION fairsched.read_budgets_again() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_read_budgets_again';
+COMMENT ON FUNCTION fairsched.read_budgets_again() IS 'Internal: what is spent is read from the tables again, after the commit.';
+CREATE FUNCTION fairsched.changes_are_own() RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_changes_are_own';
+COMMENT ON FUNCTION fairsched.changes_are_own() IS 'Internal: is SQL of the extension changing rows (fairsched.own_changes)?';
+
+-- A restore may bring rows that the scheduler has written meanwhile.
+CREATE FUNCTION fairsched.budget_rows_arrive() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF fairsched.changes_are_own() THEN
+		RETURN NEW;
+	END IF;
+	CASE TG_TABLE_NAME
+		WHEN 'budget_totals' THEN
+			DELETE FROM fairsched.budget_totals t WHERE t.budget_id = NEW.budget_id;
+		WHEN 'budget_averages' THEN
+			DELETE FROM fairsched.budget_averages a WHERE a.kind = NEW.kind AND a.dimension = NEW.dimension;
+		ELSE
+			DELETE FROM fairsched.budget_events e WHERE e.event_id = NEW.event_id;
+	END CASE;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION fairsched.budget_rows_arrive() IS 'Trigger: a row that is restored replaces one of its key.';
 
 CREATE FUNCTION fairsched.budget_revision() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -143,6 +170,10 @@ BEGIN
 	IF TG_OP = 'UPDATE' AND (NEW.budget <> OLD.budget OR NEW.budget_id <> OLD.budget_id) THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'a budget cannot be renamed',
 			HINT = 'Define one of the new name, and delete this one when no job names it.';
+	END IF;
+	-- a row that has one comes from elsewhere, and what was spent of it as well
+	IF TG_OP = 'INSERT' AND NEW.revision <> 0 THEN
+		PERFORM fairsched.read_budgets_again();
 	END IF;
 	NEW.revision := nextval('fairsched.budget_revision_seq');
 	RETURN NEW;
@@ -158,6 +189,14 @@ CREATE TRIGGER truncated AFTER TRUNCATE ON fairsched.budgets
 	FOR EACH STATEMENT EXECUTE FUNCTION fairsched.budget_rows_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fairsched.budget_totals
 	FOR EACH STATEMENT EXECUTE FUNCTION fairsched.budget_rows_changed();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fairsched.budget_averages
+	FOR EACH STATEMENT EXECUTE FUNCTION fairsched.budget_rows_changed();
+CREATE TRIGGER arrive BEFORE INSERT ON fairsched.budget_totals
+	FOR EACH ROW EXECUTE FUNCTION fairsched.budget_rows_arrive();
+CREATE TRIGGER arrive BEFORE INSERT ON fairsched.budget_averages
+	FOR EACH ROW EXECUTE FUNCTION fairsched.budget_rows_arrive();
+CREATE TRIGGER arrive BEFORE INSERT ON fairsched.budget_events
+	FOR EACH ROW EXECUTE FUNCTION fairsched.budget_rows_arrive();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fairsched.budget_spend
 	FOR EACH STATEMENT EXECUTE FUNCTION fairsched.budget_rows_changed();
 ALTER TABLE fairsched.budgets ENABLE ALWAYS TRIGGER revision;
@@ -165,6 +204,7 @@ ALTER TABLE fairsched.budgets ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE fairsched.budgets ENABLE ALWAYS TRIGGER truncated;
 ALTER TABLE fairsched.budget_totals ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE fairsched.budget_spend ENABLE ALWAYS TRIGGER changed;
+ALTER TABLE fairsched.budget_averages ENABLE ALWAYS TRIGGER changed;
 
 -- For use.
 
@@ -404,10 +444,12 @@ SELECT b.budget, b.workspace, b.dimension, trim_scale(b.amount) AS amount,
 FROM fairsched.budgets b
 	LEFT JOIN fairsched.budget_status_internal() m USING (budget_id)
 	-- a standby has no memory: its rows tell
-	CROSS JOIN LATERAL (SELECT CASE WHEN m.budget_id IS NOT NULL THEN m.spent / 1e6
-		ELSE (coalesce((SELECT t.spent FROM fairsched.budget_totals t WHERE t.budget_id = b.budget_id AND t.period = b.period), 0)
-			+ coalesce((SELECT sum(s.amount) FROM fairsched.budget_spend s WHERE s.budget_id = b.budget_id AND s.period = b.period), 0)) / 1e6
-		END AS spent) v;
+	LEFT JOIN (SELECT r.budget_id, r.period, sum(r.amount) AS spent
+		FROM (SELECT t.budget_id, t.period, t.spent AS amount FROM fairsched.budget_totals t
+			UNION ALL SELECT s.budget_id, s.period, s.amount FROM fairsched.budget_spend s) r
+		WHERE NOT EXISTS (SELECT FROM fairsched.budget_status_internal())
+		GROUP BY r.budget_id, r.period) r ON r.budget_id = b.budget_id AND r.period = b.period
+	CROSS JOIN LATERAL (SELECT coalesce(m.spent, r.spent, 0) / 1e6 AS spent) v;
 COMMENT ON VIEW fairsched.budget_status IS 'Every budget: what is spent and reserved of it in its current period. From memory; where memory is not built, as on a standby, from rows.';
 COMMENT ON COLUMN fairsched.budget_status.budget IS 'Name.';
 COMMENT ON COLUMN fairsched.budget_status.workspace IS 'Only jobs of this workspace may name it; NULL = those of all.';
@@ -452,6 +494,7 @@ REVOKE ALL ON fairsched.budgets, fairsched.budget_totals, fairsched.budget_spend
 	fairsched.budget_events, fairsched.budget_status FROM PUBLIC;
 REVOKE ALL ON SEQUENCE fairsched.budget_id_seq, fairsched.budget_revision_seq, fairsched.budget_event_id_seq FROM PUBLIC;
 REVOKE ALL ON FUNCTION fairsched.budgets_changed(), fairsched.budget_rows_changed(), fairsched.budget_revision(),
+	fairsched.read_budgets_again(), fairsched.changes_are_own(), fairsched.budget_rows_arrive(),
 	fairsched_set_budget(text, numeric, text, text, numeric, numeric, numeric, interval, numeric, text, text, text, text),
 	fairsched_record_spend(text, numeric, bigint), fairsched_reset_budget(text),
 	fairsched.reset_due_budgets(), fairsched.job_runs(bigint, bigint), fairsched.fold_budget_spend(), fairsched.budget_rows(),
