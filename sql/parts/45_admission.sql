@@ -437,19 +437,4 @@ COMMENT ON FUNCTION fairsched_workspace_health(text) IS 'A figure for dashboards
 
 REVOKE ALL ON fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles, fairsched.workspace_levels,
 	fairsched.workspace_usage, fairsched.quota_violations, fairsched.rate_windows, fairsched.workspace_usage_current FROM PUBLIC;
-
--- Functions of this part: EXECUTE is a grant, but of those behind views, which
--- ask for SELECT on the view (60_views.sql).
-DO $$
-DECLARE
-	f record;
-BEGIN
-	FOR f IN SELECT p.oid::regprocedure AS sig, p.prokind FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid
-			AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'fairsched'
-		WHERE p.proname <> 'workspace_usage_internal'
-	LOOP
-		EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.sig);
-	END LOOP;
-END
-$$;
+COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of violations.';

@@ -98,3 +98,4 @@ COMMENT ON COLUMN fairsched.priority_queue.state IS 'available, or preempted, re
 COMMENT ON COLUMN fairsched.priority_queue.wait IS 'How long it has been ready, or preempted; NULL = its time has not come.';
 COMMENT ON COLUMN fairsched.priority_queue.preemption_count IS 'How often it was preempted.';
 REVOKE ALL ON fairsched.priority_queue FROM PUBLIC;
+COMMENT ON SEQUENCE fairsched.preemption_history_preemption_id_seq IS 'Numbers of requests.';
