@@ -128,11 +128,19 @@ fs_budget_waiters(int32 b)
 	return &fs_budgets[b].waiters;
 }
 
-/* Somebody may fit in now. */
+/* Does it let nobody in, whatever the job? */
+static bool
+shut(const FsBudget *b)
+{
+	return b->set.id == 0 || fs_budget_notices[b->db].stale || fs_budget_paused(b) ||
+		b->meter.spent >= b->meter.amount;
+}
+
+/* Somebody may fit in now. O(flows that wait), so only where one could. */
 static void
 recheck(int32 b, TimestampTz now)
 {
-	if (fs_budgets[b].waiters != FS_NONE)
+	if (fs_budgets[b].waiters != FS_NONE && !shut(&fs_budgets[b]))
 		fs_admit_recheck(&fs_budgets[b].waiters, now);
 }
 
@@ -452,8 +460,7 @@ fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int32 g
 	why->limit = ours ? b->meter.amount : 0;
 	why->retry_at = b->set.id != 0 && b->set.next_reset != DT_NOEND && b->set.next_reset > now ?
 		b->set.next_reset : 0;
-	return b->set.id != 0 && ours && !need->too_many && !fs_budget_notices[b->db].stale &&
-		!fs_budget_paused(b) && b->meter.spent < b->meter.amount && estimate <= room;
+	return ours && !need->too_many && !shut(b) && estimate <= room;
 }
 
 /* fs_budget_admit: may a job of the set be claimed now? All its budgets must let it in. */
@@ -648,7 +655,7 @@ fs_budget_spend_abort(const FsSpendItem *item)
 {
 	int			i = place_of_item(item);
 
-	if (i >= 0)
+	if (i >= 0 && item->ends)
 		fs_budget_holds[item->lease].actual[i] = 0;
 	fs_budget_unref(item->budget);
 }
