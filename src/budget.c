@@ -573,6 +573,24 @@ fs_budget_unclaim(int32 l)
 	let_go(l, GetCurrentTimestamp());
 }
 
+/* fs_budget_ungift: what the claim took over from slot_from is that lease's again; it reserves as much itself. */
+void
+fs_budget_ungift(int32 l)
+{
+	const FsBudgetSet *set = &fs_budget_sets[fs_leases[l].budget_set];
+
+	for (int i = 0; i < set->n; i++)
+	{
+		int			to = fs_budget_place(fs_leases[l].slot_from, set->budget[i]);
+
+		if (to < 0)
+			continue;
+		fs_budget_holds[fs_leases[l].slot_from].reserved[to] += fs_budget_holds[l].taken[i];
+		meter_reserve(&fs_budgets[set->budget[i]].meter, fs_budget_holds[l].taken[i]);
+		fs_budget_holds[l].taken[i] = 0;
+	}
+}
+
 /* fs_budget_end: what ended the lease was committed; what it still holds goes back. */
 void
 fs_budget_end(int32 l, TimestampTz now)
@@ -585,13 +603,20 @@ fs_budget_end(int32 l, TimestampTz now)
 void
 fs_budget_detail(const FsRefusal *why, char *buf, Size len)
 {
-	const FsBudget *b = &fs_budgets[why->on];
-	const Meter *m = &b->meter;
+	const FsBudget *b;
+	const Meter *m;
 	char		amount[32];
 	char		spent[32];
 	char		reserved[32];
 	char		need[32];
 
+	if (why->on < 0)
+	{
+		snprintf(buf, len, "more budgets are named than fairsched.max_budgets has room for");
+		return;
+	}
+	b = &fs_budgets[why->on];
+	m = &b->meter;
 	fs_amount_text(m->amount, amount, sizeof(amount));
 	fs_amount_text(m->spent, spent, sizeof(spent));
 	fs_amount_text(m->reserved, reserved, sizeof(reserved));

@@ -207,6 +207,7 @@ extern bool fs_budget_admit(int32 set, int32 workspace, int32 gift, TimestampTz 
 extern void fs_budget_tightest(int32 set, int32 workspace, TimestampTz now, FsRefusal *why);
 extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
 extern void fs_budget_unclaim(int32 lease);
+extern void fs_budget_ungift(int32 lease);
 extern void fs_budget_end(int32 lease, TimestampTz now);
 extern int32 *fs_budget_waiters(int32 budget);
 extern void fs_budget_detail(const FsRefusal *why, char *buf, Size len);

@@ -275,7 +275,6 @@ fill(FsDatabase *db, int32 flow, int slot)
 	FsFlowSpec	spec;
 	bool		more = false;
 	bool		moved = false;
-	bool		full = false;
 	int			n = 0;
 	FsJobRel   *jr;
 
@@ -321,9 +320,8 @@ fill(FsDatabase *db, int32 flow, int slot)
 	{
 		if (overflow && n > 0 && !fs_admit_new_head(flow, &spec))
 		{
-			/* no room for the budgets of its head: looked at again with the next hint */
 			fs_sched_fill_abandoned(flow);
-			full = true;
+			fs_admit_no_room(flow, GetCurrentTimestamp());
 		}
 		else
 			fs_sched_filled(flow, slot, found, n, more);
@@ -331,11 +329,6 @@ fill(FsDatabase *db, int32 flow, int slot)
 	FsUnlock();
 	fs_state_filling(FS_NONE);
 	ConditionVariableBroadcast(&db->filled);
-	if (full)
-		ereport(ERROR,
-				(errcode(ERRCODE_FS_CAPACITY),
-				 errmsg("too many combinations of budgets are in use"),
-				 errhint("Let jobs name fewer different budgets.")));
 }
 
 /* Rows that were locked when a claim came by; fs->lock held. */
@@ -456,6 +449,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 		if (e->gifts[i] != FS_NONE && fs_leases[e->gifts[i]].workspace == w)
 		{
 			fs_leases[e->gifts[i]].slot_given = true;
+			fs_leases[e->gifts[i]].given_to = l;
 			lease->slot_from = e->gifts[i];
 			e->gifts[i] = FS_NONE;
 			fs_workspaces[w].running--;

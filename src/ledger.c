@@ -119,6 +119,12 @@ fs_ledger_finish(int32 lease, FsDirective tell)
 	/* a claim that can be seen is committed, whether or not its callback has run */
 	if (item->u.lease.before == FS_LEASE_CLAIMING && fs_leases[lease].owner != FsMyProcNumber())
 		item->u.lease.before = FS_LEASE_ACTIVE;
+	/* who was ending it has aborted, whether or not its callback has run */
+	if (item->u.lease.before == FS_LEASE_ENDING)
+		item->u.lease.before = FS_LEASE_ACTIVE;
+	if (fs_leases[lease].slot_given)
+		fs_ledger_take_back_gift(lease);
+	item->u.lease.stamp_before = fs_leases[lease].stamp;
 	item->u.lease.tell = tell;
 	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
 	fs_leases[lease].state = FS_LEASE_ENDING;
@@ -133,6 +139,7 @@ fs_ledger_unfinish(int32 lease)
 		if (items[i].kind == ITEM_FINISH && items[i].u.lease.lease == lease)
 		{
 			fs_leases[lease].state = items[i].u.lease.before;
+			fs_leases[lease].stamp = items[i].u.lease.stamp_before;
 			memmove(&items[i], &items[i + 1], sizeof(FsLedgerItem) * (nitems - i - 1));
 			nitems--;
 			return;

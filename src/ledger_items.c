@@ -47,6 +47,24 @@ fs_ledger_undo_claim(int32 l)
 	fs_lease_free(l);
 }
 
+/*
+ * fs_ledger_take_back_gift: the lease is ended by somebody else than the
+ * transaction that gave its slot on: that one aborted, its rows are free
+ * already, and its callback is still to come.  The claim that took the slot
+ * over gets one of its own, until that callback undoes it.
+ */
+void
+fs_ledger_take_back_gift(int32 l)
+{
+	FsLease    *to = &fs_leases[fs_leases[l].given_to];
+
+	fs_leases[l].slot_given = false;
+	fs_admit_ungift(fs_leases[l].given_to);
+	to->slot_from = FS_NONE;
+	fs_workspaces[to->workspace].running++;
+	fs_dbs[to->db].running++;
+}
+
 static void
 count_delta(int32 db, int32 workspace, int cls, int delta)
 {
@@ -408,7 +426,10 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			}
 		case ITEM_FINISH:
 			if (fs_leases[item->u.lease.lease].stamp == item->u.lease.stamp)
+			{
 				fs_leases[item->u.lease.lease].state = item->u.lease.before;
+				fs_leases[item->u.lease.lease].stamp = item->u.lease.stamp_before;
+			}
 			break;
 		case ITEM_QUEUE:
 			if (item->u.queue.on_abort)

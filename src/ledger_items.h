@@ -62,6 +62,7 @@ typedef struct FsLedgerItem
 			int32		lease;
 			FsLeaseState before;
 			uint64		stamp;
+			uint64		stamp_before;	/* of an end: what it was */
 			FsDirective tell;	/* not FS_CONTINUE: leave a tombstone that says so */
 			ItemPointerData tid;
 			Oid			relfile;
@@ -121,6 +122,7 @@ extern void fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now);
 extern void fs_ledger_abort_item(FsLedgerItem *item);
 extern void fs_ledger_prepare_item(FsLedgerItem *item);
 extern void fs_ledger_undo_claim(int32 lease);
+extern void fs_ledger_take_back_gift(int32 lease);
 extern void fs_ledger_wake_scheduler(FsDatabase *db);
 
 #endif							/* FS_LEDGER_ITEMS_H */

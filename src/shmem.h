@@ -261,6 +261,7 @@ typedef struct FsLease
 	int			owner;			/* process number of who claims or ends it */
 	FsDirective directive;
 	bool		slot_given;		/* ENDING: its slot was taken over by a claim */
+	int32		given_to;		/* the lease of that claim */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
 	bool		has_request;
 	pg_uuid_t	request;
