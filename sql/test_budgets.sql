@@ -116,6 +116,39 @@ SELECT reserved, running FROM status('bud_plain');
 SELECT clear();
 SELECT reserved, spent, running FROM status('bud_plain');
 
+-- A lease that runs out gives it back, too; who comes back takes it again, where it fits; who is done all the same has spent it
+SELECT add(2, '{bud_plain}', '{"cost": 7}');
+CREATE TEMP TABLE lost AS SELECT job_id, token FROM fairsched_claim('bud', lease => '1 ms', lanes => '{bud}');
+DO $$
+BEGIN
+	FOR i IN 1..600 LOOP
+		EXIT WHEN (SELECT running FROM fairsched.budget_status WHERE budget = 'bud_plain') = 0;
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END
+$$;
+SELECT reserved, running FROM status('bud_plain');
+SELECT fairsched_set_budget('bud_plain', 6);
+SELECT directive FROM lost, fairsched_heartbeat(ARRAY[lost.job_id], ARRAY[lost.token], '1 hour');
+SELECT fairsched_set_budget('bud_plain', 12);
+SELECT directive FROM lost, fairsched_heartbeat(ARRAY[lost.job_id], ARRAY[lost.token], '1 hour');
+SELECT reserved, running FROM status('bud_plain');
+SELECT clear();
+SELECT add(1, '{bud_plain}', '{"cost": 7}');
+TRUNCATE lost;
+INSERT INTO lost SELECT job_id, token FROM fairsched_claim('bud', lease => '1 ms', lanes => '{bud}');
+DO $$
+BEGIN
+	FOR i IN 1..600 LOOP
+		EXIT WHEN (SELECT running FROM fairsched.budget_status WHERE budget = 'bud_plain') = 0;
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END
+$$;
+SELECT fairsched_complete(job_id, token) FROM lost;
+SELECT spent, reserved, running FROM status('bud_plain');
+SELECT fairsched_reset_budget('bud_plain');
+
 -- Recorded while the job runs: it uses up the reservation, and completing adds only what is reported
 SELECT add(2, '{bud_plain}', '{"cost": 3}');
 SELECT take(2);

@@ -45,6 +45,7 @@
 #include "ring.h"
 #include "wait.h"
 
+#define NO_ROOM_WAIT USECS_PER_SEC	/* until a place for budgets is looked for again */
 #define MIN_WAIT	1000		/* usec a time-based refusal lasts at least */
 #define SAVE_EVERY	USECS_PER_SEC	/* rate windows and violations are written */
 #define WAKE_EVERY	(5 * INT64CONST(1000))	/* the scheduler looks no more often */
@@ -273,7 +274,7 @@ park_flow(int32 flow, const FsRefusal *why, TimestampTz now)
 	f->why = *why;
 	f->why.since = now;
 	link_parked(flow, FsWorkspaceOfFlow(flow));
-	if (why->park == FS_PARK_BUDGET)
+	if (why->park == FS_PARK_BUDGET && why->on != FS_NONE)
 		link_waiter(flow);
 	fs_sched_flow_relink(flow);
 }
@@ -286,7 +287,7 @@ lift_flow(int32 flow)
 
 	if (f->why.park == FS_PARK_NONE)
 		return;
-	if (f->why.park == FS_PARK_BUDGET)
+	if (f->why.park == FS_PARK_BUDGET && f->why.on != FS_NONE)
 		unlink_waiter(flow);
 	unlink_parked(flow, FsWorkspaceOfFlow(flow));
 	f->why.park = FS_PARK_NONE;
@@ -759,13 +760,23 @@ fs_admit_flow_gone(int32 flow)
 
 /*
  * fs_admit_new_head: the candidates of an overflow flow need this.  False: no
- * room for their budgets; the flow is parked until something of it ends.
+ * room for their budgets.
  */
 bool
 fs_admit_new_head(int32 flow, const FsFlowSpec *spec)
 {
 	fs_admit_flow_gone(flow);
 	return fs_admit_flow_made(flow, spec);
+}
+
+/* fs_admit_no_room: there is none for the budgets of its head: it waits, and is tried again. */
+void
+fs_admit_no_room(int32 flow, TimestampTz now)
+{
+	FsRefusal	why = {.park = FS_PARK_BUDGET, .on = FS_NONE, .retry_at = now + NO_ROOM_WAIT};
+
+	park_flow(flow, &why, now);
+	set_timer(FsWorkspaceOfFlow(flow), why.retry_at);
 }
 
 void

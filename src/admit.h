@@ -71,6 +71,7 @@ extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, Timest
 extern bool fs_admit_flow_made(int32 flow, const FsFlowSpec *spec);
 extern void fs_admit_flow_gone(int32 flow);
 extern bool fs_admit_new_head(int32 flow, const FsFlowSpec *spec);
+extern void fs_admit_no_room(int32 flow, TimestampTz now);
 extern void fs_admit_workspace_made(int32 workspace);
 extern void fs_admit_workspace_gone(int32 workspace);
 extern int32 fs_admit_bind(int32 db, const char *workspace, int32 limits);

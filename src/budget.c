@@ -128,11 +128,19 @@ fs_budget_waiters(int32 b)
 	return &fs_budgets[b].waiters;
 }
 
-/* Somebody may fit in now. */
+/* Does it let nobody in, whatever the job? */
+static bool
+shut(const FsBudget *b)
+{
+	return b->set.id == 0 || fs_budget_notices[b->db].stale || fs_budget_paused(b) ||
+		b->meter.spent >= b->meter.amount;
+}
+
+/* Somebody may fit in now. O(flows that wait), so only where one could. */
 static void
 recheck(int32 b, TimestampTz now)
 {
-	if (fs_budgets[b].waiters != FS_NONE)
+	if (fs_budgets[b].waiters != FS_NONE && !shut(&fs_budgets[b]))
 		fs_admit_recheck(&fs_budgets[b].waiters, now);
 }
 
@@ -452,8 +460,7 @@ fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int32 g
 	why->limit = ours ? b->meter.amount : 0;
 	why->retry_at = b->set.id != 0 && b->set.next_reset != DT_NOEND && b->set.next_reset > now ?
 		b->set.next_reset : 0;
-	return b->set.id != 0 && ours && !need->too_many && !fs_budget_notices[b->db].stale &&
-		!fs_budget_paused(b) && b->meter.spent < b->meter.amount && estimate <= room;
+	return ours && !need->too_many && !shut(b) && estimate <= room;
 }
 
 /* fs_budget_admit: may a job of the set be claimed now? All its budgets must let it in. */
@@ -570,23 +577,17 @@ fs_budget_unclaim(int32 l)
 void
 fs_budget_ungift(int32 l)
 {
-	FsBudgetHold *hold = &fs_budget_holds[l];
-	const FsBudgetSet *set;
-	int32		gift = fs_leases[l].slot_from;
+	const FsBudgetSet *set = &fs_budget_sets[fs_leases[l].budget_set];
 
-	if (fs_leases[l].budget_set < 0)
-		return;
-	set = &fs_budget_sets[fs_leases[l].budget_set];
 	for (int i = 0; i < set->n; i++)
 	{
-		int			to = fs_budget_place(gift, set->budget[i]);
+		int			to = fs_budget_place(fs_leases[l].slot_from, set->budget[i]);
 
-		if (to >= 0 && hold->taken[i] > 0)
-		{
-			fs_budget_holds[gift].reserved[to] += hold->taken[i];
-			meter_reserve(&fs_budgets[set->budget[i]].meter, hold->taken[i]);
-		}
-		hold->taken[i] = 0;
+		if (to < 0)
+			continue;
+		fs_budget_holds[fs_leases[l].slot_from].reserved[to] += fs_budget_holds[l].taken[i];
+		meter_reserve(&fs_budgets[set->budget[i]].meter, fs_budget_holds[l].taken[i]);
+		fs_budget_holds[l].taken[i] = 0;
 	}
 }
 
@@ -602,13 +603,20 @@ fs_budget_end(int32 l, TimestampTz now)
 void
 fs_budget_detail(const FsRefusal *why, char *buf, Size len)
 {
-	const FsBudget *b = &fs_budgets[why->on];
-	const Meter *m = &b->meter;
+	const FsBudget *b;
+	const Meter *m;
 	char		amount[32];
 	char		spent[32];
 	char		reserved[32];
 	char		need[32];
 
+	if (why->on < 0)
+	{
+		snprintf(buf, len, "more budgets are named than fairsched.max_budgets has room for");
+		return;
+	}
+	b = &fs_budgets[why->on];
+	m = &b->meter;
 	fs_amount_text(m->amount, amount, sizeof(amount));
 	fs_amount_text(m->spent, spent, sizeof(spent));
 	fs_amount_text(m->reserved, reserved, sizeof(reserved));
@@ -672,7 +680,7 @@ fs_budget_spend_abort(const FsSpendItem *item)
 {
 	int			i = place_of_item(item);
 
-	if (i >= 0)
+	if (i >= 0 && item->ends)
 		fs_budget_holds[item->lease].actual[i] = 0;
 	fs_budget_unref(item->budget);
 }

@@ -165,6 +165,7 @@ typedef struct FsSpendItem
 	int32		id;				/* of its row */
 	int32		period;
 	int32		lease;			/* FS_NONE: no running job's */
+	bool		ends;			/* its job is completed */
 	int64		amount;
 	int64		job_id;
 	int64		token;

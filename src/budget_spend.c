@@ -202,11 +202,12 @@ append_rows(int32 db, const FsSpendRow *rows, int n)
  * the ledger reserved.  False: nobody defined the budget.
  */
 static bool
-spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, FsSpendRow *row)
+spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, bool ends, FsSpendRow *row)
 {
 	FsBudget   *b = &fs_budgets[budget];
 	FsBudgetSettings now = b->set;
-	FsSpendItem item = {.budget = budget, .amount = amount, .lease = lease, .job_id = job_id, .token = token};
+	FsSpendItem item = {.budget = budget, .amount = amount, .lease = lease, .job_id = job_id, .token = token,
+	.ends = ends};
 
 	(void) fs_ledger_budget_pending(now.name, &now);	/* this transaction may have changed it */
 	if (now.id == 0)
@@ -297,7 +298,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			if ((reported || all > 0) && !again && fs_budgets[budget].set.id != 0)
 				fs_budget_observe(slot, kind, fs_budgets[budget].set.dimension, all);
 		}
-		if (amount == 0 || !spend(budget, amount, lease, job_id, token, &rows[n]))
+		if (amount == 0 || !spend(budget, amount, lease, job_id, token, true, &rows[n]))
 			continue;
 		if (place >= 0)
 			fs_budget_holds[lease].actual[place] = amount;
@@ -339,7 +340,7 @@ fs_record_spend(PG_FUNCTION_ARGS)
 				token = fs_leases[lease].token;
 		}
 		fs_budgets[budget].refs++;
-		known = spend(budget, amount, lease, job_id, token, &row);
+		known = spend(budget, amount, lease, job_id, token, false, &row);
 		fs_budget_unref(budget);
 	}
 	FsUnlock();

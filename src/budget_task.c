@@ -21,15 +21,18 @@
 #include "budget_task.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/typcache.h"
 
 #include "budget_spend.h"
@@ -40,6 +43,7 @@
 
 #define BUSY_RETRY	(100 * INT64CONST(1000))	/* somebody else writes, or spends */
 #define QUIET		(2 * USECS_PER_SEC)	/* after a change of the tables by others: a restore has several steps */
+#define SPEND_ROW_BYTES 60		/* of a row of fairsched.budget_spend, its line pointer included */
 #define SAVE_EVERY	USECS_PER_MINUTE	/* averages */
 
 PG_FUNCTION_INFO_V1(fs_budget_job_runs);
@@ -524,6 +528,21 @@ fs_budget_task_wanted(FsDatabase *db, TimestampTz now)
 	return list->signal != list->seen || list->next_reset <= now;
 }
 
+/*
+ * Rows of fairsched.budget_spend that are added up at once: a quarter of what
+ * its file has room for at least, so that reading rows that are dead and cannot
+ * be removed yet (somebody holds a snapshot) costs each row a fixed share.
+ */
+static int64
+fold_at(void)
+{
+	Relation	rel = table_open(get_relname_relid("budget_spend", fs_catalog()->nsp), AccessShareLock);
+	int64		rows = (int64) RelationGetNumberOfBlocks(rel) * (BLCKSZ / SPEND_ROW_BYTES);
+
+	table_close(rel, AccessShareLock);
+	return Max(FS_SPEND_ROWS, rows / 4);
+}
+
 /* The earliest reset of any budget. */
 static TimestampTz
 first_reset(int32 slot)
@@ -566,10 +585,12 @@ fs_budget_task(FsDatabase *db)
 	TimestampTz next = DT_NOEND;
 	TimestampTz reset;
 	FsBudgetRun run = {0};
+	int64		spend_limit;
 	int			n = 0;
 
 	if (!lock_writing())
 		return now + BUSY_RETRY;
+	spend_limit = fold_at();
 	fs_ledger_reserve(1);
 	if (list->stale && now < list->stale_at + QUIET)
 		next = list->stale_at + QUIET;
@@ -597,8 +618,7 @@ fs_budget_task(FsDatabase *db)
 	if (run.save)
 		list->averages_dirty = list->averages_new = false;
 	list->next_reset = DT_NOEND;	/* commits from here on lower it */
-	if (run.folded)
-		run.spend_limit = FS_SPEND_ROWS;
+	run.spend_limit = spend_limit;
 	fs_ledger_budget_run(&run); /* puts back at abort what is taken here */
 	FsUnlock();
 	reset = first_reset(slot);

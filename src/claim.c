@@ -278,7 +278,6 @@ fill(FsDatabase *db, int32 flow, int slot)
 	FsFlowSpec	spec;
 	bool		more = false;
 	bool		moved = false;
-	bool		full = false;
 	int			want = fs_sched_fill_want(flow);
 	int			n = 0;
 	FsJobRel   *jr;
@@ -325,9 +324,8 @@ fill(FsDatabase *db, int32 flow, int slot)
 	{
 		if (overflow && n > 0 && !fs_admit_new_head(flow, &spec))
 		{
-			/* no room for the budgets of its head: looked at again with the next hint */
 			fs_sched_fill_abandoned(flow);
-			full = true;
+			fs_admit_no_room(flow, GetCurrentTimestamp());
 		}
 		else
 			fs_sched_filled(flow, slot, found, n, more);
@@ -335,11 +333,6 @@ fill(FsDatabase *db, int32 flow, int slot)
 	FsUnlock();
 	fs_state_filling(FS_NONE);
 	ConditionVariableBroadcast(&db->filled);
-	if (full)
-		ereport(ERROR,
-				(errcode(ERRCODE_FS_CAPACITY),
-				 errmsg("too many combinations of budgets are in use"),
-				 errhint("Let jobs name fewer different budgets.")));
 }
 
 /* Rows that were locked when a claim came by; fs->lock held. */

@@ -411,6 +411,14 @@ ring_free(int32 r)
 	FS_POOL_GIVE(fs->rings, fs_rings, r);
 }
 
+/* No job of the workspace is ready: what its flows remember of some is over. */
+static bool
+nothing_ready(const FsWorkspace *ws)
+{
+	return fs_dbs[ws->db].counted && ws->refs == 0 && ws->reserved == 0 &&
+		ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] == 0;
+}
+
 /*
  * fs_sched_reclaim: give back what holds nothing: flows without ready jobs,
  * leases or open transactions; members, shares and workspaces left empty
@@ -428,11 +436,19 @@ fs_sched_reclaim(int32 db)
 	{
 		FsFlow	   *flow = &fs_flows[f];
 
-		if (flow->member == FS_NONE || flow->more || flow->cand_count ||
-			flow->refs || flow->running || flow->filling)
+		if (flow->member == FS_NONE || flow->refs || flow->running || flow->filling)
 			continue;
 		if (fs_workspaces[FsWorkspaceOfFlow(f)].db != db)
 			continue;
+		if (flow->more || flow->cand_count)
+		{
+			/* nobody looks at a parked flow: its jobs may have been cancelled */
+			if (flow->why.park == FS_PARK_NONE || !nothing_ready(&fs_workspaces[FsWorkspaceOfFlow(f)]))
+				continue;
+			flow->more = 0;
+			flow->cand_count = 0;
+			fs_sched_flow_relink(f);
+		}
 		flow_free(f);
 		freed++;
 	}

@@ -171,7 +171,7 @@ scan_ready_flows(FsDatabase *db, FsJobRel *jr, MemoryContext work)
 					ereport(ERROR,
 							(errcode(ERRCODE_FS_CAPACITY),
 							 errmsg("more flows have jobs than fit into memory"),
-							 errhint("Increase fairsched.max_flows, fairsched.max_workspaces or fairsched.max_rings and restart the server.")));
+							 errhint("Increase fairsched.max_flows, fairsched.max_workspaces, fairsched.max_rings or fairsched.max_budgets and restart the server.")));
 				FsLock();
 				f = fs_sched_flow_by_id(FsDbIndex(db), flow);
 				if (f != FS_NONE)
