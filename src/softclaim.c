@@ -20,6 +20,7 @@
  */
 #include "softclaim.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -272,6 +273,7 @@ fs_soft_harden(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsHeld *held,
 	FsUnlock();
 	if (l == FS_NONE)
 		elog(ERROR, "lease of job " INT64_FORMAT " ended without its row", held->job_id);
+	CommandCounterIncrement();	/* the caller changes it again */
 	*row = claimed;
 	return FS_ROW_DONE;
 }
