@@ -87,6 +87,7 @@ extern double fs_deliberation_min_overall;
 extern int	fs_deliberation_max_tokens;
 extern int	fs_deliberation_retention;	/* seconds */
 extern bool fs_background_workers;
+extern bool fs_durable_claims;
 
 /* What becomes of a job that was preempted fairsched.max_preemptions times. */
 typedef enum FsExhausted

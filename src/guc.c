@@ -47,6 +47,7 @@ double		fs_deliberation_min_overall = 0.6;
 int			fs_deliberation_max_tokens = 2000;
 int			fs_deliberation_retention = 30 * 86400;
 bool		fs_background_workers = true;
+bool		fs_durable_claims = true;
 
 static const struct config_enum_entry exhausted_options[] = {
 	{"discard", FS_EXHAUSTED_DISCARD, false},
@@ -101,6 +102,13 @@ fs_guc_define(void)
 								 NULL, &fs_background_workers, true, PGC_POSTMASTER, 0,
 								 NULL, NULL, NULL);
 	}
+	DefineCustomBoolVariable("fairsched.durable_claims",
+							 "Write each claim into the job's row.",
+							 "Off is faster and gives up what a claim guarantees after a crash: claims are kept in shared memory "
+							 "only, so after a crash of the server, or of any of its processes, ALL running jobs are handed out "
+							 "and run again, no attempt is counted for it, and the tokens of before are stale. Jobs and "
+							 "completions stay durable.",
+							 &fs_durable_claims, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	int_setting("fairsched.max_own_tables", "Workspaces that get a job table of their own when it is not said.",
 				&fs_max_own_tables, 500, 0, 4095, 0);
 	int_setting("fairsched.default_quota", "Jobs a workspace of class default may run at once.",

@@ -86,6 +86,7 @@ fs_ledger_claim(int32 lease, const FsCandidate *cand)
 	item->u.lease.workspace = fs_leases[lease].workspace;
 	item->u.lease.slot = fs_leases[lease].rank_slot;
 	item->u.lease.charged = fs_leases[lease].charged;
+	item->u.lease.soft = fs_leases[lease].soft;
 	fs_workspaces[item->u.lease.workspace].refs++;
 }
 
@@ -138,13 +139,32 @@ fs_ledger_unfinish(int32 lease)
 	for (int i = nitems - 1; i >= 0; i--)
 		if (items[i].kind == ITEM_FINISH && items[i].u.lease.lease == lease)
 		{
-			fs_leases[lease].state = items[i].u.lease.before;
-			fs_leases[lease].stamp = items[i].u.lease.stamp_before;
+			fs_ledger_undo_finish(&items[i]);
 			memmove(&items[i], &items[i + 1], sizeof(FsLedgerItem) * (nitems - i - 1));
 			nitems--;
 			return;
 		}
 	Assert(false);
+}
+
+/* fs_ledger_harden: the soft lease was written into its row, which is at this place now. */
+void
+fs_ledger_harden(int32 l, ItemPointer tid, Oid relfile, int32 job_table)
+{
+	FsLedgerItem *item = add_item(ITEM_HARD);
+	FsLease    *lease = &fs_leases[l];
+
+	item->u.lease.lease = l;
+	item->u.lease.token = lease->token;
+	item->u.lease.slot = lease->rank_slot;
+	item->u.lease.tid = lease->tid;
+	item->u.lease.relfile = lease->relfile;
+	item->u.lease.job_table = lease->job_table;
+	lease->hardened = true;
+	lease->owner = FsMyProcNumber();
+	lease->tid = *tid;
+	lease->relfile = relfile;
+	lease->job_table = job_table;
 }
 
 /* fs_ledger_frozen: the workspace is parked as MOVING until the transaction ends. */

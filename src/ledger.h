@@ -20,6 +20,7 @@ extern void fs_ledger_claim(int32 lease, const FsCandidate *cand);
 extern void fs_ledger_unclaim(int32 lease);
 extern void fs_ledger_finish(int32 lease, FsDirective tell);
 extern void fs_ledger_unfinish(int32 lease);
+extern void fs_ledger_harden(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 extern void fs_ledger_frozen(int32 workspace);
 extern bool fs_ledger_freezes(int32 workspace);
 extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand,

@@ -68,15 +68,24 @@ fs_ledger_take_back_gift(int32 l)
 	fs_dbs[to->db].running++;
 }
 
+/* fs_ledger_undo_finish: the lease is what it was, unless somebody who has its row ends it. */
+void
+fs_ledger_undo_finish(const FsLedgerItem *item)
+{
+	FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+	if (lease->stamp != item->u.lease.stamp)
+		return;
+	lease->state = item->u.lease.before;
+	lease->stamp = item->u.lease.stamp_before;
+}
+
+/* Rows changed by this transaction, for who is counting them right now. */
 static void
-count_delta(int32 db, int32 workspace, int cls, int delta)
+note_delta(int32 db, int32 workspace, int cls, int delta)
 {
 	FsCountDelta *d;
 
-	if (cls == FS_CLASSES)
-		fs_workspaces[workspace].waiting += delta;
-	else
-		fs_workspaces[workspace].ready[cls] += delta;
 	if (fs->counting_db != db)
 		return;
 	if (fs->ndeltas >= FS_COUNT_DELTAS)
@@ -89,6 +98,24 @@ count_delta(int32 db, int32 workspace, int cls, int delta)
 	d->workspace = workspace;
 	d->cls = cls;
 	d->delta = delta;
+}
+
+static void
+count_delta(int32 db, int32 workspace, int cls, int delta)
+{
+	if (cls == FS_CLASSES)
+		fs_workspaces[workspace].waiting += delta;
+	else
+		fs_workspaces[workspace].ready[cls] += delta;
+	note_delta(db, workspace, cls, delta);
+}
+
+/* The row of a soft lease is not available any more: which it did not count as. */
+static void
+note_soft_row(int32 db, const FsLease *lease, int slot)
+{
+	if (lease->counted)
+		note_delta(db, lease->workspace, FsSlotClass(slot), -1);
 }
 
 static void
@@ -277,7 +304,15 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				ws->served_jobs++;
 				ws->served_cost += item->u.lease.charged;
 				measure_rate(ws, now);
-				count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
+				if (item->u.lease.soft)
+				{
+					/* no row changed; the lease may be ENDING by now, by us */
+					ws->ready[FsSlotClass(item->u.lease.slot)]--;
+					if (lease->db == item->db && lease->owner == FsMyProcNumber())
+						lease->counted = lease->soft;
+				}
+				else
+					count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
 				break;
 			}
 		case ITEM_FINISH:
@@ -295,10 +330,12 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				else
 					fs_sched_unpark_if_fits(lease->workspace);
 				fs_wait_wake(item->db, fs_shares[lease->share].lane, 1);
+				note_soft_row(item->db, lease, lease->rank_slot);
 				if (item->u.lease.tell == FS_CONTINUE)
 					fs_lease_free(item->u.lease.lease);
 				else
 				{
+					fs_lease_not_soft(item->u.lease.lease);
 					lease->state = FS_LEASE_GONE;
 					lease->directive = item->u.lease.tell;
 					fs_flows[lease->flow].running--;
@@ -330,6 +367,16 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_RESERVED:
 			unreserve(item);
 			break;
+		case ITEM_HARD:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+				if (lease->db != item->db || lease->token != item->u.lease.token)
+					break;		/* the row could be seen before this: it ended */
+				note_soft_row(item->db, lease, item->u.lease.slot);
+				fs_lease_not_soft(item->u.lease.lease);
+				break;
+			}
 		case ITEM_PLACE:
 			break;
 		case ITEM_FROZEN:
@@ -448,11 +495,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				break;
 			}
 		case ITEM_FINISH:
-			if (fs_leases[item->u.lease.lease].stamp == item->u.lease.stamp)
-			{
-				fs_leases[item->u.lease.lease].state = item->u.lease.before;
-				fs_leases[item->u.lease.lease].stamp = item->u.lease.stamp_before;
-			}
+			fs_ledger_undo_finish(item);
 			break;
 		case ITEM_QUEUE:
 			if (item->u.queue.on_abort)
@@ -462,6 +505,18 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_RESERVED:
 			unreserve(item);
 			break;
+		case ITEM_HARD:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+				if (lease->db != item->db || lease->token != item->u.lease.token)
+					break;		/* our row could not be seen any more: it ended */
+				lease->hardened = false;
+				lease->tid = item->u.lease.tid;
+				lease->relfile = item->u.lease.relfile;
+				lease->job_table = item->u.lease.job_table;
+				break;
+			}
 		case ITEM_PLACE:
 			{
 				FsLease    *lease = &fs_leases[item->u.lease.lease];

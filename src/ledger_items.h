@@ -14,6 +14,7 @@ typedef enum FsItemKind
 	ITEM_FINISH,
 	ITEM_QUEUE,
 	ITEM_RESERVED,
+	ITEM_HARD,
 	ITEM_PLACE,
 	ITEM_FROZEN,
 	ITEM_SETTINGS,
@@ -74,6 +75,8 @@ typedef struct FsLedgerItem
 			int32		slot;
 			int32		charged;
 			TimestampTz saved_at;
+			bool		soft;
+			int64		token;	/* by which the lease is known again */
 		}			lease;
 		struct
 		{
@@ -145,6 +148,7 @@ extern void fs_ledger_abort_item(FsLedgerItem *item);
 extern void fs_ledger_prepare_item(FsLedgerItem *item);
 extern void fs_ledger_undo_claim(int32 lease);
 extern void fs_ledger_take_back_gift(int32 lease);
+extern void fs_ledger_undo_finish(const FsLedgerItem *item);
 extern void fs_ledger_wake_scheduler(FsDatabase *db);
 
 #endif							/* FS_LEDGER_ITEMS_H */

@@ -261,7 +261,7 @@ typedef struct FsLease
 	int32		next;			/* hash chain by job, or free list */
 	int32		db;
 	int64		job_id;
-	int64		token;
+	int64		token;			/* 0: a claim that has named its job and not yet seen its row */
 	int32		workspace;
 	int32		share;
 	int32		flow;
@@ -275,6 +275,10 @@ typedef struct FsLease
 	FsDirective directive;
 	bool		slot_given;		/* ENDING: its slot was taken over by a claim */
 	int32		given_to;		/* the lease of that claim */
+	bool		soft;			/* nothing of the claim is written, the row says available (softclaim.c) */
+	bool		hardened;		/* soft, but an open transaction of the owner wrote it into the row */
+	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
+	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
 	bool		has_request;
 	pg_uuid_t	request;
@@ -318,9 +322,11 @@ typedef struct FsWorker
 	TimestampTz last_seen;
 } FsWorker;
 
-/* A backend that waits for work (wait.c). */
+/* A backend: waiting for work (wait.c), or about to lock an available row (softclaim.c). */
 typedef struct FsWaiter
 {
+	int64		guards;			/* job whose row it is about to lock; 0: none */
+	int32		guards_db;
 	bool		active;
 	bool		woken;
 	int32		db;
@@ -438,6 +444,10 @@ typedef struct FsDatabase
 	bool		rescan;			/* rows changed behind our back: look again */
 	bool		adopting;		/* a job table is being restored: look again */
 	uint64		rescan_gen;
+
+	bool		soft_asked;		/* somebody wants soft claims: all name their job before they touch its row */
+	int32		soft_leases;
+	int32		row_first;		/* claims under way that began before that */
 
 	int32		lanes;			/* list */
 	int32		capped;			/* workspaces parked as FS_PARK_SHARE */
@@ -558,6 +568,7 @@ typedef struct FsShared
 	FsAway		away[FS_AWAY];
 	int			nlaunches;
 	int			nwaiters;
+	int			nguards;
 	int			max_procs;
 	uint64		stamps;			/* of ledger items that end leases */
 

@@ -160,12 +160,16 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 	fs_held_look(db, &held, 1);
 	if (!held.leased)
 		return;
-	row = fs_held_row(&held, &jr);
+	row = fs_held_row(db, &held, &jr, FS_HELD_TRY);
 	fs_ledger_reserve(1);
 	FsLock();
 	l = fs_lease_find(fs_my_db, job_id);
-	if (l != FS_NONE && fs_leases[l].token == token && fs_leases[l].state == FS_LEASE_ACTIVE &&
-		fs_leases[l].expires_at <= now)
+	if (l != FS_NONE && (fs_leases[l].token != token || fs_leases[l].state != FS_LEASE_ACTIVE ||
+						 fs_leases[l].expires_at > now))
+		l = FS_NONE;			/* ended or extended meanwhile */
+	if (l != FS_NONE && held.busy)
+		fs_leases[l].expires_at = now + USECS_PER_SEC / 10;
+	else if (l != FS_NONE)
 	{
 		too_long = fs_leases[l].deadline <= now;
 		fs_ledger_finish(l, FS_LOST);

@@ -146,7 +146,7 @@ COMMENT ON COLUMN fairsched.jobs.claimed_at IS 'When it was claimed last; -infin
 COMMENT ON COLUMN fairsched.jobs.lease_ms IS 'Length of the lease it was last claimed with, in milliseconds.';
 COMMENT ON COLUMN fairsched.jobs.worker IS 'Worker that claimed it last; empty = none yet.';
 COMMENT ON COLUMN fairsched.jobs.request_id IS 'Request id of the claim it runs under; NULL = none.';
-COMMENT ON COLUMN fairsched.jobs.state IS 'available, scheduled, running, retryable or preempted.';
+COMMENT ON COLUMN fairsched.jobs.state IS 'available, scheduled, running, retryable or preempted. A job that was claimed with fairsched.durable_claims = off stays available here; fairsched_job_status and fairsched.running_jobs know that it runs.';
 COMMENT ON COLUMN fairsched.jobs.priority IS 'P0 (most urgent) to P3.';
 COMMENT ON COLUMN fairsched.jobs.workspace IS 'Tenant it belongs to.';
 COMMENT ON COLUMN fairsched.jobs.lane IS 'Lane it waits in.';

@@ -112,7 +112,7 @@ CREATE FUNCTION fairsched.running_jobs_internal(
 	OUT job_id bigint, OUT workspace text, OUT lane text, OUT priority text, OUT worker text,
 	OUT token bigint, OUT attempt integer, OUT claimed_at timestamptz,
 	OUT lease_expires_at timestamptz, OUT directive text, OUT job_table integer, OUT cost integer,
-	OUT deadline timestamptz, OUT request_id uuid)
+	OUT deadline timestamptz, OUT request_id uuid, OUT durable boolean)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1000
 	AS 'MODULE_PATHNAME', 'fs_view_running_jobs';
@@ -127,7 +127,7 @@ CREATE VIEW fairsched.running_jobs AS
 SELECT r.job_id, r.workspace COLLATE "C" AS workspace, r.lane COLLATE "C" AS lane,
 	fairsched.job_kind(r.job_table, r.job_id) COLLATE "C" AS kind, r.priority,
 	r.worker COLLATE "C" AS worker, r.token, r.attempt, r.claimed_at, r.lease_expires_at,
-	r.directive, r.cost, r.deadline, r.request_id
+	r.directive, r.cost, r.deadline, r.request_id, r.durable
 FROM fairsched.running_jobs_internal() r;
 COMMENT ON VIEW fairsched.running_jobs IS 'Jobs that a worker holds, by committed claims.';
 COMMENT ON COLUMN fairsched.running_jobs.job_id IS 'Id of the job.';
@@ -144,6 +144,7 @@ COMMENT ON COLUMN fairsched.running_jobs.directive IS 'What the next heartbeat w
 COMMENT ON COLUMN fairsched.running_jobs.cost IS 'Cost units that were charged to its workspace.';
 COMMENT ON COLUMN fairsched.running_jobs.deadline IS 'Its lease is not extended beyond this time (max_runtime); NULL = no limit.';
 COMMENT ON COLUMN fairsched.running_jobs.request_id IS 'Request id of the claim; NULL = none was given.';
+COMMENT ON COLUMN fairsched.running_jobs.durable IS 'False: claimed with fairsched.durable_claims = off. It is known to memory only, its row in fairsched.jobs says available, and after a crash it runs again.';
 
 -- worker_status
 
