@@ -14,6 +14,7 @@ Options		opt = {.clients = 8,.out_dir = "."};
 jmp_buf		scenario_end;
 const char *scenario_name = "";
 int			failures = 0;
+static uint64_t measuring_ns;
 
 Run
 new_run(System sys, Mode mode, int batch)
@@ -35,7 +36,10 @@ new_run(System sys, Mode mode, int batch)
 void
 go(Run *r, const char *variant, const char *system)
 {
+	uint64_t	t = now_ns();
+
 	run_load(r, control, postmaster_pid);
+	measuring_ns += now_ns() - t;
 	record(variant, system, r);
 }
 
@@ -93,12 +97,24 @@ static const struct
 
 #define NSCENARIOS	((int) (sizeof(scenarios) / sizeof(scenarios[0])))
 
-/* Run something that may give_up; setjmp wants a frame without live locals. */
-static void
+/* Run something that may give_up, and say whether it did not; setjmp wants a frame without live locals. */
+static bool
 attempt(void (*what) (void))
 {
-	if (setjmp(scenario_end) == 0)
-		what();
+	if (setjmp(scenario_end) != 0)
+		return false;
+	what();
+	return true;
+}
+
+/* What a scenario that failed has left set. */
+static void
+reset_settings(void)
+{
+	if (PQstatus(control) != CONNECTION_OK)
+		return;
+	sql(control, "ALTER SYSTEM RESET ALL");
+	sql(control, "SELECT pg_reload_conf()");
 }
 
 static void
@@ -195,7 +211,9 @@ main(int argc, char **argv)
 		scenario_name = scenarios[i].name;
 		printf("%s: %s\n", scenario_name, scenarios[i].what);
 		fflush(stdout);
-		attempt(scenarios[i].run);
+		measuring_ns = 0;
+		if (!attempt(scenarios[i].run))
+			attempt(reset_settings);
 		if (PQstatus(control) != CONNECTION_OK)
 		{
 			PQfinish(control);
@@ -209,8 +227,10 @@ main(int argc, char **argv)
 				usleep(500000);
 			}
 			find_postmaster();
+			attempt(reset_settings);
 		}
-		printf("  (%.0f s)\n", (double) (now_ns() - t) / 1e9);
+		attempt(drop_stock);
+		printf("  (%.0f s, %.0f of them the runs)\n", (double) (now_ns() - t) / 1e9, (double) measuring_ns / 1e9);
 	}
 	scenario_name = "end";
 	attempt(drop_db);

@@ -147,7 +147,11 @@ extern void drop_db(void);
 extern void create_db(System sys);
 extern void load(System sys, long n, int base_ws, int workspaces, bool mixed);
 extern void settle(void);
+extern bool from_stock(const char *name);
+extern void to_stock(const char *name);
+extern void drop_stock(void);
 extern void prepare_db(System sys, long n, int workspaces);
+extern void prepare_copy(System sys, long n, int workspaces);
 
 /* ---- fsreport.c ---- */
 

@@ -124,12 +124,16 @@ has_setting(const char *name)
 	return strcmp(value(control, "SELECT count(*) FROM pg_settings WHERE name = '%s'", name), "1") == 0;
 }
 
-void
-drop_db(void)
+/* Drop a database; sessions that are just ending may hold it for a moment. */
+static void
+drop(const char *name)
 {
+	char		s[128];
+
+	snprintf(s, sizeof(s), "DROP DATABASE IF EXISTS %s WITH (FORCE)", name);
 	for (int i = 0; i < 20; i++)
 	{
-		PGresult   *res = PQexec(control, "DROP DATABASE IF EXISTS " DB " WITH (FORCE)");
+		PGresult   *res = PQexec(control, s);
 		bool		ok = PQresultStatus(res) == PGRES_COMMAND_OK;
 
 		PQclear(res);
@@ -141,6 +145,13 @@ drop_db(void)
 }
 
 void
+drop_db(void)
+{
+	drop(DB);
+}
+
+/* The baseline's indexes come after loading, in settle(). */
+void
 create_db(System sys)
 {
 	PGconn	   *c;
@@ -151,9 +162,8 @@ create_db(System sys)
 	if (sys == SYS_FS)
 		sql(c, "CREATE EXTENSION fairsched");
 	else
-	{
 		sql(c, "CREATE TABLE base ("
-			" id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+			" id bigint GENERATED ALWAYS AS IDENTITY,"
 			" workspace text NOT NULL,"
 			" priority smallint NOT NULL DEFAULT 2,"
 			" state smallint NOT NULL DEFAULT 0,"
@@ -165,76 +175,148 @@ create_db(System sys)
 			" WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0,"
 			" autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_insert_threshold = 100000,"
 			" autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2000000000)");
-		sql(c, "CREATE INDEX base_ready ON base (priority, id) WHERE state = 0");
-	}
 	PQfinish(c);
 }
 
+#define MAX_LOADERS		8
+#define LOAD_CHUNK		2000	/* jobs a transaction */
+
 /*
- * load: jobs first … first + n - 1, job i in workspace ws(base_ws + i mod workspaces),
- * one in ten of a higher and one in ten of a lower priority when mixed.  Two
- * connections, 25,000 jobs a transaction.
+ * load: n jobs, job i in workspace ws(base_ws + i mod workspaces), one in ten of a
+ * higher and one in ten of a lower priority when mixed.  A connection for each
+ * core, so that jobs of all workspaces arrive interleaved, and side by side.
  */
 void
 load(System sys, long n, int base_ws, int workspaces, bool mixed)
 {
-	PGconn	   *c[2];
-	long		next = 0;
-	const char *pri = mixed
-		? "(ARRAY[1,2,2,2,2,2,2,2,2,3])[1 + abs(hashint8(i) % 10)]" : "2";
+	PGconn	   *c[MAX_LOADERS];
+	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
+	int			loaders = cores < 2 ? 2 : cores > MAX_LOADERS ? MAX_LOADERS : (int) cores;
+	const char *priority = mixed ? "(ARRAY[1,2,2,2,2,2,2,2,2,3])[1 + abs(hashint8(i) % 10)]" : "2";
+	char		message[512] = "";
 
-	c[0] = connect_or_give_up(DB);
-	c[1] = connect_or_give_up(DB);
-	while (next < n)
+	for (int k = 0; k < loaders; k++)
 	{
-		bool		sent[2] = {false, false};
+		char		s[1024];
 
-		for (int k = 0; k < 2 && next < n; k++)
-		{
-			long		m = n - next < 25000 ? n - next : 25000;
-			char		s[1024];
-
-			snprintf(s, sizeof(s),
-					 "INSERT INTO %s (workspace, priority, payload)"
-					 " SELECT 'ws' || (%d + i %% %d), %s,"
-					 " ('{\"n\": ' || i || ', \"path\": \"/srv/data/incoming/' ||"
-					 " lpad(i::text, 8, '0') || '/part.bin\", \"kind\": \"sha256\"}')::jsonb"
-					 " FROM generate_series(%ld, %ld) i",
-					 sys == SYS_FS ? "fairsched.inbox" : "base", base_ws, workspaces,
-					 sys == SYS_FS ? (mixed ? "'P' || (ARRAY[1,2,2,2,2,2,2,2,2,3])[1 + abs(hashint8(i) % 10)]"
-									  : "'P2'") : pri,
-					 next, next + m - 1);
-			if (!PQsendQuery(c[k], s))
-				give_up("load", PQerrorMessage(c[k]));
-			sent[k] = true;
-			next += m;
-		}
-		for (int k = 0; k < 2; k++)
-		{
-			PGresult   *res;
-
-			while (sent[k] && (res = PQgetResult(c[k])) != NULL)
-			{
-				ExecStatusType st = PQresultStatus(res);
-
-				PQclear(res);
-				if (st != PGRES_COMMAND_OK)
-					give_up("load", PQerrorMessage(c[k]));
-			}
-		}
+		c[k] = connect_or_give_up(DB);
+		sql(c[k], "SET synchronous_commit = off");
+		snprintf(s, sizeof(s),
+				 "DO $$ DECLARE first bigint := %ld; BEGIN WHILE first < %ld LOOP"
+				 " INSERT INTO %s (workspace, priority, payload)"
+				 " SELECT 'ws' || (%d + i %% %d), %s%s,"
+				 " ('{\"n\": ' || i || ', \"path\": \"/srv/data/incoming/' ||"
+				 " lpad(i::text, 8, '0') || '/part.bin\", \"kind\": \"sha256\"}')::jsonb"
+				 " FROM generate_series(first, least(first + %d, %ld) - 1) i;"
+				 " COMMIT; first := first + %d; END LOOP; END $$",
+				 (long) k * LOAD_CHUNK, n, sys == SYS_FS ? "fairsched.inbox" : "base", base_ws, workspaces,
+				 sys == SYS_FS ? "'P' || " : "", priority, LOAD_CHUNK, n, loaders * LOAD_CHUNK);
+		if (!PQsendQuery(c[k], s))
+			give_up("load", PQerrorMessage(c[k]));
 	}
-	PQfinish(c[0]);
-	PQfinish(c[1]);
+	for (int k = 0; k < loaders; k++)
+	{
+		PGresult   *res;
+
+		while ((res = PQgetResult(c[k])) != NULL)
+		{
+			if (PQresultStatus(res) != PGRES_COMMAND_OK)
+				snprintf(message, sizeof(message), "%s", PQresultErrorMessage(res));
+			PQclear(res);
+		}
+		PQfinish(c[k]);
+	}
+	if (message[0])
+		give_up("load", message);
 }
 
+/*
+ * settle: indexes of the baseline, then visibility and statistics.  The small
+ * sample of ANALYZE is enough for plans that are kept on the indexes anyway.
+ */
 void
 settle(void)
 {
 	PGconn	   *c = connect_or_give_up(DB);
 
+	if (value(c, "SELECT 1 FROM pg_class WHERE relname = 'base'")[0])
+	{
+		sql(c, "SET maintenance_work_mem = '512MB'");
+		sql(c, "ALTER TABLE base ADD PRIMARY KEY (id)");
+		sql(c, "CREATE INDEX base_ready ON base (priority, id) WHERE state = 0");
+	}
+	sql(c, "SET default_statistics_target = 10");
 	sql(c, "VACUUM (ANALYZE)");
 	PQfinish(c);
 }
+
+/* ---- copies of a loaded database ---- */
+
+/*
+ * Loading costs more than measuring, so a database that is measured several
+ * times is loaded once, set aside, and copied.  A copy is warmed up to what a
+ * loaded one is: its pages in shared buffers, fairsched's memory built and its
+ * queues counted.  Copying logs all pages, so that none of them is logged whole
+ * again in the measurement.
+ */
+static void
+warm(void)
+{
+	PGconn	   *c = connect_or_give_up(DB);
+
+	sql(c, "SELECT sum(pg_prewarm(oid)) FROM pg_class WHERE relkind IN ('r', 'i')"
+		" AND relname ~ '^(base|jobs_[0-9])' AND relpages > 0");
+	if (value(c, "SELECT 1 FROM pg_extension WHERE extname = 'fairsched'")[0])
+	{
+		uint64_t	end = now_ns() + UINT64_C(60000000000);
+
+		/* the scheduler does it as well, but may not be there yet */
+		sql(c, "SELECT fairsched_cancel(0)");
+		while (strcmp(value(c, "SELECT counted FROM fairsched.database_status"), "t") != 0)
+		{
+			if (now_ns() > end)
+				give_up("warm", "queues were not counted within 60 s");
+			usleep(5000);
+		}
+	}
+	PQfinish(c);
+}
+
+/* from_stock: make the database a copy of what was set aside as `name`; false = there is none. */
+bool
+from_stock(const char *name)
+{
+	if (!value(control, "SELECT 1 FROM pg_database WHERE datname = 'fsbench_%s'", name)[0])
+		return false;
+	drop_db();
+	sql(control, "CREATE DATABASE " DB " TEMPLATE fsbench_%s STRATEGY wal_log", name);
+	warm();
+	return true;
+}
+
+/* to_stock: set the settled database aside as `name`, and go on with a copy. */
+void
+to_stock(const char *name)
+{
+	PGconn	   *c = connect_or_give_up(DB);
+
+	sql(c, "CREATE EXTENSION pg_prewarm");
+	PQfinish(c);
+	sql(control, "ALTER DATABASE " DB " RENAME TO fsbench_%s", name);
+	from_stock(name);
+}
+
+void
+drop_stock(void)
+{
+	const char *name;
+
+	while ((name = value(control, "SELECT datname FROM pg_database WHERE datname ~ '^fsbench_'"
+						 " AND datname <> '" DB "' LIMIT 1"))[0])
+		drop(name);
+}
+
+/* ---- the usual databases ---- */
 
 /* A fresh database with n jobs, ready to be measured. */
 void
@@ -243,4 +325,17 @@ prepare_db(System sys, long n, int workspaces)
 	create_db(sys);
 	load(sys, n, 0, workspaces, true);
 	settle();
+}
+
+/* The same, when more than one such database will be asked for in this scenario. */
+void
+prepare_copy(System sys, long n, int workspaces)
+{
+	char		name[48];
+
+	snprintf(name, sizeof(name), "%s_%ld_%d", sys == SYS_FS ? "fs" : "base", n, workspaces);
+	if (from_stock(name))
+		return;
+	prepare_db(sys, n, workspaces);
+	to_stock(name);
 }

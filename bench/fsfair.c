@@ -71,10 +71,16 @@ sc_hot(void)
 
 			if (skip(sys) || (sys == SYS_BASE && k == 0))
 				continue;
-			create_db(sys);
-			load(sys, opt.full ? 200000 : 100000, 0, 1, false);
-			load(sys, 5000, 1, 1000, false);
-			settle();
+			snprintf(v, sizeof(v), "hot_%s", sys_name(sys));
+			if (!from_stock(v))
+			{
+				create_db(sys);
+				load(sys, 200000, 0, 1, false);
+				load(sys, 5000, 1, 1000, false);
+				settle();
+				if (sys == SYS_FS)
+					to_stock(v);
+			}
 			o.size = 12000;
 			o.next = 0;
 			o.tenant = calloc(o.size, sizeof(uint32_t));

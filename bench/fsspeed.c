@@ -12,7 +12,7 @@
 static long
 supply(System sys, int batch, double s, bool fast)
 {
-	double		rate = batch == 1 ? 15000 : sys == SYS_BASE ? 160000 : 300000;
+	double		rate = batch == 1 ? 16000 : sys == SYS_BASE ? 160000 : 300000;
 
 	if (fast)
 		rate *= 1.5;
@@ -41,7 +41,7 @@ drain(int batch, bool extras)
 		{"fairsched not durable", SYS_FS, M_DRAIN, false, "SET fairsched.durable_claims = off", true},
 	};
 	char		variant[32];
-	double		s = batch == 1 ? secs(1.5, 4) : secs(1.2, 3);
+	double		s = batch == 1 ? secs(1.5, 4) : secs(1.2, 2.5);
 	int			n = reps(3, 3);
 
 	snprintf(variant, sizeof(variant), "batch %d", batch);
@@ -54,7 +54,7 @@ drain(int batch, bool extras)
 				continue;
 			if (ways[w].session && !has_setting("fairsched.durable_claims"))
 				continue;
-			prepare_db(ways[w].sys, supply(ways[w].sys, batch, s, ways[w].mode == M_ONE_TX || ways[w].session), 1000);
+			prepare_copy(ways[w].sys, supply(ways[w].sys, batch, s, batch == 1 || ways[w].session != NULL), 1000);
 			r = new_run(ways[w].sys, ways[w].mode, batch);
 			r.pipeline = ways[w].pipeline;
 			r.session_sql = ways[w].session;
@@ -87,7 +87,7 @@ sc_checkpoint(void)
 			if (skip(sys))
 				continue;
 			r.seconds = secs(1, 2);
-			prepare_db(sys, supply(sys, 100, r.seconds, false), 1000);
+			prepare_copy(sys, supply(sys, 100, r.seconds, false), 1000);
 			sql(control, "CHECKPOINT");
 			go(&r, "batch 100", sys_name(sys));
 		}
@@ -113,7 +113,7 @@ sc_enqueue(void)
 				if (skip(sys))
 					continue;
 				r.seconds = secs(0.7, 3);
-				prepare_db(sys, 1000, 1000);
+				prepare_copy(sys, 1000, 1000);
 				go(&r, ways[w].name, sys_name(sys));
 			}
 }
@@ -238,7 +238,7 @@ sc_conn64(void)
 						continue;
 					r.clients = conns[n];
 					r.seconds = secs(1.2, 3);
-					prepare_db(sys, supply(sys, 1, r.seconds * 2, false), spaces[k]);
+					prepare_copy(sys, supply(sys, 1, r.seconds, true), spaces[k]);
 					snprintf(v, sizeof(v), "%d workspaces, %d clients", spaces[k], conns[n]);
 					go(&r, v, sys_name(sys));
 				}
