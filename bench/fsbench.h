@@ -1,13 +1,22 @@
 /*
- * fsbench.h: what the three files of the load generator share.
+ * fsbench.h: what the files of the benchmark share.
  *
- * fsbench.c    options, the list of scenarios, what each one sets up, reports
+ * fsbench.c    options, the list of scenarios, and the order in which they run
+ * fsspeed.c fsfair.c fswake.c fsrestart.c
+ *              the scenarios
+ * fsdb.c       what they do to the server outside of a measurement
+ * fsreport.c   figures, medians, targets, and the files they are written to
  * fsload.c     one run: N client threads against one database, and its figures
  * fsproc.c     clocks, histograms, CPU time of the server from /proc
+ *
+ * An error ends the scenario, not the benchmark: give_up() jumps to the list of
+ * scenarios.
  */
 #ifndef FSBENCH_H
 #define FSBENCH_H
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -117,5 +126,94 @@ extern void run_load(Run *r, PGconn *control, int postmaster_pid);
 extern PGconn *connect_db(const char *dbname);
 extern const char *claim_sql(System sys, int batch);
 extern void base_session(PGconn *c);
+
+/* ---- fsdb.c ---- */
+
+#define DB				"fsbench_run"
+#define HUGE_CEILING	"100000"
+
+extern PGconn *control;			/* to another database, never measured */
+extern int	postmaster_pid;
+
+extern void give_up(const char *what, const char *message) __attribute__((noreturn));
+extern char *vformat(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+extern void sql(PGconn *c, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+extern const char *value(PGconn *c, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+extern PGconn *connect_or_give_up(const char *db);
+extern void find_postmaster(void);
+extern void set_guc(const char *name, const char *val);
+extern bool has_setting(const char *name);
+extern void drop_db(void);
+extern void create_db(System sys);
+extern void load(System sys, long n, int base_ws, int workspaces, bool mixed);
+extern void settle(void);
+extern bool from_stock(const char *name);
+extern void to_stock(const char *name);
+extern void drop_stock(void);
+extern void prepare_db(System sys, long n, int workspaces);
+extern void prepare_copy(System sys, long n, int workspaces);
+
+/* ---- fsreport.c ---- */
+
+#define MAX_REPS		16
+
+extern FILE *series_file;
+
+extern void reports_open(void);
+extern void reports_close(void);
+extern void record(const char *variant, const char *system, Run *r);
+extern void fact(const char *name, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+extern void note_failure(const char *what, const char *message);
+extern void check(const char *what, const char *target, int pass, const char *fmt,...)
+			__attribute__((format(printf, 4, 5)));
+extern void check_min(const char *what, double got, double least, const char *unit);
+extern void check_max(const char *what, double got, double most, const char *unit);
+
+/* ---- fsbench.c ---- */
+
+typedef struct Options
+{
+	bool		full;
+	int			reps;			/* 0: as the scenario says */
+	double		seconds;		/* 0: as the scenario says */
+	int			clients;
+	bool		have_fs;		/* fairsched is installed and preloaded */
+	bool		only_base;
+	bool		only_fs;
+	const char *out_dir;
+} Options;
+
+extern Options opt;
+extern jmp_buf scenario_end;
+extern const char *scenario_name;
+extern int	failures;
+
+extern Run	new_run(System sys, Mode mode, int batch);
+extern void go(Run *r, const char *variant, const char *system);
+extern int	reps(int quick, int in_full);
+extern double secs(double quick, double in_full);
+extern bool skip(System sys);
+extern const char *sys_name(System sys);
+
+/* ---- the scenarios ---- */
+
+extern void sc_drain1(void);
+extern void sc_drain100(void);
+extern void sc_checkpoint(void);
+extern void sc_enqueue(void);
+extern void sc_workspaces(void);
+extern void sc_backlog(void);
+extern void sc_backlog10m(void);
+extern void sc_limits(void);
+extern void sc_conn64(void);
+extern void sc_own500(void);
+extern void sc_held(void);
+extern void sc_hot(void);
+extern void sc_jain(void);
+extern void sc_wakeup(void);
+extern void sc_shm(void);
+extern void sc_memory(void);
+extern void sc_rebuild(void);
+extern void sc_rebuild10m(void);
 
 #endif
