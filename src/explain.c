@@ -16,6 +16,7 @@
 #include "flows.h"
 #include "park.h"
 #include "requeue.h"
+#include "softclaim.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_explain);
@@ -196,6 +197,8 @@ fs_explain(PG_FUNCTION_ARGS)
 	if (!isnull)
 		caps_len = fs_text_caps(d, caps);
 	state = fs_job_state(row);
+	if (state == FS_JOB_AVAILABLE && fs_soft_attempt(job_id) != 0)
+		state = FS_JOB_RUNNING;	/* its row does not tell */
 	r = add(rows, "state", state != FS_JOB_AVAILABLE, FsJobStateNames[state]);
 	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
 		r->retry_at = FsJob(row)->run_at;

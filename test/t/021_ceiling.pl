@@ -98,7 +98,8 @@ cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM done'), '>', 500, 'man
 my $held = $node->safe_psql('postgres', q{SELECT c.workspace, count(h.job_id) FROM ceiling c
   LEFT JOIN held h USING (workspace) GROUP BY 1 ORDER BY 1});
 is($node->safe_psql('postgres', q{SELECT c.workspace, count(j.job_id) FROM ceiling c
-    LEFT JOIN fairsched.jobs j ON j.workspace = c.workspace AND j.state = 'running'
+    LEFT JOIN fairsched.jobs j ON j.workspace = c.workspace AND (j.state = 'running'
+      OR j.job_id IN (SELECT job_id FROM fairsched.running_jobs WHERE NOT durable))
     GROUP BY 1 ORDER BY 1}), $held, 'running rows are what clients hold');
 is($node->safe_psql('postgres', q{SELECT c.workspace, w.running FROM ceiling c
     JOIN fairsched.workspace_status w USING (workspace) ORDER BY 1}), $held, 'so are the counters');

@@ -20,7 +20,8 @@ our @EXPORT = qw(
   fs_check_ok fs_drain_all fs_claim_until
 );
 
-# fs_conf: the settings every test server has; %extra is appended, one "name = value" each.
+# fs_conf: the settings every test server has; %extra is appended, one "name = value" each. With
+# $ENV{FAIRSCHED_SOFT_CLAIMS} claims are not durable: tests of another file set it and run this one.
 sub fs_conf
 {
   my ($node, %extra) = @_;
@@ -30,6 +31,7 @@ sub fs_conf
     max_worker_processes        => 16,
     'fairsched.max_own_tables'  => 100,
     'fairsched.max_workspaces'  => 10000,
+    $ENV{FAIRSCHED_SOFT_CLAIMS} ? ('fairsched.durable_claims' => 'off') : (),
     %extra);
 
   $node->append_conf('postgresql.conf',
