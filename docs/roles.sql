@@ -57,7 +57,7 @@ GRANT EXECUTE ON FUNCTION
   fairsched_claim, fairsched_complete, fairsched_complete_many, fairsched_complete_and_claim,
   fairsched_fail, fairsched_fail_many, fairsched_release, fairsched_checkpoint, fairsched_yield,
   fairsched_heartbeat(bigint[], bigint[], interval), fairsched_heartbeat(text, interval),
-  fairsched_register_worker, fairsched_unregister_worker, fairsched_job_status
+  fairsched_register_worker, fairsched_unregister_worker, fairsched_job_status, fairsched_record_spend
   TO fairsched_worker;
 GRANT EXECUTE ON PROCEDURE fairsched_wait TO fairsched_worker;
 
@@ -65,6 +65,7 @@ GRANT EXECUTE ON PROCEDURE fairsched_wait TO fairsched_worker;
 GRANT SELECT ON
   fairsched.workspace_status, fairsched.queue_status, fairsched.running_jobs,
   fairsched.worker_status, fairsched.maintenance_status, fairsched.database_status,
+  fairsched.budget_status, fairsched.budget_events, fairsched.budgets,
   fairsched.dead_letters, fairsched.jobs, fairsched.job_history,
   fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers
   TO fairsched_observer;
@@ -74,9 +75,11 @@ GRANT EXECUTE ON FUNCTION fairsched_job_status TO fairsched_observer;
 GRANT EXECUTE ON FUNCTION
   fairsched_create_workspace, fairsched_alter_workspace, fairsched_drop_workspace,
   fairsched_isolate_workspace, fairsched_pause_workspace, fairsched_resume_workspace,
-  fairsched_undrain, fairsched_check
+  fairsched_undrain, fairsched_check,
+  fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;
 GRANT INSERT, UPDATE, DELETE ON fairsched.tiers, fairsched.job_kinds TO fairsched_admin;
+GRANT DELETE ON fairsched.budgets TO fairsched_admin;
 
 COMMIT;
