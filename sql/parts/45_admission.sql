@@ -107,6 +107,7 @@ CREATE TABLE fairsched.quota_violations (
 );
 CREATE UNIQUE INDEX quota_violations_open ON fairsched.quota_violations (workspace, resource, action) WHERE resolved_at IS NULL;
 CREATE INDEX quota_violations_seen ON fairsched.quota_violations (workspace, last_seen);
+COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of rows of fairsched.quota_violations.';
 COMMENT ON TABLE fairsched.quota_violations IS 'Quotas that were exceeded, or would have been. One open row for each workspace, resource and action, with a count; written by the scheduler within about a second.';
 COMMENT ON COLUMN fairsched.quota_violations.violation_id IS 'Number of the row.';
 COMMENT ON COLUMN fairsched.quota_violations.workspace IS 'Name of the workspace.';

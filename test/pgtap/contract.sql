@@ -96,6 +96,31 @@ SELECT pg_temp.expect('fairsched_drain', ARRAY['timeout interval = interval ''30
 SELECT pg_temp.expect('fairsched_undrain', '{}');
 SELECT pg_temp.expect('fairsched_check', ARRAY['repair boolean = false']);
 
+-- Admission
+SELECT pg_temp.expect('fairsched_set_quota', ARRAY['workspace text', 'resource text', 'quota numeric', 'burst numeric = 0',
+  'burst_duration interval = interval ''1 hour''']);
+SELECT pg_temp.expect('fairsched_drop_quota', ARRAY['workspace text', 'resource text']);
+SELECT pg_temp.expect('fairsched_set_throttle', ARRAY['workspace text', 'enabled boolean', 'threshold double precision = 0.9',
+  'duration interval = interval ''5 min''', 'resources text[] = ''{tokens,cost,storage}''::text[]']);
+SELECT pg_temp.expect('fairsched_set_rate_limit', ARRAY['workspace text', 'max_claims integer', 'per interval',
+  'jitter interval = interval ''0''']);
+SELECT pg_temp.expect('fairsched_check_quota', ARRAY['workspace text', 'resource text', 'amount numeric']);
+SELECT pg_temp.expect('fairsched_enforce_quota', ARRAY['workspace text', 'resource text', 'amount numeric', 'job_id bigint = NULL',
+  'run_id text = NULL']);
+SELECT pg_temp.expect('fairsched_record_usage', ARRAY['workspace text', 'resource text', 'amount numeric', 'job_id bigint = NULL',
+  'run_id text = NULL']);
+SELECT pg_temp.expect('fairsched_workspace_health', ARRAY['workspace text']);
+SELECT pg_temp.expect('fairsched_cleanup_usage', ARRAY['retention interval = interval ''30 days''']);
+SELECT pg_temp.expect('fairsched_explain', ARRAY['job_id bigint']);
+
+-- Budgets
+SELECT pg_temp.expect('fairsched_set_budget', ARRAY['budget text', 'amount numeric', 'workspace text = NULL',
+  'dimension text = ''cost''', 'warn_at numeric = 0.5', 'throttle_at numeric = 0.8', 'pause_at numeric = 0.95',
+  'reset_every interval = NULL', 'preempt_at numeric = NULL', 'warn_action text = ''alert''', 'throttle_action text = ''preempt P3''',
+  'preempt_action text = ''preempt P2,P3''', 'pause_action text = ''pause all''']);
+SELECT pg_temp.expect('fairsched_record_spend', ARRAY['budget text', 'amount numeric', 'job_id bigint = NULL']);
+SELECT pg_temp.expect('fairsched_reset_budget', ARRAY['budget text']);
+
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
   SELECT p.oid, p.proname AS fn, a.i AS place, a.name AS arg, format_type(a.type, NULL) AS type,
@@ -180,6 +205,10 @@ SELECT pg_temp.gives(f, ARRAY['job_id bigint', 'workspace text', 'lane text',
   'kind text', 'payload jsonb', 'priority text', 'attempt integer', 'token bigint',
   'lease_expires_at timestamp with time zone', 'checkpoint jsonb', 'run_id text', 'worker text'])
   FROM unnest(ARRAY['fairsched_claim', 'fairsched_complete_and_claim']) f;
+SELECT pg_temp.gives(f, ARRAY['allowed boolean', 'burst_allowed boolean', 'current_usage numeric', 'quota numeric',
+  'retry_after interval', 'reason text']) FROM unnest(ARRAY['fairsched_check_quota', 'fairsched_enforce_quota']) f;
+SELECT pg_temp.gives('fairsched_explain', ARRAY['gate text', 'verdict text', 'value numeric', 'limit_value numeric', 'detail text',
+  'retry_at timestamp with time zone']);
 SELECT pg_temp.gives('fairsched_heartbeat', ARRAY['job_id bigint', 'directive text']);
 SELECT is((SELECT string_agg(c, ',' ORDER BY c) FROM unnest(ARRAY['state', 'attempt', 'result', 'error',
       'created_at', 'run_at', 'finished_at']) c
@@ -228,7 +257,13 @@ INSERT INTO wanted VALUES
   ('dead_letters', '{job_id,workspace,kind,payload,attempt,errors,discarded_at}'),
   ('job_history', '{job_id,workspace,state,result,errors,attempt,finished_at}'),
   ('maintenance_status', '{task,last_run,last_duration,last_error,next_run}'),
-  ('tiers', '{tier,weight,quantum}');
+  ('budget_status', '{budget,workspace,dimension,amount,spent,reserved,remaining,percent_used,status,paused}'),
+  ('budget_events', '{event_id,budget,workspace,event_type,threshold,total,spent,remaining,percent_used,action,jobs_affected,classes_preempted,occurred_at,resolved_at}'),
+  ('tiers', '{tier,weight,quantum}'),
+  ('workspace_quotas', '{workspace,resource,quota,burst,burst_duration,updated_at}'),
+  ('workspace_usage', '{workspace,resource,amount,job_id,run_id,recorded_at}'),
+  ('workspace_usage_current', '{workspace,resource,used,quota,percent,burst_in_use,throttled_until}'),
+  ('quota_violations', '{violation_id,workspace,resource,quota,actual,overage,overage_percent,action,severity,occurrences,first_seen,last_seen,resolved_at,job_id,run_id}');
 SELECT isnt(to_regclass('fairsched.' || relation), NULL, 'fairsched.' || relation || ' exists') FROM wanted;
 SELECT has_column('fairsched', relation, c, format('fairsched.%s has %s', relation, c))
   FROM wanted, unnest(columns) c;
@@ -267,7 +302,7 @@ CREATE TEMP TABLE setting (name text, value text);
 INSERT INTO setting VALUES ('default_quota', '64'), ('enterprise_quota', '100'), ('max_own_tables', '500'),
   ('max_workspace_share', '0.8'), ('max_queue_size', '1000000'), ('max_workspaces', NULL), ('max_running', NULL),
   ('max_flows', NULL), ('max_cost', NULL), ('max_visits_per_claim', NULL), ('completed_retention', '0'),
-  ('dead_retention', '30d'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s');
+  ('dead_retention', '30d'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s'), ('max_limits', '0');
 SELECT is(s.name, 'fairsched.' || w.name, 'setting fairsched.' || w.name || ' exists')
   FROM setting w LEFT JOIN pg_settings s ON s.name = 'fairsched.' || w.name;
 -- The value built in: the test server may set others.
