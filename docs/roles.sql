@@ -59,7 +59,7 @@ GRANT EXECUTE ON FUNCTION
   fairsched_heartbeat(bigint[], bigint[], interval), fairsched_heartbeat(text, interval),
   fairsched_register_worker, fairsched_unregister_worker, fairsched_job_status,
   fairsched_score_deliberation,
-  fairsched_check_quota, fairsched_enforce_quota, fairsched_record_usage
+  fairsched_check_quota, fairsched_enforce_quota, fairsched_record_usage, fairsched_record_spend
   TO fairsched_worker;
 GRANT EXECUTE ON PROCEDURE fairsched_wait TO fairsched_worker;
 
@@ -67,6 +67,7 @@ GRANT EXECUTE ON PROCEDURE fairsched_wait TO fairsched_worker;
 GRANT SELECT ON
   fairsched.workspace_status, fairsched.queue_status, fairsched.running_jobs,
   fairsched.worker_status, fairsched.maintenance_status, fairsched.database_status,
+  fairsched.budget_status, fairsched.budget_events, fairsched.budgets,
   fairsched.dead_letters, fairsched.jobs, fairsched.job_history,
   fairsched.deliberation_scores, fairsched.low_quality_reasoning, fairsched.deliberation_runs,
   fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers,
@@ -83,9 +84,10 @@ GRANT EXECUTE ON FUNCTION
   fairsched_isolate_workspace, fairsched_pause_workspace, fairsched_resume_workspace,
   fairsched_undrain, fairsched_check,
   fairsched_set_quota, fairsched_drop_quota, fairsched_set_throttle, fairsched_set_rate_limit,
-  fairsched_cleanup_usage
+  fairsched_cleanup_usage, fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;
 GRANT INSERT, UPDATE, DELETE ON fairsched.tiers, fairsched.job_kinds TO fairsched_admin;
+GRANT DELETE ON fairsched.budgets TO fairsched_admin;
 
 COMMIT;

@@ -14,7 +14,7 @@
  * written once, and one that was lost (a crash, a full list) is found by
  * comparing bits with what memory says is crossed.
  *
- * One process at a time writes, under an advisory lock of class 4 that nobody
+ * One process at a time writes, under an advisory lock of class 5 that nobody
  * waits for.  It never waits for who changes a budget either: fairsched.budgets
  * is only read here, except for resets, which skip rows that are locked.
  */
@@ -569,8 +569,8 @@ lock_writing(void)
 {
 	LOCKTAG		tag;
 
-	/* class 4 of advisory locks; 3 is that of requests */
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, 4);
+	/* class 5 of advisory locks: 3 is that of requests, 4 that of usage */
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, 5);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 

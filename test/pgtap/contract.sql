@@ -116,6 +116,14 @@ SELECT pg_temp.expect('fairsched_workspace_health', ARRAY['workspace text']);
 SELECT pg_temp.expect('fairsched_cleanup_usage', ARRAY['retention interval = interval ''30 days''']);
 SELECT pg_temp.expect('fairsched_explain', ARRAY['job_id bigint']);
 
+-- Budgets
+SELECT pg_temp.expect('fairsched_set_budget', ARRAY['budget text', 'amount numeric', 'workspace text = NULL',
+  'dimension text = ''cost''', 'warn_at numeric = 0.5', 'throttle_at numeric = 0.8', 'pause_at numeric = 0.95',
+  'reset_every interval = NULL', 'preempt_at numeric = NULL', 'warn_action text = ''alert''', 'throttle_action text = ''preempt P3''',
+  'preempt_action text = ''preempt P2,P3''', 'pause_action text = ''pause all''']);
+SELECT pg_temp.expect('fairsched_record_spend', ARRAY['budget text', 'amount numeric', 'job_id bigint = NULL']);
+SELECT pg_temp.expect('fairsched_reset_budget', ARRAY['budget text']);
+
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
   SELECT p.oid, p.proname AS fn, a.i AS place, a.name AS arg, format_type(a.type, NULL) AS type,
@@ -260,6 +268,8 @@ INSERT INTO wanted VALUES
   ('deliberation_scores', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('low_quality_reasoning', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('deliberation_runs', '{run_id,scored,passed,for_review,for_fallback,rejected,pass_share,avg_depth,avg_coherence,avg_relevance,avg_overall,min_overall,tokens,first_scored_at,last_scored_at}'),
+  ('budget_status', '{budget,workspace,dimension,amount,spent,reserved,remaining,percent_used,status,paused}'),
+  ('budget_events', '{event_id,budget,workspace,event_type,threshold,total,spent,remaining,percent_used,action,jobs_affected,classes_preempted,occurred_at,resolved_at}'),
   ('tiers', '{tier,weight,quantum}'),
   ('workspace_quotas', '{workspace,resource,quota,burst,burst_duration,updated_at}'),
   ('workspace_usage', '{workspace,resource,amount,job_id,run_id,recorded_at}'),
