@@ -34,6 +34,7 @@
 #include "aging.h"
 #include "admit.h"
 #include "budget.h"
+#include "capacity.h"
 #include "claim.h"
 #include "claimlog.h"
 #include "config.h"
@@ -517,6 +518,7 @@ fs_rebuild(FsDatabase *db)
 	load_workers(db);
 	fs_rebuild_adopt(db);
 	fs_limits_load(db);
+	fs_capacity_load(db);
 	fs_budget_load(db);
 	restore_leases(db);
 	raise_flows(db);
@@ -547,6 +549,8 @@ fs_rebuild_discard(FsDatabase *db)
 	db->nrevisits = 0;
 	db->next_due = db->next_expiry = DT_NOEND;
 	db->preempt_due = 0;
+	memset(db->fleet, 0, sizeof(db->fleet));
+	db->nrooms = 0;
 	db->state = FS_DB_EMPTY;
 }
 
@@ -582,6 +586,7 @@ fs_rebuild_settings(FsDatabase *db)
 	db->tiers_stale = false;
 	fs_tiers_load(db);
 	fs_limits_load(db);
+	fs_capacity_load(db);
 	fs_budget_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
