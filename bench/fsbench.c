@@ -862,12 +862,19 @@ sc_jain(void)
 	set_guc("fairsched.default_quota", NULL);
 }
 
-/* Weights and ceilings on against everything equal and without limit. */
+/*
+ * Weights and ceilings on against everything equal and without limit; every
+ * gate of admission set, so wide that it refuses nothing; and 50,000 jobs of
+ * 1,000 other workspaces that are all refused.
+ */
 static void
 sc_limits(void)
 {
+	static const char *const name[] = {"all equal, no ceiling", "weights and ceilings", "all gates set",
+	"50,000 refused"};
+
 	for (int rep = 0; rep < reps(1, 3); rep++)
-		for (int on = 0; on < 2; on++)
+		for (int on = 0; on < 4; on++)
 		{
 			Run			r = new_run(SYS_FS, M_DRAIN, 100);
 			PGconn	   *c;
@@ -878,13 +885,31 @@ sc_limits(void)
 			c = connect_or_give_up(DB);
 			sql(c, "SELECT count(fairsched_create_workspace(workspace => 'ws' || i, own_table => false, %s))"
 				" FROM generate_series(0, 999) i",
-				on ? "tier => (ARRAY['starter','growth','scale','enterprise'])[1 + i % 4], max_running => 20 + i % 40"
+				on == 1 ? "tier => (ARRAY['starter','growth','scale','enterprise'])[1 + i % 4], max_running => 20 + i % 40"
 				: "max_running => " HUGE_CEILING);
+			if (on == 2)
+			{
+				sql(c, "INSERT INTO fairsched.workspace_quotas (workspace, resource, quota, burst)"
+					" SELECT 'ws' || i, r, 1e9, CASE WHEN r IN ('cpu', 'memory') THEN 10 ELSE 0 END"
+					" FROM generate_series(0, 999) i, unnest('{cpu,memory,gpu,concurrent_runs,storage,tokens,cost}'::text[]) r");
+				sql(c, "INSERT INTO fairsched.workspace_rate_limits (workspace, max_claims, period)"
+					" SELECT 'ws' || i, 1000000000, '1 hour' FROM generate_series(0, 999) i");
+				sql(c, "INSERT INTO fairsched.workspace_throttles (workspace)"
+					" SELECT 'ws' || i FROM generate_series(0, 999) i");
+			}
+			else if (on == 3)
+			{
+				sql(c, "INSERT INTO fairsched.workspace_quotas (workspace, resource, quota)"
+					" SELECT 'refused' || i, 'cpu', 1 FROM generate_series(0, 999) i");
+				sql(c, "SELECT count(fairsched_enqueue_many('refused' || i,"
+					" ARRAY(SELECT '{}'::jsonb FROM generate_series(1, 50)), resources => '{\"cpu\": 2}'))"
+					" FROM generate_series(0, 999) i");
+			}
 			PQfinish(c);
 			r.seconds = secs(1, 2);
 			load(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 1000, true);
 			settle();
-			go(&r, on ? "weights and ceilings" : "all equal, no ceiling", "fairsched");
+			go(&r, name[on], "fairsched");
 		}
 }
 
@@ -1344,6 +1369,10 @@ final_checks(void)
 	}
 	check_max("weights and ceilings on against off, CPU", med("limits", "weights and ceilings", "fairsched", "cpu_us") /
 			  med("limits", "all equal, no ceiling", "fairsched", "cpu_us"), 1.05, "x");
+	check_max("all gates set against none, CPU of a claim", med("limits", "all gates set", "fairsched", "claim_cpu_us") /
+			  med("limits", "all equal, no ceiling", "fairsched", "claim_cpu_us"), 1.05, "x");
+	check_max("50,000 refused jobs against none, CPU of a claim", med("limits", "50,000 refused", "fairsched", "claim_cpu_us") /
+			  med("limits", "all equal, no ceiling", "fairsched", "claim_cpu_us"), 1.05, "x");
 	check_min("64 clients against 8, one hot workspace", med("conn64", "1 workspaces, 64 clients", "fairsched", "jobs_s") /
 			  med("conn64", "1 workspaces, 8 clients", "fairsched", "jobs_s"), 0.8, "x");
 	check_min("64 clients against 8, 10,000 workspaces", med("conn64", "10000 workspaces, 64 clients", "fairsched", "jobs_s") /
@@ -1442,7 +1471,7 @@ static const struct
 	{"held", sc_held, 'q', "enqueue + claim + complete under a held snapshot"},
 	{"hot", sc_hot, 'q', "one tenant's flood before 1,000 small tenants"},
 	{"jain", sc_jain, 'q', "service against weight, 20 tenants of four tiers"},
-	{"limits", sc_limits, 'f', "weights and ceilings on against off"},
+	{"limits", sc_limits, 'f', "weights, ceilings and all gates on against off; refused jobs"},
 	{"conn64", sc_conn64, 'q', "64 connections against 8"},
 	{"own500", sc_own500, 'f', "500 workspaces with tables of their own"},
 	{"wakeup", sc_wakeup, 'q', "from commit of an enqueue to an idle worker"},

@@ -58,7 +58,8 @@ GRANT EXECUTE ON FUNCTION
   fairsched_fail, fairsched_fail_many, fairsched_release, fairsched_checkpoint, fairsched_yield,
   fairsched_heartbeat(bigint[], bigint[], interval), fairsched_heartbeat(text, interval),
   fairsched_register_worker, fairsched_unregister_worker, fairsched_job_status,
-  fairsched_score_deliberation
+  fairsched_score_deliberation,
+  fairsched_check_quota, fairsched_enforce_quota, fairsched_record_usage
   TO fairsched_worker;
 GRANT EXECUTE ON PROCEDURE fairsched_wait TO fairsched_worker;
 
@@ -68,15 +69,21 @@ GRANT SELECT ON
   fairsched.worker_status, fairsched.maintenance_status, fairsched.database_status,
   fairsched.dead_letters, fairsched.jobs, fairsched.job_history,
   fairsched.deliberation_scores, fairsched.low_quality_reasoning, fairsched.deliberation_runs,
-  fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers
+  fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers,
+  fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles,
+  fairsched.workspace_levels, fairsched.workspace_usage, fairsched.workspace_usage_current,
+  fairsched.quota_violations
   TO fairsched_observer;
-GRANT EXECUTE ON FUNCTION fairsched_job_status TO fairsched_observer;
+GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health
+  TO fairsched_observer;
 
 -- Administrators
 GRANT EXECUTE ON FUNCTION
   fairsched_create_workspace, fairsched_alter_workspace, fairsched_drop_workspace,
   fairsched_isolate_workspace, fairsched_pause_workspace, fairsched_resume_workspace,
-  fairsched_undrain, fairsched_check
+  fairsched_undrain, fairsched_check,
+  fairsched_set_quota, fairsched_drop_quota, fairsched_set_throttle, fairsched_set_rate_limit,
+  fairsched_cleanup_usage
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;
 GRANT INSERT, UPDATE, DELETE ON fairsched.tiers, fairsched.job_kinds TO fairsched_admin;

@@ -21,6 +21,17 @@ SELECT workspace, deficit <= quantum AS no_hoard FROM fairsched.workspace_status
 INSERT INTO fair_served (workspace) SELECT workspace FROM fairsched_claim('fair', 400, lanes => '{fair}');
 SELECT fair_spread('fair_a', 'fair_b') <= 22 AS within_bound, count(*) FROM fair_served;
 
+-- A claim that is rolled back costs its workspace nothing: the order is as if it had not been
+SELECT cardinality(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[40]), lane => 'fair0')) FROM unnest('{fair_a,fair_b}'::text[]) w;
+BEGIN;
+SELECT workspace, count(*) FROM fairsched_claim('fair', 20, lanes => '{fair0}') GROUP BY 1;
+SAVEPOINT s;
+SELECT workspace, count(*) FROM fairsched_claim('fair', 10, lanes => '{fair0}') GROUP BY 1;
+ROLLBACK TO s;
+SELECT workspace, count(*) FROM fairsched_claim('fair', 20, lanes => '{fair0}') GROUP BY 1;
+ROLLBACK;
+SELECT workspace, count(*), min(n), max(n) FROM fairsched_claim('fair', 40, lanes => '{fair0}') WITH ORDINALITY c(job_id, workspace, lane, kind, payload, priority, attempt, token, lease_expires_at, checkpoint, run_id, worker, n) GROUP BY 1 ORDER BY 3;
+
 -- A workspace that was parked in the middle of its visit, and comes back
 TRUNCATE fair_served;
 SELECT fairsched_create_workspace('fair_c', max_running => 1, own_table => false),

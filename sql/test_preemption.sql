@@ -18,10 +18,11 @@ BEGIN
 	RAISE EXCEPTION 'did not come: %', cond;
 END
 $$;
+SELECT coalesce(max(preemption_id), 0) AS since FROM fairsched.preemption_history \gset
 CREATE VIEW history AS
 	SELECT priority, reason, resource, outcome, answer, has_checkpoint, work_lost = '0' AS nothing_lost,
 		preempted_at >= requested_at AS stopped, resumed_at >= preempted_at AS resumed
-	FROM fairsched.preemption_history ORDER BY preemption_id;
+	FROM fairsched.preemption_history WHERE preemption_id > :since ORDER BY preemption_id;
 
 -- Asked and given back.
 SELECT job_id AS job FROM fairsched_enqueue('a', '{"n": 1}', priority => 'P3') \gset

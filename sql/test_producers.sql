@@ -36,6 +36,7 @@ FROM fairsched.jobs WHERE workspace = 'prod_a';
 SELECT fairsched_cancel(job_id) FROM fairsched.jobs WHERE workspace = 'prod_a';
 
 -- Every option
+SELECT fairsched_set_budget('team', 100);
 SELECT is_duplicate, queue_position FROM fairsched_enqueue('prod_a', '{"n": "all"}', 'sign', 'P1', now() - interval '1 day', 'prod', 7, 'key',
 	3, '{gpu,big,gpu}', '{"cpu": 0.5, "memory": 2}', '{team}', 'run 1', '5 min');
 SELECT workspace, lane, kind, state, priority, cost, max_attempts, unique_key, run_id, capabilities, resources, budgets,

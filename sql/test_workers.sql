@@ -4,8 +4,8 @@
 SET client_min_messages = warning;
 
 CREATE VIEW wk_jobs AS
-SELECT workspace, payload ->> 'n' AS n, state, priority, attempt, rank, checkpoint, jsonb_path_query_array(errors, '$[*].error') AS errors
-FROM fairsched.jobs WHERE workspace LIKE 'wk\_%';
+SELECT j.workspace, payload ->> 'n' AS n, s.state, j.priority, s.attempt, rank, j.checkpoint, jsonb_path_query_array(errors, '$[*].error') AS errors
+FROM fairsched.jobs j, LATERAL (SELECT * FROM fairsched_job_status(j.job_id) OFFSET 0) s WHERE j.workspace LIKE 'wk\_%';
 CREATE VIEW wk_check AS
 SELECT "check", workspace, in_memory, in_rows FROM fairsched_check() WHERE workspace LIKE 'wk\_%' AND NOT ok;
 CREATE TABLE wk_held (n text, job_id bigint, token bigint, workspace text);
@@ -293,7 +293,7 @@ SELECT wk(max_jobs => 2, lease => '1 ms');
 DO $$
 BEGIN
 	FOR i IN 1..200 LOOP
-		EXIT WHEN NOT EXISTS (SELECT FROM fairsched.jobs WHERE workspace = 'wk_a' AND state = 'running');
+		EXIT WHEN NOT EXISTS (SELECT FROM fairsched.running_jobs WHERE workspace = 'wk_a');
 		PERFORM pg_sleep(0.1);
 	END LOOP;
 END

@@ -233,7 +233,7 @@ fs_register_worker(PG_FUNCTION_ARGS)
 	int32		w;
 
 	fs_need_arg(fcinfo, 1, "capabilities");
-	caps_len = fs_text_caps(PG_GETARG_DATUM(1), caps);
+	caps_len = fs_arg_caps(PG_GETARG_DATUM(1), caps);
 	fs_need_arg(fcinfo, 2, "slots");
 	slots = PG_GETARG_INT32(2);
 	if (slots < 0 || slots > 1000000)
@@ -549,11 +549,13 @@ fs_memory_leases(PG_FUNCTION_ARGS)
 	FsDatabase *db;
 	int64	   *jobs;
 	int64	   *tokens;
+	bool	   *soft;
 	int			n = 0;
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
 	db = fs_state_ready("fairsched_check()");
+	soft = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs->leases.capacity);
 	jobs = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * (Size) fs->leases.capacity);
 	tokens = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int64) * (Size) fs->leases.capacity);
 	FsLockShared();
@@ -562,13 +564,14 @@ fs_memory_leases(PG_FUNCTION_ARGS)
 			fs_leases[i].state != FS_LEASE_GONE)
 		{
 			jobs[n] = fs_leases[i].job_id;
+			soft[n] = fs_leases[i].soft;
 			tokens[n++] = fs_leases[i].token;
 		}
 	FsUnlock();
 	for (int i = 0; i < n; i++)
 	{
-		Datum		out[2] = {Int64GetDatum(jobs[i]), Int64GetDatum(tokens[i])};
-		bool		nulls[2] = {0};
+		Datum		out[3] = {Int64GetDatum(jobs[i]), Int64GetDatum(tokens[i]), BoolGetDatum(soft[i])};
+		bool		nulls[3] = {0};
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, out, nulls);
 	}

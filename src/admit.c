@@ -47,6 +47,7 @@
 #include "ring.h"
 #include "wait.h"
 
+#define NO_ROOM_WAIT USECS_PER_SEC	/* until a place for budgets is looked for again */
 #define MIN_WAIT	1000		/* usec a time-based refusal lasts at least */
 #define SAVE_EVERY	USECS_PER_SEC	/* rate windows and violations are written */
 #define WAKE_EVERY	(5 * INT64CONST(1000))	/* the scheduler looks no more often */
@@ -68,9 +69,9 @@ refuse_resource(FsRefusal *why, FsResource r, bool whole, int64 value, int64 lim
 	why->retry_at = retry_at;
 }
 
-/* Does one resource refuse a job that needs so much of it? */
-static bool
-resource_refuses(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
+/* fs_admit_resource: does one resource refuse a job that needs so much of it? gift: held, to be had by it. */
+bool
+fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
 				 FsRefusal *why)
 {
 	FsLimits   *limits = ws->limits == FS_NONE ? NULL : &fs_limits[ws->limits];
@@ -143,12 +144,12 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int32 gift, int 
 		{
 			if (needs->amount[r] == 0 && limits == NULL)
 				continue;
-			if (resource_refuses(ws, r, needs->amount[r],
+			if (fs_admit_resource(ws, r, needs->amount[r],
 								 gift == FS_NONE ? 0 : fs_leases[gift].held.amount[r], now, why))
 				return;
 		}
 	if ((gates & FS_GATE_BUDGET) && budget_set != FS_NONE &&
-		!fs_budget_admit(budget_set, gift, now, why))
+		!fs_budget_admit(budget_set, w, gift, now, why))
 	{
 		why->park = FS_PARK_BUDGET;
 		return;
@@ -252,9 +253,9 @@ waiters_of(int32 flow)
 }
 
 static bool
-waits_in_list(FsPark park)
+waits_in_list(const FsRefusal *why)
 {
-	return park == FS_PARK_BUDGET || park == FS_PARK_CAPACITY;
+	return (why->park == FS_PARK_BUDGET && why->on != FS_NONE) || why->park == FS_PARK_CAPACITY;
 }
 
 static void
@@ -291,7 +292,7 @@ park_flow(int32 flow, const FsRefusal *why, TimestampTz now)
 	f->why = *why;
 	f->why.since = now;
 	link_parked(flow, FsWorkspaceOfFlow(flow));
-	if (waits_in_list(why->park))
+	if (waits_in_list(why))
 		link_waiter(flow);
 	fs_sched_flow_relink(flow);
 }
@@ -304,7 +305,7 @@ lift_flow(int32 flow)
 
 	if (f->why.park == FS_PARK_NONE)
 		return;
-	if (waits_in_list(f->why.park))
+	if (waits_in_list(&f->why))
 		unlink_waiter(flow);
 	unlink_parked(flow, FsWorkspaceOfFlow(flow));
 	f->why.park = FS_PARK_NONE;
@@ -384,7 +385,7 @@ fs_admit_open(int32 w)
 		case FS_PARK_THROTTLE:
 			return limits->throttled_until <= clock;
 		case FS_PARK_RESOURCE:
-			return !resource_refuses(ws, ws->why.resource,
+			return !fs_admit_resource(ws, ws->why.resource,
 									 ws->why.resource == FS_RES_RUNS ? FS_UNIT : 0, 0, clock, &why);
 		default:
 			return true;
@@ -689,6 +690,26 @@ fs_admit_unclaim(int32 l)
 		fs_admit_room(&fs_dbs[ws->db], GetCurrentTimestamp());
 }
 
+/* fs_admit_ungift: what the claim took over from slot_from is that lease's again; it holds as much itself. */
+void
+fs_admit_ungift(int32 l)
+{
+	FsLease    *lease = &fs_leases[l];
+	FsLease    *from = &fs_leases[lease->slot_from];
+	FsWorkspace *ws = &fs_workspaces[lease->workspace];
+
+	if (lease->budget_set != FS_NONE)
+		fs_budget_ungift(l);
+	for_each_need(r, lease->moved.mask)
+	{
+		from->held.amount[r] += lease->moved.amount[r];
+		if (from->open)
+			ws->open[r] += lease->moved.amount[r];
+		hold(ws, r, lease->moved.amount[r]);
+	}
+	lease->moved.mask = 0;
+}
+
 /* fs_admit_confirm: the claim is committed. */
 void
 fs_admit_confirm(int32 l, TimestampTz now)
@@ -800,13 +821,23 @@ fs_admit_flow_gone(int32 flow)
 
 /*
  * fs_admit_new_head: the candidates of an overflow flow need this.  False: no
- * room for their budgets; the flow is parked until something of it ends.
+ * room for their budgets.
  */
 bool
 fs_admit_new_head(int32 flow, const FsFlowSpec *spec)
 {
 	fs_admit_flow_gone(flow);
 	return fs_admit_flow_made(flow, spec);
+}
+
+/* fs_admit_no_room: there is none for the budgets of its head: it waits, and is tried again. */
+void
+fs_admit_no_room(int32 flow, TimestampTz now)
+{
+	FsRefusal	why = {.park = FS_PARK_BUDGET, .on = FS_NONE, .retry_at = now + NO_ROOM_WAIT};
+
+	park_flow(flow, &why, now);
+	set_timer(FsWorkspaceOfFlow(flow), why.retry_at);
 }
 
 void
@@ -864,7 +895,7 @@ fs_admit_detail(const FsRefusal *why, char *buf, Size len)
 			snprintf(buf, len, "%s %s of %s", FsResourceNames[why->resource], value, limit);
 			break;
 		case FS_PARK_BUDGET:
-			fs_budget_detail(why->on, buf, len);
+			fs_budget_detail(why, buf, len);
 			break;
 		case FS_PARK_CAPACITY:
 			snprintf(buf, len, "%s %s of %s of the fleet", FsResourceNames[why->resource], value, limit);

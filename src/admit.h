@@ -28,6 +28,10 @@ fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
 extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int32 gift,
 						   int gates, TimestampTz now, FsRefusal *why);
 
+/* One resource of these gates by itself. */
+extern bool fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
+							  FsRefusal *why);
+
 /* Decide for a claim; a refusal parks the flow or its workspace. */
 extern bool fs_admit_flow(int32 flow, const FsEligible *e);
 
@@ -40,6 +44,7 @@ extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, TimestampTz 
 extern void fs_admit_take_again(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_unclaim(int32 lease);
+extern void fs_admit_ungift(int32 lease);
 extern void fs_admit_confirm(int32 lease, TimestampTz now);
 extern void fs_admit_end(int32 lease, TimestampTz now);
 
@@ -68,6 +73,7 @@ extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, Timest
 extern bool fs_admit_flow_made(int32 flow, const FsFlowSpec *spec);
 extern void fs_admit_flow_gone(int32 flow);
 extern bool fs_admit_new_head(int32 flow, const FsFlowSpec *spec);
+extern void fs_admit_no_room(int32 flow, TimestampTz now);
 extern void fs_admit_workspace_made(int32 workspace);
 extern void fs_admit_workspace_gone(int32 workspace);
 extern int32 fs_admit_bind(int32 db, const char *workspace, int32 limits);

@@ -12,7 +12,8 @@
  * Order matters (HOTPATH rule 3): what is read from shared memory was put there
  * by transactions that are visible already, so a snapshot taken afterwards sees
  * their rows.  Ownership is decided by the update of the row, whatever shared
- * memory says.
+ * memory says; with fairsched.durable_claims = off by the lease and a look at the
+ * row after it (softclaim.c).
  *
  * Nothing is awaited while fs->lock is held.  A claimer that needs candidates
  * of a flow that somebody else is scanning waits on db->filled: the workspace
@@ -41,6 +42,7 @@
 #include "lease.h"
 #include "park.h"
 #include "pick.h"
+#include "softclaim.h"
 #include "tasks.h"
 #include "text.h"
 #include "wait.h"
@@ -48,18 +50,6 @@
 PG_FUNCTION_INFO_V1(fs_claim_jobs);
 
 #define REVISIT_AFTER	(20 * INT64CONST(1000))	/* usec until a locked row is looked at again */
-
-typedef struct FsTaken
-{
-	int32		lease;
-	int32		flow_id;
-	int			job_table;
-	FsCandidate cand;
-	FsRowResult result;
-	HeapTuple	row;
-	int64		token;
-	Oid			relfile;
-} FsTaken;
 
 /* ---------- arguments ---------- */
 
@@ -110,7 +100,7 @@ fs_claim_args(FunctionCallInfo fcinfo, int first, FsClaimArgs *a)
 	if (!PG_ARGISNULL(first + 4))
 	{
 		a->caps_given = true;
-		a->caps_len = fs_text_caps(PG_GETARG_DATUM(first + 4), a->caps);
+		a->caps_len = fs_arg_caps(PG_GETARG_DATUM(first + 4), a->caps);
 	}
 	if (!PG_ARGISNULL(first + 5))
 	{
@@ -271,6 +261,7 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	FsFlow	   *f = &fs_flows[flow];
 	FsWorkspace *ws = &fs_workspaces[FsWorkspaceOfFlow(flow)];
 	FsCandidate found[FS_CANDIDATES];
+	int64		jobs[FS_CANDIDATES];
 	int64		from = f->cursor[slot];
 	int			job_table = ws->set.job_table;
 	bool		overflow = f->id < 0;
@@ -278,29 +269,38 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	FsFlowSpec	spec;
 	bool		more = false;
 	bool		moved = false;
-	bool		full = false;
+	int			want = fs_sched_fill_want(flow);
 	int			n = 0;
 	FsJobRel   *jr;
 
 	fs_state_filling(flow);
 	fs_push_snapshot();
 	jr = fs_rows_open(job_table, true);
-	if (jr)
+	while (jr)
 	{
-		int64		to = f->gap > 0 ? from + f->gap * FS_CANDIDATES * 2 : PG_INT64_MAX;
+		int64		to = f->gap > 0 ? from + f->gap * want * 2 : PG_INT64_MAX;
+		int			read;
 
-		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, FS_CANDIDATES, found, &more,
+		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, jobs, &more,
 							   overflow ? &head : NULL);
-		if (n < FS_CANDIDATES && !more && to != PG_INT64_MAX)
-			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, FS_CANDIDATES,
-								   found, &more, overflow ? &head : NULL);
-		if (n == FS_CANDIDATES)
+		if (n < want && !more && to != PG_INT64_MAX)
+			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, want,
+								   found, jobs, &more, overflow ? &head : NULL);
+		if (n == want)
 		{
 			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
 			more |= to != PG_INT64_MAX; /* what is behind the bound was not looked at */
 		}
-		fs_rows_close(jr);
+		read = n;
+		if (n > 0)
+			from = found[n - 1].position + 1;
+		n = fs_soft_filter(db, found, jobs, n);
+		if (n > 0 || read == 0 || !more)
+			break;
+		CHECK_FOR_INTERRUPTS();	/* all of them run by soft leases: go on behind them */
 	}
+	if (jr)
+		fs_rows_close(jr);
 	fs_pop_snapshot();
 	if (overflow && n > 0)
 		fs_enqueue_spec(db, head.resources, head.budgets, head.kind, &spec);
@@ -324,9 +324,8 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	{
 		if (overflow && n > 0 && !fs_admit_new_head(flow, &spec))
 		{
-			/* no room for the budgets of its head: looked at again with the next hint */
 			fs_sched_fill_abandoned(flow);
-			full = true;
+			fs_admit_no_room(flow, GetCurrentTimestamp());
 		}
 		else
 			fs_sched_filled(flow, slot, found, n, more);
@@ -334,11 +333,6 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	FsUnlock();
 	fs_state_filling(FS_NONE);
 	ConditionVariableBroadcast(&db->filled);
-	if (full)
-		ereport(ERROR,
-				(errcode(ERRCODE_FS_CAPACITY),
-				 errmsg("too many combinations of budgets are in use"),
-				 errhint("Let jobs name fewer different budgets.")));
 }
 
 /* Rows that were locked when a claim came by; fs->lock held. */
@@ -413,6 +407,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 		if (e->gifts[i] != FS_NONE && fs_leases[e->gifts[i]].workspace == w)
 		{
 			fs_leases[e->gifts[i]].slot_given = true;
+			fs_leases[e->gifts[i]].given_to = l;
 			lease->slot_from = e->gifts[i];
 			e->gifts[i] = FS_NONE;
 			fs_workspaces[w].running--;
@@ -424,8 +419,10 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 	t->flow_id = f->id;
 	t->job_table = lease->job_table;
 	t->cand = *cand;
+	t->named = false;
 	t->result = FS_ROW_GONE;
 	t->row = NULL;
+	fs_soft_begin(db, l);
 	fs_ledger_claim(l, cand);
 }
 
@@ -519,7 +516,10 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 	return got;
 }
 
-/* Mark the rows of what was picked; leases of rows that were not to be had go back. */
+/*
+ * Mark the rows of what was picked, or look at them where the claim is soft;
+ * leases of rows that were not to be had go back.
+ */
 static int
 take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken, int n,
 		  int64 *next_token)
@@ -532,11 +532,14 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 	mark.worker = CStringGetTextDatum(a->worker);
 	if (a->has_request)
 		mark.request = UUIDPGetDatum(&a->request);
+	fs_soft_name(db, taken, n);
 	fs_push_snapshot();
 	for (int i = 0; i < n; i++)
 	{
 		FsTaken    *t = &taken[i];
 
+		if (!t->row_first && !t->named)
+			continue;
 		if (jr == NULL || jr_table != t->job_table)
 		{
 			if (jr)
@@ -549,9 +552,14 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 		t->token = *next_token;
 		t->relfile = FsRelFile(jr->rel);
 		mark.token = t->token;
-		t->result = fs_rows_claim(jr, t->flow_id, &t->cand, &mark, &t->row);
+		if (fs_leases[t->lease].soft)
+			t->result = fs_rows_look(jr, t->flow_id, &t->cand, &t->row);
+		else
+			t->result = fs_rows_claim(jr, t->flow_id, &t->cand, &mark, false, &t->row);
 		if (t->result == FS_ROW_DONE)
 		{
+			if (fs_leases[t->lease].soft)
+				FsJob(t->row)->attempt++;	/* in our copy */
 			(*next_token)++;
 			done++;
 		}
@@ -574,7 +582,8 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 			lease->attempt = job->attempt;
 			lease->tid = t->row->t_self;
 			lease->relfile = t->relfile;
-			fs_lease_set_job(t->lease, job->job_id);
+			if (t->row_first)
+				fs_lease_set_job(t->lease, job->job_id);
 		}
 		else
 		{
@@ -652,6 +661,9 @@ typedef struct FsRepeat
 	int			job_table;
 	Oid			relfile;
 	ItemPointerData tid;
+	bool		soft;
+	int64		position;
+	int32		attempt;
 	TimestampTz expires_at;
 	char		worker[FS_NAME_LEN + 1];
 } FsRepeat;
@@ -693,6 +705,9 @@ repeat_request(FunctionCallInfo fcinfo, const FsClaimArgs *a)
 				found[n].job_table = lease->job_table;
 				found[n].relfile = lease->relfile;
 				found[n].tid = lease->tid;
+				found[n].soft = lease->soft;
+				found[n].position = lease->position;
+				found[n].attempt = lease->attempt;
 				found[n].expires_at = lease->expires_at;
 				strcpy(found[n].worker, fs_workers[lease->worker].name);
 			}
@@ -721,7 +736,10 @@ repeat_request(FunctionCallInfo fcinfo, const FsClaimArgs *a)
 				fs_rows_close(jr);
 			row = fs_rows_find(found[i].job_id, &jr);
 		}
-		if (row && FsJob(row)->token == found[i].token && fs_job_state(row) == FS_JOB_RUNNING)
+		if (row && found[i].soft && fs_job_state(row) == FS_JOB_AVAILABLE)
+			FsJob(row)->attempt = found[i].attempt;	/* as its claim returned it */
+		if (row && (fs_job_state(row) == FS_JOB_RUNNING ? FsJob(row)->token == found[i].token :
+					found[i].soft && FsJob(row)->position == found[i].position))
 		{
 			emit((ReturnSetInfo *) fcinfo->resultinfo, jobs_desc(), row, found[i].token,
 				 found[i].expires_at, found[i].worker);
@@ -839,13 +857,18 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 		}
 		if (got > 0)
 		{
+			int			marked = 0;
+
 			for (int i = 0; i < got; i++)
 			{
-				pages[i].job_table = taken[i].job_table;
-				pages[i].relfile = taken[i].relfile;
-				pages[i].block = ItemPointerGetBlockNumber(&taken[i].row->t_self);
+				if (fs_leases[taken[i].lease].soft)
+					continue;
+				pages[marked].job_table = taken[i].job_table;
+				pages[marked].relfile = taken[i].relfile;
+				pages[marked++].block = ItemPointerGetBlockNumber(&taken[i].row->t_self);
 			}
-			fs_claim_log_pages(db, pages, got);
+			if (marked > 0)
+				fs_claim_log_pages(db, pages, marked);
 			break;
 		}
 		if (a->max_wait == 0)

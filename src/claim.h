@@ -8,6 +8,21 @@
 #include "ledger.h"
 #include "rows.h"
 
+/* A candidate that was picked and has a lease, on the way to be claimed. */
+typedef struct FsTaken
+{
+	int32		lease;
+	int32		flow_id;
+	int			job_table;
+	FsCandidate cand;
+	bool		row_first;		/* its row is marked, then its job becomes known (softclaim.c) */
+	bool		named;			/* or: its job is known and nobody else's */
+	FsRowResult result;
+	HeapTuple	row;
+	int64		token;
+	Oid			relfile;
+} FsTaken;
+
 /* The arguments of fairsched_claim, checked. */
 typedef struct FsClaimArgs
 {

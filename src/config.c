@@ -170,18 +170,23 @@ typedef struct FsKind
 	char		kind[FS_NAME_LEN + 1];
 	int			cost;			/* 0: length of an array in the payload */
 	char		items_key[FS_NAME_LEN + 1];
+	Jsonb	   *resources;		/* NULL: none */
 } FsKind;
 
 static FsKind *kinds = NULL;
 static int	nkinds = 0;
 static bool kinds_valid = false;
+static bool kinds_changed = false;	/* while they were read */
 static Oid	kinds_relid = InvalidOid;
 
 static void
 kinds_invalidate(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == kinds_relid)
+	{
 		kinds_valid = false;
+		kinds_changed = true;
+	}
 }
 
 void
@@ -196,15 +201,21 @@ load_kinds(void)
 	int			n;
 
 	kinds_relid = get_relname_relid("job_kinds", fs_catalog()->nsp);
-	kinds_valid = true;			/* an invalidation while we read makes it false again */
+	kinds_changed = false;
 	fs_spi_begin();
-	n = (int) fs_spi("SELECT kind, cost, items_key FROM fairsched.job_kinds", 0, NULL, NULL, NULL);
+	n = (int) fs_spi("SELECT kind, cost, items_key, resources FROM fairsched.job_kinds", 0, NULL, NULL, NULL);
+	for (int i = 0; i < nkinds; i++)
+		if (kinds[i].resources)
+			pfree(kinds[i].resources);
 	if (kinds)
 		pfree(kinds);
+	kinds = NULL;
+	nkinds = 0;
 	kinds = MemoryContextAllocZero(TopMemoryContext, sizeof(FsKind) * (n + 1));
-	nkinds = n;
 	for (int i = 0; i < n; i++)
 	{
+		bool		isnull;
+		Datum		resources;
 		HeapTuple	t = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		char	   *cost = SPI_getvalue(t, desc, 2);
@@ -213,8 +224,29 @@ load_kinds(void)
 		strlcpy(kinds[i].kind, SPI_getvalue(t, desc, 1), sizeof(kinds[i].kind));
 		kinds[i].cost = cost ? atoi(cost) : 0;
 		strlcpy(kinds[i].items_key, key ? key : "", sizeof(kinds[i].items_key));
+		resources = SPI_getbinval(t, desc, 4, &isnull);
+		if (!isnull)
+		{
+			Jsonb	   *jb = DatumGetJsonbP(resources);
+
+			kinds[i].resources = MemoryContextAlloc(TopMemoryContext, VARSIZE(jb));
+			memcpy(kinds[i].resources, jb, VARSIZE(jb));
+		}
+		nkinds = i + 1;
 	}
 	fs_spi_end();
+	kinds_valid = !kinds_changed;	/* only now: an error leaves them to be read again */
+}
+
+Datum
+fs_kind_resources(const char *kind)
+{
+	if (!kinds_valid)
+		load_kinds();
+	for (int i = 0; i < nkinds; i++)
+		if (strcmp(kinds[i].kind, kind) == 0)
+			return PointerGetDatum(kinds[i].resources);
+	return (Datum) 0;
 }
 
 int

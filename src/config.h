@@ -19,6 +19,9 @@ extern void fs_tiers_load(FsDatabase *db);
 /* The cost of a job by its kind; payload is jsonb. */
 extern int	fs_kind_cost(const char *kind, Datum payload);
 
+/* What a job of this kind holds where it does not say; jsonb, 0 = nothing. Valid until the next call. */
+extern Datum fs_kind_resources(const char *kind);
+
 extern void fs_config_init(void);
 
 #endif							/* FS_CONFIG_H */

@@ -8,7 +8,8 @@
  * visible in the snapshot: then the rows counted do not contain it.  What
  * committed before the notes began is visible in the snapshot.  So the result
  * is exact without stopping anybody.  Too many notes: the count is given up
- * and tried again.
+ * and tried again.  What soft leases hold (softclaim.c) is no change of rows: it
+ * is taken off at the end, by the leases there are then.
  */
 #include "count.h"
 
@@ -189,6 +190,10 @@ fs_count_queues(FsDatabase *db)
 				for (int c = 0; ws != FS_NONE && c < FS_CLASSES; c++)
 					fs_workspaces[ws].ready[c] += f->ready[c];
 			}
+			/* available rows that soft leases hold */
+			for (int i = 0; i < fs->leases.capacity && db->soft_leases > 0; i++)
+				if (fs_leases[i].db == slot && fs_leases[i].counted)
+					fs_workspaces[fs_leases[i].workspace].ready[FsSlotClass(fs_leases[i].rank_slot)]--;
 			hash_seq_init(&status, waits);
 			while ((w = hash_seq_search(&status)) != NULL)
 			{

@@ -26,7 +26,7 @@
 #include "utils/datetime.h"
 #include "utils/snapmgr.h"
 #include "amount.h"
-#include "budget.h"
+#include "budget_spend.h"
 #include "config.h"
 #include "flows.h"
 #include "text.h"
@@ -179,6 +179,8 @@ enum
 static void
 read_options(const FsOption *o, FsNewJobs *j)
 {
+	Datum		by_kind;
+
 	memset(j, 0, sizeof(FsNewJobs));
 	if (o[OPT_WORKSPACE].isnull)
 		ereport(ERROR,
@@ -212,7 +214,7 @@ read_options(const FsOption *o, FsNewJobs *j)
 				 errhint("Use 1 for a job that must not be tried again.")));
 	if (!o[OPT_CAPABILITIES].isnull)
 	{
-		j->caps_len = fs_text_caps(o[OPT_CAPABILITIES].value, j->caps);
+		j->caps_len = fs_arg_caps(o[OPT_CAPABILITIES].value, j->caps);
 		if (j->caps_len > 0)
 			j->capabilities = fs_caps_array(j->caps, j->caps_len);
 	}
@@ -221,11 +223,19 @@ read_options(const FsOption *o, FsNewJobs *j)
 		check_resources(o[OPT_RESOURCES].value);
 		j->resources = fs_jsonb_empty_is_null(o[OPT_RESOURCES].value);
 	}
+	by_kind = fs_kind_resources(j->kind);
+	if (by_kind)
+	{
+		check_resources(by_kind);
+		j->resources = j->resources ? DirectFunctionCall2(jsonb_concat, by_kind, j->resources)
+			: PointerGetDatum(PG_DETOAST_DATUM_COPY(by_kind));
+	}
 	if (!o[OPT_BUDGETS].isnull)
 	{
 		check_budgets(o[OPT_BUDGETS].value);
 		if (ARR_NDIM(DatumGetArrayTypeP(o[OPT_BUDGETS].value)) > 0)
 			j->budgets = o[OPT_BUDGETS].value;
+		fs_budget_check(j->budgets, j->resources);
 	}
 	if (!o[OPT_RUN_ID].isnull)
 	{

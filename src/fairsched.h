@@ -14,7 +14,9 @@
 
 /* Limits of text, in bytes. */
 #define FS_NAME_LEN			128 /* workspace, lane, worker, kind, node */
-#define FS_CAPS_LEN			480 /* all required capabilities of a job together */
+#define FS_CAPS_MAX			64	/* capabilities of a job, or a worker */
+#define FS_CAPS_BYTES		4096	/* of these together */
+#define FS_CAPS_LEN			(FS_CAPS_BYTES + FS_CAPS_MAX)	/* as a list of NUL-terminated names */
 
 #define FS_MAX_BATCH		10000	/* jobs a call may claim */
 #define FS_MAX_TABLES		4096	/* 12 bits of a job id */
@@ -32,6 +34,7 @@
 #define ERRCODE_FS_PREPARE				FS_ERRCODE('8')
 #define ERRCODE_FS_BUSY					FS_ERRCODE('9')
 #define ERRCODE_FS_UNKNOWN_WORKER		FS_ERRCODE('A')
+#define ERRCODE_FS_UNKNOWN_BUDGET		FS_ERRCODE('B')
 
 /* Priority classes and the ranks of the ready key: class * 2, minus 1 for a job that returns. */
 #define FS_CLASSES		4
@@ -52,6 +55,7 @@ extern int	fs_max_rings;
 extern int	fs_max_running;
 extern int	fs_max_workers;
 extern int	fs_max_limits;
+extern int	fs_max_budgets;
 extern int	fs_max_own_tables;
 extern int	fs_default_quota;
 extern int	fs_enterprise_quota;
@@ -86,6 +90,7 @@ extern double fs_deliberation_min_overall;
 extern int	fs_deliberation_max_tokens;
 extern int	fs_deliberation_retention;	/* seconds */
 extern bool fs_background_workers;
+extern bool fs_durable_claims;
 
 /* What becomes of a job that was preempted fairsched.max_preemptions times. */
 typedef enum FsExhausted

@@ -7,6 +7,9 @@
  * job.  Memory only tells where the row is, so no index is searched.  The lease
  * is marked as ending after the row is ours; the slot goes back at commit.
  *
+ * A soft lease (softclaim.c) is decided by memory as long as its row has not
+ * changed; complete deletes that row, all else writes the lease into it first.
+ *
  * A lease that ran out leaves the row available with its old token.  Until it
  * is claimed anew the old holder may still finish it.  Ends that the worker
  * itself chose (fail, release, yield) write a new token, so that nothing can
@@ -21,11 +24,12 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
-#include "budget.h"
+#include "budget_spend.h"
 #include "claim.h"
 #include "heartbeat.h"
 #include "lease.h"
 #include "preempt.h"
+#include "softclaim.h"
 #include "text.h"
 #include "usage.h"
 
@@ -40,6 +44,25 @@ PG_FUNCTION_INFO_V1(fs_checkpoint);
 /* ---------- held jobs ---------- */
 
 void
+fs_held_by(FsHeld *h, const FsLease *lease)
+{
+	h->leased = true;
+	h->token = lease->token;
+	/* what we wrote ourselves we see; what others write we wait for, at the row */
+	h->soft = lease->soft && !(lease->hardened && lease->owner == FsMyProcNumber());
+	h->job_table = lease->job_table;
+	h->relfile = lease->relfile;
+	h->tid = lease->tid;
+	h->position = lease->position;
+	h->attempt = lease->attempt;
+	h->claimed_at = lease->claimed_at;
+	h->length = lease->length;
+	h->has_request = lease->has_request;
+	h->request = lease->request;
+	strcpy(h->worker, fs_workers[lease->worker].name);
+}
+
+void
 fs_held_look(FsDatabase *db, FsHeld *held, int n)
 {
 	FsLockShared();
@@ -47,23 +70,37 @@ fs_held_look(FsDatabase *db, FsHeld *held, int n)
 	{
 		int32		l = fs_lease_find(fs_my_db, held[i].job_id);
 
-		held[i].leased = false;
+		held[i].leased = held[i].soft = false;
 		held[i].claimed_at = 0;
 		held[i].worker[0] = '\0';
 		if (l == FS_NONE || fs_leases[l].token != held[i].token)
 			continue;
-		held[i].leased = true;
-		held[i].job_table = fs_leases[l].job_table;
-		held[i].relfile = fs_leases[l].relfile;
-		held[i].tid = fs_leases[l].tid;
-		held[i].claimed_at = fs_leases[l].claimed_at;
-		strcpy(held[i].worker, fs_workers[fs_leases[l].worker].name);
+		/* a soft claim that is not committed is no one else's business yet */
+		if (fs_leases[l].soft && fs_leases[l].state == FS_LEASE_CLAIMING &&
+			fs_leases[l].owner != FsMyProcNumber())
+			continue;
+		fs_held_by(&held[i], &fs_leases[l]);
 	}
 	FsUnlock();
 }
 
-HeapTuple
-fs_held_row(FsHeld *h, FsJobRel **jr)
+void
+fs_held_again(FsDatabase *db, FsHeld *held)
+{
+	fs_held_look(db, held, 1);
+	held->leased = false;
+}
+
+void
+fs_held_as_claimed(const FsHeld *held, HeapTuple row)
+{
+	FsJob(row)->attempt = held->attempt;
+	FsJob(row)->token = held->token;
+}
+
+/* The job's row, where memory says or wherever it is. */
+static HeapTuple
+find_row(FsHeld *h, FsJobRel **jr)
 {
 	HeapTuple	row = NULL;
 
@@ -87,10 +124,61 @@ fs_held_row(FsHeld *h, FsJobRel **jr)
 			fs_rows_close(*jr);
 		row = fs_rows_find(h->job_id, jr);
 	}
-	if (row && h->token > 0 && FsJob(row)->token == h->token &&
-		(fs_job_state(row) == FS_JOB_RUNNING || fs_job_state(row) == FS_JOB_AVAILABLE))
-		return row;
-	return NULL;
+	return row;
+}
+
+HeapTuple
+fs_held_row(FsDatabase *db, FsHeld *h, FsJobRel **jr, FsHeldUse use)
+{
+	h->busy = false;
+	if (h->token <= 0)
+		return NULL;
+	for (;;)
+	{
+		HeapTuple	row = find_row(h, jr);
+		FsJobState	state;
+		FsRowResult r;
+
+		if (row == NULL)
+			return NULL;
+		state = fs_job_state(row);
+		if (h->soft && state == FS_JOB_AVAILABLE && FsJob(row)->position == h->position)
+		{
+			if (use == FS_HELD_END)
+			{
+				fs_held_as_claimed(h, row);
+				return row;
+			}
+			r = fs_soft_harden(db, *jr, &row, h, use != FS_HELD_TRY);
+		}
+		else if (FsJob(row)->token != h->token)
+			return NULL;
+		else if (state == FS_JOB_AVAILABLE)
+		{
+			/* it ran out; a soft claim of it by somebody else does not show in the row */
+			FsHeld		other;
+
+			r = fs_soft_lock(db, *jr, row, use != FS_HELD_TRY, &other);
+			if (r == FS_ROW_DONE && other.soft)
+				return NULL;
+		}
+		else
+			r = state == FS_JOB_RUNNING ? FS_ROW_DONE : FS_ROW_GONE;
+		if (r == FS_ROW_DONE)
+		{
+			h->soft = false;
+			return row;
+		}
+		if (state != FS_JOB_RUNNING && state != FS_JOB_AVAILABLE)
+			return NULL;
+		if (r == FS_ROW_LOCKED)
+		{
+			h->busy = true;
+			return NULL;
+		}
+		fs_held_again(db, h);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 int32
@@ -129,33 +217,32 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 			gifts[i] = FS_NONE;
 		for (;;)
 		{
-			HeapTuple	row = fs_held_row(&held[i], &jr);
+			HeapTuple	row = fs_held_row(db, &held[i], &jr, FS_HELD_END);
 			FsRowResult r;
 
 			if (row == NULL)
 				break;
 			end.claimed_at = held[i].claimed_at;
 			end.worker = held[i].worker[0] ? held[i].worker : NULL;
+			end.soft = held[i].soft;
 			r = fs_end_job(db, jr, row, &end, true);
 			if (r == FS_ROW_DONE)
 			{
-				int32		l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
+				int32		l;
+
+				/* before the lease ends: spending is counted first, then what was reserved goes back */
+				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage);
+				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
 
 				ok[i] = true;
 				if (gifts)
 					gifts[i] = l;
 				if (usage)
-				{
-					bool		isnull;
-					Datum		budgets = heap_getattr(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel), &isnull);
-
 					fs_usage_of_job(db, jr, row, usage);
-					fs_budget_usage(db, l, held[i].job_id, isnull ? (Datum) 0 : budgets, usage);
-				}
 				heap_freetuple(row);
 				break;
 			}
-			held[i].leased = false; /* it moved: look it up by its number */
+			fs_held_again(db, &held[i]);	/* it moved */
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
@@ -284,7 +371,7 @@ fail(FsDatabase *db, FsHeld *held, const char *error, int64 retry_in, bool disca
 	fs_held_look(db, held, 1);
 	for (;;)
 	{
-		HeapTuple	row = fs_held_row(held, &jr);
+		HeapTuple	row = fs_held_row(db, held, &jr, FS_HELD_CHANGE);
 		FsRowResult r;
 		Datum		errors;
 		bool		final;
@@ -314,7 +401,7 @@ fail(FsDatabase *db, FsHeld *held, const char *error, int64 retry_in, bool disca
 			state = final ? "discarded" : "retryable";
 			break;
 		}
-		held->leased = false;
+		fs_held_again(db, held);
 		CHECK_FOR_INTERRUPTS();
 	}
 	if (jr)
@@ -384,7 +471,7 @@ fs_give_back(FsDatabase *db, FsHeld *held, FsJobState state, TimestampTz run_at,
 	fs_held_look(db, held, 1);
 	for (;;)
 	{
-		HeapTuple	row = fs_held_row(held, &jr);
+		HeapTuple	row = fs_held_row(db, held, &jr, FS_HELD_CHANGE);
 
 		if (row == NULL)
 			break;
@@ -395,7 +482,7 @@ fs_give_back(FsDatabase *db, FsHeld *held, FsJobState state, TimestampTz run_at,
 			done = true;
 			break;
 		}
-		held->leased = false;
+		fs_held_again(db, held);
 		CHECK_FOR_INTERRUPTS();
 	}
 	if (jr)
@@ -437,7 +524,7 @@ fs_checkpoint(PG_FUNCTION_ARGS)
 	fs_held_look(db, held, 1);
 	for (;;)
 	{
-		HeapTuple	row = fs_held_row(held, &jr);
+		HeapTuple	row = fs_held_row(db, held, &jr, FS_HELD_CHANGE);
 		Datum		values[FS_JOB_COLUMNS];
 		bool		nulls[FS_JOB_COLUMNS] = {0};
 		bool		replace[FS_JOB_COLUMNS] = {0};
@@ -454,7 +541,7 @@ fs_checkpoint(PG_FUNCTION_ARGS)
 			fs_preempt_saved(held->job_id, held->token);
 			break;
 		}
-		held->leased = false;
+		fs_held_again(db, held);
 		CHECK_FOR_INTERRUPTS();
 	}
 	if (jr)

@@ -17,6 +17,7 @@
 
 #include "admit.h"
 #include "budget.h"
+#include "hints.h"
 #include "ring.h"
 
 /* ---------- names and hashes ---------- */
@@ -144,6 +145,7 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 	fs_rings[r].db = db;
 	fs_rings[r].lane = l;
 	fs_rings[r].root = fs_rings[r].urgent = RINGHEAP_NONE;
+	fs_rings[r].made_at = GetCurrentTimestamp();
 	fs_rings[r].caps_len = caps_len;
 	memcpy(fs_rings[r].caps, caps, caps_len);
 	fs_rings[r].lane_next = fs_lanes[l].rings;
@@ -255,6 +257,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	fs_flows[f].spec[0] = spec->hash[0];
 	fs_flows[f].spec[1] = spec->hash[1];
 	fs_flows[f].list_slot = -1;
+	fs_flows[f].block = FS_NONE;
 	memset(&fs_aging_nodes[f * FS_AGING], 0, sizeof(RingNode) * FS_AGING);
 	if (!fs_admit_flow_made(f, spec))
 	{
@@ -338,7 +341,7 @@ fs_sched_flow_move(int32 flow, int32 ring)
 		return;
 	fs_admit_flow_gone(flow);
 	f->more = 0;
-	f->cand_count = 0;
+	fs_sched_drop_candidates(f);
 	fs_sched_flow_relink(flow);
 	f->member = m;
 	fs_members[old].flows--;
@@ -358,6 +361,7 @@ flow_free(int32 f)
 	int32		ring = fs_members[flow->member].ring;
 
 	fs_admit_flow_gone(f);
+	fs_sched_drop_candidates(flow);
 	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
 			f, fs_flows, FsFlow, next);
 	FS_UNCHAIN(fs_flow_id_hash[hash_flow_id(fs_workspaces[w].db, flow->id) & fs_flow_mask],
@@ -407,6 +411,14 @@ ring_free(int32 r)
 	FS_POOL_GIVE(fs->rings, fs_rings, r);
 }
 
+/* No job of the workspace is ready: what its flows remember of some is over. */
+static bool
+nothing_ready(const FsWorkspace *ws)
+{
+	return fs_dbs[ws->db].counted && ws->refs == 0 && ws->reserved == 0 &&
+		ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] == 0;
+}
+
 /*
  * fs_sched_reclaim: give back what holds nothing: flows without ready jobs,
  * leases or open transactions; members, shares and workspaces left empty
@@ -424,11 +436,19 @@ fs_sched_reclaim(int32 db)
 	{
 		FsFlow	   *flow = &fs_flows[f];
 
-		if (flow->member == FS_NONE || flow->more || flow->cand_count ||
-			flow->refs || flow->running || flow->filling)
+		if (flow->member == FS_NONE || flow->refs || flow->running || flow->filling)
 			continue;
 		if (fs_workspaces[FsWorkspaceOfFlow(f)].db != db)
 			continue;
+		if (flow->more || flow->cand_count)
+		{
+			/* nobody looks at a parked flow: its jobs may have been cancelled */
+			if (flow->why.park == FS_PARK_NONE || !nothing_ready(&fs_workspaces[FsWorkspaceOfFlow(f)]))
+				continue;
+			flow->more = 0;
+			flow->cand_count = 0;
+			fs_sched_flow_relink(f);
+		}
 		flow_free(f);
 		freed++;
 	}
@@ -480,7 +500,7 @@ fs_sched_forget(int32 w)
 		if (flow->member == FS_NONE || FsWorkspaceOfFlow(f) != w)
 			continue;
 		flow->more = 0;
-		flow->cand_count = 0;
+		fs_sched_drop_candidates(flow);
 		fs_sched_flow_relink(f);
 		if (!counting && flow->refs == 0 && flow->running == 0 && !flow->filling)
 			flow_free(f);

@@ -15,6 +15,7 @@ int			fs_max_rings = 1024;
 int			fs_max_running = 10000;
 int			fs_max_workers = 1024;
 int			fs_max_limits = 0;
+int			fs_max_budgets = 1000;
 int			fs_max_own_tables = 500;
 int			fs_default_quota = 64;
 int			fs_enterprise_quota = 100;
@@ -49,6 +50,7 @@ double		fs_deliberation_min_overall = 0.6;
 int			fs_deliberation_max_tokens = 2000;
 int			fs_deliberation_retention = 30 * 86400;
 bool		fs_background_workers = true;
+bool		fs_durable_claims = true;
 
 static const struct config_enum_entry exhausted_options[] = {
 	{"discard", FS_EXHAUSTED_DISCARD, false},
@@ -86,7 +88,7 @@ fs_guc_define(void)
 					 &fs_max_databases, 8, 1, 1000);
 		size_setting("fairsched.max_workspaces", "Workspaces that may have jobs at once, in the cluster.",
 					 &fs_max_workspaces, 10000, 10, 1000000);
-		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = a quarter more than workspaces.",
+		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = an eighth more than workspaces.",
 					 &fs_max_flows, 0, 0, 4000000);
 		size_setting("fairsched.max_rings", "Combinations of lane and required capabilities in use at once.",
 					 &fs_max_rings, 1024, 16, 100000);
@@ -94,13 +96,22 @@ fs_guc_define(void)
 					 &fs_max_running, 10000, 16, 4000000);
 		size_setting("fairsched.max_workers", "Workers that may be known at once, in the cluster.",
 					 &fs_max_workers, 1024, 16, 100000);
-		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a fifth of max_workspaces.",
+		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a fiftieth of max_workspaces, at least 1000.",
 					 &fs_max_limits, 0, 0, 1000000);
+		size_setting("fairsched.max_budgets", "Budgets that may be defined, or named by jobs, in the cluster.",
+					 &fs_max_budgets, 1000, 10, 100000);
 		DefineCustomBoolVariable("fairsched.background_workers",
 								 "Start the launcher and a scheduler worker for each database.",
 								 NULL, &fs_background_workers, true, PGC_POSTMASTER, 0,
 								 NULL, NULL, NULL);
 	}
+	DefineCustomBoolVariable("fairsched.durable_claims",
+							 "Write each claim into the job's row.",
+							 "Off is faster and gives up what a claim guarantees after a crash: claims are kept in shared memory "
+							 "only, so after a crash of the server, or of any of its processes, ALL running jobs are handed out "
+							 "and run again, no attempt is counted for it, and the tokens of before are stale. Jobs and "
+							 "completions stay durable.",
+							 &fs_durable_claims, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	int_setting("fairsched.max_own_tables", "Workspaces that get a job table of their own when it is not said.",
 				&fs_max_own_tables, 500, 0, 4095, 0);
 	int_setting("fairsched.default_quota", "Jobs a workspace of class default may run at once.",

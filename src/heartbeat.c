@@ -87,7 +87,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 {
 	FsHeld		held = {.job_id = job_id, .token = token};
 	FsJobRel   *jr = NULL;
-	HeapTuple	row = fs_held_row(&held, &jr);
+	HeapTuple	row = fs_held_row(db, &held, &jr, FS_HELD_TRY);
 	TimestampTz now = GetCurrentTimestamp();
 	int32		worker;
 	int32		flow;
@@ -165,7 +165,8 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		values[FS_COL_WORKER] = CStringGetTextDatum(name);
 		replace[FS_COL_STATE] = replace[FS_COL_CLAIMED_AT] = replace[FS_COL_LEASE_MS] =
 			replace[FS_COL_WORKER] = true;
-		done = fs_rows_update(jr, &row, values, nulls, replace, false) == FS_ROW_DONE;
+		/* it is locked by us, so nobody is waited for */
+		done = fs_rows_update(jr, &row, values, nulls, replace, true) == FS_ROW_DONE;
 	}
 	FsLock();
 	if (done)

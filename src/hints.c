@@ -2,9 +2,11 @@
  * hints.c
  *		What is known of a flow's queue: candidates, cursors, hints.
  *
- * cand[] holds next heads of a flow with their places, for any of its slots:
+ * A flow's candidates are its next heads with their places, for any of its slots:
  * those of one slot are in the order of their positions, and nothing before or
- * between them waits.  cursor[slot] is where the ready index is to be read on,
+ * between them waits.  Every flow has room for a few; one that is filled by a
+ * scan borrows a block for more, if there is one, until they are used up.
+ * cursor[slot] is where the ready index is to be read on,
  * if bit `slot` of `more` says that it may hold something from there.  A hint says that jobs became ready; it may
  * be stale: the row decides.  One backend at a time reads the index for a flow
  * (filling); what is hinted meanwhile lowers fill_min, so that it is not taken
@@ -17,20 +19,55 @@
 
 #include "ring.h"
 
+/* Candidates that the flow has room for. */
+static int
+room(const FsFlow *f)
+{
+	return f->block != FS_NONE ? FS_CANDIDATES : FS_OWN_CANDIDATES;
+}
+
+static void
+borrow_block(FsFlow *f)
+{
+	int32		b;
+
+	if (f->block != FS_NONE)
+		return;
+	FS_POOL_TAKE(fs->blocks, fs_blocks, b);
+	if (b == FS_NONE)
+		return;
+	memcpy(fs_blocks[b].cand, f->own, f->cand_count * sizeof(FsCandidate));
+	f->block = b;
+}
+
+void
+fs_sched_drop_candidates(FsFlow *f)
+{
+	f->cand_count = 0;
+	if (f->block != FS_NONE)
+		FS_POOL_GIVE(fs->blocks, fs_blocks, f->block);
+	f->block = FS_NONE;
+}
+
 static void
 remove_candidate(FsFlow *f, int i)
 {
-	memmove(&f->cand[i], &f->cand[i + 1], (--f->cand_count - i) * sizeof(FsCandidate));
+	FsCandidate *cand = fs_sched_flow_cands(f);
+
+	memmove(&cand[i], &cand[i + 1], (--f->cand_count - i) * sizeof(FsCandidate));
+	if (f->cand_count == 0)
+		fs_sched_drop_candidates(f);
 }
 
 /* The index is to be read again from this candidate on; those behind it in its slot must be gone. */
 static void
 forget_candidate(FsFlow *f, int i)
 {
-	int			slot = f->cand[i].slot;
+	FsCandidate *cand = fs_sched_flow_cands(f);
+	int			slot = cand[i].slot;
 
-	f->cursor[slot] = f->more & (1u << slot) ? Min(f->cursor[slot], f->cand[i].position)
-		: f->cand[i].position;
+	f->cursor[slot] = f->more & (1u << slot) ? Min(f->cursor[slot], cand[i].position)
+		: cand[i].position;
 	f->more |= 1u << slot;
 	remove_candidate(f, i);
 }
@@ -40,16 +77,20 @@ static void
 truncate_candidates(FsFlow *f, int slot, int64 position)
 {
 	for (int i = f->cand_count - 1; i >= 0; i--)
-		if (f->cand[i].slot == slot && f->cand[i].position >= position)
+	{
+		const FsCandidate *cand = &fs_sched_flow_cands(f)[i];
+
+		if (cand->slot == slot && cand->position >= position)
 			forget_candidate(f, i);
+	}
 }
 
 /* Make room for n, by forgetting the last of other slots. */
 static void
 make_room(FsFlow *f, int slot, int n)
 {
-	for (int i = f->cand_count - 1; i >= 0 && FS_CANDIDATES - f->cand_count < n; i--)
-		if (f->cand[i].slot != slot)
+	for (int i = f->cand_count - 1; i >= 0 && room(f) - f->cand_count < n; i--)
+		if (fs_sched_flow_cands(f)[i].slot != slot)
 			forget_candidate(f, i);
 }
 
@@ -59,7 +100,7 @@ fs_sched_take(int32 flow, int slot)
 {
 	FsFlow	   *f = &fs_flows[flow];
 	int			i = fs_sched_flow_candidate(f, slot);
-	FsCandidate cand = f->cand[i];
+	FsCandidate cand = fs_sched_flow_cands(f)[i];
 
 	remove_candidate(f, i);
 	return cand;
@@ -72,8 +113,8 @@ fs_sched_forget_places(int32 flow)
 	FsFlow	   *f = &fs_flows[flow];
 
 	for (int i = 0; i < f->cand_count; i++)
-		f->more |= 1u << f->cand[i].slot;
-	f->cand_count = 0;
+		f->more |= 1u << fs_sched_flow_cands(f)[i].slot;
+	fs_sched_drop_candidates(f);
 	f->fill_min = 0;
 	for (int i = 0; i < FS_RANKS; i++)
 		f->cursor[i] = 0;
@@ -104,6 +145,7 @@ fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 {
 	int64		position = cand->position;
 	FsFlow	   *f = &fs_flows[flow];
+	FsCandidate *known = fs_sched_flow_cands(f);
 	bool		more = (f->more & (1u << slot)) != 0;
 	int			at = f->cand_count; /* where it goes: before the first of its slot that is behind it */
 	int			last = -1;
@@ -112,28 +154,28 @@ fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 	if (more && position >= f->cursor[slot])
 		return;					/* the scan gets there */
 	for (int i = f->cand_count - 1; i >= 0; i--)
-		if (f->cand[i].slot == slot)
+		if (known[i].slot == slot)
 		{
-			if (f->cand[i].position == position)
+			if (known[i].position == position)
 				return;
-			if (f->cand[i].position > position)
+			if (known[i].position > position)
 				at = i;
 			if (last < 0)
 				last = i;
 		}
-	if (f->filling || f->id < 0 || (f->cand_count == FS_CANDIDATES && at > last))
+	if (f->filling || f->id < 0 || (f->cand_count == room(f) && at > last))
 	{
 		fs_sched_ready_many(flow, slot, position);
 		return;
 	}
-	if (f->cand_count == FS_CANDIDATES)
+	if (f->cand_count == room(f))
 	{
 		forget_candidate(f, last);
 		more = true;
 	}
-	memmove(&f->cand[at + 1], &f->cand[at], (f->cand_count - at) * sizeof(FsCandidate));
-	f->cand[at] = *cand;
-	f->cand[at].slot = slot;
+	memmove(&known[at + 1], &known[at], (f->cand_count - at) * sizeof(FsCandidate));
+	known[at] = *cand;
+	known[at].slot = slot;
 	f->cand_count++;
 	if (!more)
 		f->cursor[slot] = Max(f->cursor[slot], position + 1);
@@ -151,7 +193,7 @@ fs_sched_fill_begin(int32 flow, int slot)
 	FsFlow	   *f = &fs_flows[flow];
 
 	if (f->id < 0)
-		make_room(f, -1, FS_CANDIDATES);
+		make_room(f, -1, room(f));
 	Assert(fs_sched_flow_candidate(f, slot) < 0);
 	f->filling = true;
 	f->fill_min = PG_INT64_MAX;
@@ -166,19 +208,23 @@ void
 fs_sched_filled(int32 flow, int slot, const FsCandidate *found, int n, bool more)
 {
 	FsFlow	   *f = &fs_flows[flow];
+	FsCandidate *cand;
 
 	f->filling = false;
 	/* slots that are served in turns share the places */
-	make_room(f, slot, Min(n, FS_CANDIDATES / 2));
-	if (n > FS_CANDIDATES - f->cand_count)
+	if (n > room(f) - f->cand_count)
+		borrow_block(f);
+	make_room(f, slot, Min(n, (room(f) + 1) / 2));
+	if (n > room(f) - f->cand_count)
 	{
-		n = FS_CANDIDATES - f->cand_count;
+		n = room(f) - f->cand_count;
 		more = true;
 	}
+	cand = fs_sched_flow_cands(f);
 	for (int i = 0; i < n; i++)
 	{
-		f->cand[f->cand_count] = found[i];
-		f->cand[f->cand_count++].slot = slot;
+		cand[f->cand_count] = found[i];
+		cand[f->cand_count++].slot = slot;
 	}
 	if (n > 0)
 		f->cursor[slot] = found[n - 1].position + 1;
@@ -197,4 +243,11 @@ void
 fs_sched_fill_abandoned(int32 flow)
 {
 	fs_flows[flow].filling = false;
+}
+
+int
+fs_sched_fill_want(int32 flow)
+{
+	return fs_flows[flow].block != FS_NONE || fs->blocks.free_head != FS_NONE ? FS_CANDIDATES
+		: FS_OWN_CANDIDATES;
 }

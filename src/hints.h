@@ -23,4 +23,10 @@ extern void fs_sched_fill_begin(int32 flow, int slot);
 extern void fs_sched_filled(int32 flow, int slot, const FsCandidate *found, int n, bool more);
 extern void fs_sched_fill_abandoned(int32 flow);
 
+/* Forget all candidates, without a word about where the index is to be read. */
+extern void fs_sched_drop_candidates(FsFlow *f);
+
+/* How many candidates are worth looking for. Any lock mode, or none: it is a guess. */
+extern int	fs_sched_fill_want(int32 flow);
+
 #endif							/* FS_HINTS_H */

@@ -24,6 +24,7 @@
 #include "config.h"
 #include "enqueue.h"
 #include "heartbeat.h"
+#include "softclaim.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_cancel);
@@ -44,28 +45,35 @@ cancel(FsDatabase *db, int64 job_id)
 		FsJobRel   *jr;
 		HeapTuple	row = fs_rows_find(job_id, &jr);
 		FsEnd		end = {.state = "cancelled"};
-		FsRowResult r;
-		int64		token;
+		FsHeld		held = {.job_id = job_id};
+		FsRowResult r = FS_ROW_DONE;
 		bool		running;
 
 		if (row == NULL)
 			return false;
-		token = FsJob(row)->token;
+		held.token = FsJob(row)->token;
 		running = fs_job_state(row) == FS_JOB_RUNNING;
 		if (running)
-		{
-			FsHeld		held = {.job_id = job_id, .token = token};
-
 			fs_held_look(db, &held, 1);
-			end.claimed_at = held.claimed_at;
-			end.worker = held.worker[0] ? pstrdup(held.worker) : NULL;
+		else if (fs_job_state(row) == FS_JOB_AVAILABLE)
+		{
+			r = fs_soft_lock(db, jr, row, true, &held);
+			running = end.soft = held.soft;
+			if (held.soft)
+				fs_held_as_claimed(&held, row);
 		}
-		r = fs_end_job(db, jr, row, &end, true);
+		if (running)
+		{
+			end.claimed_at = held.claimed_at;
+			end.worker = held.worker[0] ? held.worker : NULL;
+		}
+		if (r == FS_ROW_DONE)
+			r = fs_end_job(db, jr, row, &end, true);
 		fs_rows_close(jr);
 		if (r == FS_ROW_DONE)
 		{
 			if (running)
-				fs_held_end(db, job_id, token, FS_CANCEL);
+				fs_held_end(db, job_id, held.token, FS_CANCEL);
 			return true;
 		}
 		CHECK_FOR_INTERRUPTS();
@@ -189,18 +197,22 @@ fs_reschedule(PG_FUNCTION_ARGS)
 		HeapTuple	row = fs_rows_find(job_id, &jr);
 		TimestampTz now = GetCurrentTimestamp();
 		FsRequeue	q = {.attempt = -1, .cls = -1};
-		FsRowResult r;
+		FsHeld		held = {0};
+		FsRowResult r = FS_ROW_DONE;
 
 		if (row == NULL)
 			unknown_job(job_id);
-		if (fs_job_state(row) == FS_JOB_RUNNING)
+		if (fs_job_state(row) == FS_JOB_AVAILABLE)
+			r = fs_soft_lock(db, jr, row, true, &held);
+		if (fs_job_state(row) == FS_JOB_RUNNING || (r == FS_ROW_DONE && held.soft))
 			wrong_state(job_id, "running", "reschedule",
-						"Its worker can give it back with fairsched_release(…, run_at).");
+						"Its worker can give it back with fairsched_release(job_id, token, run_at).");
 		q.state = run_at > now ? FS_JOB_SCHEDULED : FS_JOB_AVAILABLE;
 		q.run_at = Max(run_at, now);
 		if (FsJob(row)->token > 0)
 			q.token = fs_state_numbers(db, FS_COUNTER_TOKEN, 1);
-		r = fs_requeue(db, jr, &row, &q, true);
+		if (r == FS_ROW_DONE)
+			r = fs_requeue(db, jr, &row, &q, true);
 		fs_rows_close(jr);
 		if (r == FS_ROW_DONE)
 			PG_RETURN_BOOL(true);
@@ -255,7 +267,8 @@ fs_assign_priority(PG_FUNCTION_ARGS)
 		FsJobRel   *jr;
 		HeapTuple	row = fs_rows_find(job_id, &jr);
 		FsRequeue	q = {.attempt = -1, .cls = cls, .note = note, .keep_position = true};
-		FsRowResult r;
+		FsHeld		held = {0};
+		FsRowResult r = FS_ROW_DONE;
 		Datum		old;
 		bool		isnull;
 		ItemPointerData was;
@@ -266,10 +279,15 @@ fs_assign_priority(PG_FUNCTION_ARGS)
 		if (!isnull && !is_overridable(old))
 			wrong_state(job_id, "assigned a priority that is not overridable",
 						"assign a priority to", "The one who assigned it said so; cancel the job and enqueue it anew if you must.");
+		if (fs_job_state(row) == FS_JOB_AVAILABLE)
+			r = fs_soft_lock(db, jr, row, true, &held);
+		if (r == FS_ROW_DONE && held.soft)
+			r = fs_soft_harden(db, jr, &row, &held, true);
 		q.state = fs_job_state(row);
 		q.returned = FsJob(row)->rank % 2 != 0;
 		was = row->t_self;
-		r = fs_requeue(db, jr, &row, &q, true);
+		if (r == FS_ROW_DONE)
+			r = fs_requeue(db, jr, &row, &q, true);
 		if (r == FS_ROW_DONE && q.state == FS_JOB_RUNNING)
 			fs_lease_moved(db, jr, row, &was);
 		fs_rows_close(jr);

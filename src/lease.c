@@ -22,14 +22,29 @@ hash_request(int32 db, const pg_uuid_t *request)
 	return (hash_bytes(request->data, UUID_LEN) ^ (uint32) db) & fs_lease_mask;
 }
 
-/* fs_lease_find: the lease of a job that somebody holds. */
+/* fs_lease_find: the lease of a job that somebody holds; not that of a claim which is still to look at its row. */
 int32
 fs_lease_find(int32 db, int64 job_id)
 {
 	int32		l = fs_lease_hash[hash_job(db, job_id)];
 
 	while (l != FS_NONE && (fs_leases[l].job_id != job_id || fs_leases[l].db != db ||
-							fs_leases[l].state == FS_LEASE_GONE))
+							fs_leases[l].state == FS_LEASE_GONE || fs_leases[l].token == 0))
+		l = fs_leases[l].next;
+	return l;
+}
+
+/*
+ * fs_lease_find_softly: the lease of a job of which the row need not tell: a
+ * soft one, or that of any claim of an open transaction.
+ */
+int32
+fs_lease_find_softly(int32 db, int64 job_id)
+{
+	int32		l = fs_lease_hash[hash_job(db, job_id)];
+
+	while (l != FS_NONE && (fs_leases[l].job_id != job_id || fs_leases[l].db != db ||
+							!(fs_leases[l].soft || fs_leases[l].state == FS_LEASE_CLAIMING)))
 		l = fs_leases[l].next;
 	return l;
 }
@@ -81,6 +96,11 @@ fs_lease_set_job(int32 l, int64 job_id)
 {
 	uint32		bucket = hash_job(fs_leases[l].db, job_id);
 
+	if (fs_leases[l].row_first)
+	{
+		fs_leases[l].row_first = false;
+		fs_dbs[fs_leases[l].db].row_first--;
+	}
 	fs_leases[l].job_id = job_id;
 	fs_leases[l].next = fs_lease_hash[bucket];
 	fs_lease_hash[bucket] = l;
@@ -132,12 +152,25 @@ fs_lease_next_by_request(int32 l, const pg_uuid_t *request)
 	return match_request(fs_leases[l].request_next, fs_leases[l].db, request);
 }
 
+/* fs_lease_not_soft: its row says what becomes of it, or it ended. */
+void
+fs_lease_not_soft(int32 l)
+{
+	if (!fs_leases[l].soft)
+		return;
+	fs_leases[l].soft = fs_leases[l].hardened = fs_leases[l].counted = false;
+	fs_dbs[fs_leases[l].db].soft_leases--;
+}
+
 /* fs_lease_free: out of all lists; its slot is the caller's affair. */
 void
 fs_lease_free(int32 l)
 {
 	FsLease    *lease = &fs_leases[l];
 
+	fs_lease_not_soft(l);
+	if (lease->row_first)
+		fs_dbs[lease->db].row_first--;
 	if (lease->job_id)
 	{
 		int32	   *at = &fs_lease_hash[hash_job(lease->db, lease->job_id)];

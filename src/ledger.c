@@ -30,6 +30,7 @@
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
 static int	capacity = 0;
+static bool has_budget = false; /* some item may be an ITEM_BUDGET */
 
 int
 fs_ledger_open_items(void)
@@ -60,6 +61,8 @@ add_item(FsItemKind kind)
 	FsLedgerItem *item;
 
 	Assert(nitems < capacity);
+	if (nitems == 0)
+		has_budget = false;
 	item = &items[nitems++];
 	memset(item, 0, sizeof(FsLedgerItem));
 	item->kind = kind;
@@ -83,6 +86,7 @@ fs_ledger_claim(int32 lease, const FsCandidate *cand)
 	item->u.lease.workspace = fs_leases[lease].workspace;
 	item->u.lease.slot = fs_leases[lease].rank_slot;
 	item->u.lease.charged = fs_leases[lease].charged;
+	item->u.lease.soft = fs_leases[lease].soft;
 	fs_workspaces[item->u.lease.workspace].refs++;
 }
 
@@ -116,6 +120,12 @@ fs_ledger_finish(int32 lease, FsDirective tell)
 	/* a claim that can be seen is committed, whether or not its callback has run */
 	if (item->u.lease.before == FS_LEASE_CLAIMING && fs_leases[lease].owner != FsMyProcNumber())
 		item->u.lease.before = FS_LEASE_ACTIVE;
+	/* who was ending it has aborted, whether or not its callback has run */
+	if (item->u.lease.before == FS_LEASE_ENDING)
+		item->u.lease.before = FS_LEASE_ACTIVE;
+	if (fs_leases[lease].slot_given)
+		fs_ledger_take_back_gift(lease);
+	item->u.lease.stamp_before = fs_leases[lease].stamp;
 	item->u.lease.tell = tell;
 	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
 	fs_leases[lease].state = FS_LEASE_ENDING;
@@ -129,12 +139,32 @@ fs_ledger_unfinish(int32 lease)
 	for (int i = nitems - 1; i >= 0; i--)
 		if (items[i].kind == ITEM_FINISH && items[i].u.lease.lease == lease)
 		{
-			fs_leases[lease].state = items[i].u.lease.before;
+			fs_ledger_undo_finish(&items[i]);
 			memmove(&items[i], &items[i + 1], sizeof(FsLedgerItem) * (nitems - i - 1));
 			nitems--;
 			return;
 		}
 	Assert(false);
+}
+
+/* fs_ledger_harden: the soft lease was written into its row, which is at this place now. */
+void
+fs_ledger_harden(int32 l, ItemPointer tid, Oid relfile, int32 job_table)
+{
+	FsLedgerItem *item = add_item(ITEM_HARD);
+	FsLease    *lease = &fs_leases[l];
+
+	item->u.lease.lease = l;
+	item->u.lease.token = lease->token;
+	item->u.lease.slot = lease->rank_slot;
+	item->u.lease.tid = lease->tid;
+	item->u.lease.relfile = lease->relfile;
+	item->u.lease.job_table = lease->job_table;
+	lease->hardened = true;
+	lease->owner = FsMyProcNumber();
+	lease->tid = *tid;
+	lease->relfile = relfile;
+	lease->job_table = job_table;
 }
 
 /* fs_ledger_frozen: the workspace is parked as MOVING until the transaction ends. */
@@ -233,6 +263,36 @@ fs_ledger_reserved(int32 workspace, int32 flow, int n)
 	fs_workspaces[workspace].reserved += n;
 	fs_workspaces[workspace].refs++;
 	fs_flows[flow].refs++;
+}
+
+/* fs_ledger_spend: it counts at commit; the budget is kept in memory until then. */
+void
+fs_ledger_spend(const FsSpendItem *spend)
+{
+	add_item(ITEM_SPEND)->u.spend = *spend;
+	fs_budgets[spend->budget].refs++;
+}
+
+/* fs_ledger_budget_pending: what this transaction made of a budget; false: nothing. */
+bool
+fs_ledger_budget_pending(const char *name, FsBudgetSettings *set)
+{
+	if (!has_budget)
+		return false;
+	for (int i = nitems - 1; i >= 0; i--)
+		if (items[i].kind == ITEM_BUDGET && strcmp(items[i].u.budget->name, name) == 0)
+		{
+			*set = *items[i].u.budget;
+			return true;
+		}
+	return false;
+}
+
+/* fs_ledger_budget_run: what the scheduler's task takes care of, if it commits. */
+void
+fs_ledger_budget_run(const FsBudgetRun *run)
+{
+	add_item(ITEM_BUDGET_RUN)->u.run = *run;
 }
 
 /* fs_ledger_pending: jobs this transaction made ready in the workspace, up to a class. */
@@ -444,6 +504,27 @@ fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps, int
 	memcpy(change->caps, caps, caps_len);
 	strlcpy(change->node, node ? node : "", sizeof(change->node));
 	add_item(ITEM_WORKER)->u.worker = change;
+}
+
+/* fs_ledger_budget: a row of fairsched.budgets was written; room is reserved. */
+void
+fs_ledger_budget(const FsBudgetSettings *set)
+{
+	FsBudgetSettings *copy = MemoryContextAlloc(TopTransactionContext, sizeof(FsBudgetSettings));
+
+	*copy = *set;
+	add_item(ITEM_BUDGET)->u.budget = copy;
+	has_budget = true;
+}
+
+void
+fs_ledger_budgets_stale(void)
+{
+	if (nitems > 0 && items[nitems - 1].kind == ITEM_BUDGETS_STALE &&
+		items[nitems - 1].subid == GetCurrentSubTransactionId())
+		return;
+	fs_ledger_reserve(1);
+	add_item(ITEM_BUDGETS_STALE);
 }
 
 /* ---------- ending transactions and subtransactions ---------- */

@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_H
 #define FS_LEDGER_H
 
+#include "budget.h"
 #include "limits.h"
 #include "state.h"
 
@@ -19,6 +20,7 @@ extern void fs_ledger_claim(int32 lease, const FsCandidate *cand);
 extern void fs_ledger_unclaim(int32 lease);
 extern void fs_ledger_finish(int32 lease, FsDirective tell);
 extern void fs_ledger_unfinish(int32 lease);
+extern void fs_ledger_harden(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 extern void fs_ledger_frozen(int32 workspace);
 extern bool fs_ledger_freezes(int32 workspace);
 extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand,
@@ -26,6 +28,9 @@ extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandi
 							bool hint_on_commit, bool hint_on_abort);
 extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
+extern void fs_ledger_spend(const FsSpendItem *spend);
+extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);
+extern void fs_ledger_budget_run(const FsBudgetRun *run);
 extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, TimestampTz now);
 extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
@@ -48,6 +53,9 @@ extern void fs_ledger_settings_stale(void);
 extern void fs_ledger_extension(Oid extension, bool created);
 extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
 							 int caps_len, const char *node);
+
+extern void fs_ledger_budget(const FsBudgetSettings *set);
+extern void fs_ledger_budgets_stale(void);
 
 extern int	fs_ledger_open_items(void);
 

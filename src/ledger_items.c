@@ -50,15 +50,42 @@ fs_ledger_undo_claim(int32 l)
 	fs_lease_free(l);
 }
 
+/*
+ * fs_ledger_take_back_gift: the lease is ended by somebody else than the
+ * transaction that gave its slot on: that one aborted, its rows are free
+ * already, and its callback is still to come.  The claim that took the slot
+ * over gets one of its own, until that callback undoes it.
+ */
+void
+fs_ledger_take_back_gift(int32 l)
+{
+	FsLease    *to = &fs_leases[fs_leases[l].given_to];
+
+	fs_leases[l].slot_given = false;
+	fs_admit_ungift(fs_leases[l].given_to);
+	to->slot_from = FS_NONE;
+	fs_workspaces[to->workspace].running++;
+	fs_dbs[to->db].running++;
+}
+
+/* fs_ledger_undo_finish: the lease is what it was, unless somebody who has its row ends it. */
+void
+fs_ledger_undo_finish(const FsLedgerItem *item)
+{
+	FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+	if (lease->stamp != item->u.lease.stamp)
+		return;
+	lease->state = item->u.lease.before;
+	lease->stamp = item->u.lease.stamp_before;
+}
+
+/* Rows changed by this transaction, for who is counting them right now. */
 static void
-count_delta(int32 db, int32 workspace, int cls, int delta)
+note_delta(int32 db, int32 workspace, int cls, int delta)
 {
 	FsCountDelta *d;
 
-	if (cls == FS_CLASSES)
-		fs_workspaces[workspace].waiting += delta;
-	else
-		fs_workspaces[workspace].ready[cls] += delta;
 	if (fs->counting_db != db)
 		return;
 	if (fs->ndeltas >= FS_COUNT_DELTAS)
@@ -71,6 +98,24 @@ count_delta(int32 db, int32 workspace, int cls, int delta)
 	d->workspace = workspace;
 	d->cls = cls;
 	d->delta = delta;
+}
+
+static void
+count_delta(int32 db, int32 workspace, int cls, int delta)
+{
+	if (cls == FS_CLASSES)
+		fs_workspaces[workspace].waiting += delta;
+	else
+		fs_workspaces[workspace].ready[cls] += delta;
+	note_delta(db, workspace, cls, delta);
+}
+
+/* The row of a soft lease is not available any more: which it did not count as. */
+static void
+note_soft_row(int32 db, const FsLease *lease, int slot)
+{
+	if (lease->counted)
+		note_delta(db, lease->workspace, FsSlotClass(slot), -1);
 }
 
 static void
@@ -259,7 +304,15 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				ws->served_jobs++;
 				ws->served_cost += item->u.lease.charged;
 				measure_rate(ws, now);
-				count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
+				if (item->u.lease.soft)
+				{
+					/* no row changed; the lease may be ENDING by now, by us */
+					ws->ready[FsSlotClass(item->u.lease.slot)]--;
+					if (lease->db == item->db && lease->owner == FsMyProcNumber())
+						lease->counted = lease->soft;
+				}
+				else
+					count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
 				break;
 			}
 		case ITEM_FINISH:
@@ -277,10 +330,12 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				else
 					fs_sched_unpark_if_fits(lease->workspace);
 				fs_wait_wake(item->db, fs_shares[lease->share].lane, 1);
+				note_soft_row(item->db, lease, lease->rank_slot);
 				if (item->u.lease.tell == FS_CONTINUE)
 					fs_lease_free(item->u.lease.lease);
 				else
 				{
+					fs_lease_not_soft(item->u.lease.lease);
 					lease->state = FS_LEASE_GONE;
 					lease->directive = item->u.lease.tell;
 					fs_flows[lease->flow].running--;
@@ -312,6 +367,16 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_RESERVED:
 			unreserve(item);
 			break;
+		case ITEM_HARD:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+				if (lease->db != item->db || lease->token != item->u.lease.token)
+					break;		/* the row could be seen before this: it ended */
+				note_soft_row(item->db, lease, item->u.lease.slot);
+				fs_lease_not_soft(item->u.lease.lease);
+				break;
+			}
 		case ITEM_PLACE:
 			break;
 		case ITEM_FROZEN:
@@ -362,19 +427,22 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_WORKER:
 			apply_worker(d, item->u.worker, now);
 			break;
-		case ITEM_PREEMPT:
-			fs_preempt_mark(item->db, item->u.preempt.job_id, item->u.preempt.token,
-							now + item->u.preempt.grace);
-			fs_notify_count(d, FS_EVENT_PREEMPT_ASKED, 1, now);
-			break;
-		case ITEM_EVENTS:
-			for (int i = 0; i < FS_EVENTS; i++)
-				if (item->u.events[i] > 0)
-					fs_notify_count(d, i, item->u.events[i], now);
-			break;
 		case ITEM_LOGGED:
 			if (d->claim_log_gen == item->u.logged.gen)
 				fs_claim_log_listed(item->u.logged.page);
+			break;
+		case ITEM_SPEND:
+			fs_budget_spend_commit(&item->u.spend, now);
+			break;
+		case ITEM_BUDGET:
+			fs->budgets_promised -= item->u.budget->promised;
+			fs_budget_apply(item->db, item->u.budget, NULL, now);
+			break;
+		case ITEM_BUDGETS_STALE:
+			fs_budget_stale(item->db, now);
+			break;
+		case ITEM_BUDGET_RUN:
+			fs_budget_run_commit(item->db, &item->u.run, now);
 			break;
 		case ITEM_LIMITS:
 			if (item->u.limits.part != 0)
@@ -387,6 +455,16 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			break;
 		case ITEM_USAGE:
 			confirm_usage(item, now);
+			break;
+		case ITEM_PREEMPT:
+			fs_preempt_mark(item->db, item->u.preempt.job_id, item->u.preempt.token,
+							now + item->u.preempt.grace);
+			fs_notify_count(d, FS_EVENT_PREEMPT_ASKED, 1, now);
+			break;
+		case ITEM_EVENTS:
+			for (int i = 0; i < FS_EVENTS; i++)
+				if (item->u.events[i] > 0)
+					fs_notify_count(d, i, item->u.events[i], now);
 			break;
 	}
 }
@@ -417,8 +495,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				break;
 			}
 		case ITEM_FINISH:
-			if (fs_leases[item->u.lease.lease].stamp == item->u.lease.stamp)
-				fs_leases[item->u.lease.lease].state = item->u.lease.before;
+			fs_ledger_undo_finish(item);
 			break;
 		case ITEM_QUEUE:
 			if (item->u.queue.on_abort)
@@ -428,6 +505,18 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_RESERVED:
 			unreserve(item);
 			break;
+		case ITEM_HARD:
+			{
+				FsLease    *lease = &fs_leases[item->u.lease.lease];
+
+				if (lease->db != item->db || lease->token != item->u.lease.token)
+					break;		/* our row could not be seen any more: it ended */
+				lease->hardened = false;
+				lease->tid = item->u.lease.tid;
+				lease->relfile = item->u.lease.relfile;
+				lease->job_table = item->u.lease.job_table;
+				break;
+			}
 		case ITEM_PLACE:
 			{
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
@@ -461,17 +550,21 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			if (item->u.flag)
 				d->rescan = true;
 			break;
-		case ITEM_EVENTS:
-			for (int i = 0; i < FS_EVENTS; i++)
-				if (item->u.events[i] < 0)
-					fs_notify_count(d, i, -item->u.events[i], GetCurrentTimestamp());
-			break;
 		case ITEM_EXTENSION:
 			/* what used it in this transaction took a slot that nobody will use again */
 			for (int i = 0; i < fs_max_databases && item->u.extension.created; i++)
 				if (fs_dbs[i].dboid == MyDatabaseId && fs_dbs[i].state != FS_DB_FREE &&
 					fs_dbs[i].extoid == item->u.extension.oid)
 					fs_dbs[i].state = FS_DB_DEAD;
+			break;
+		case ITEM_SPEND:
+			fs_budget_spend_abort(&item->u.spend);
+			break;
+		case ITEM_BUDGET:
+			fs->budgets_promised -= item->u.budget->promised;
+			break;
+		case ITEM_BUDGET_RUN:
+			fs_budget_run_abort(item->db, &item->u.run);
 			break;
 		case ITEM_LIMITS:
 			fs_limits[item->u.limits.limits].refs--;
@@ -480,11 +573,17 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_USAGE:
 			undo_usage(item);
 			break;
+		case ITEM_EVENTS:
+			for (int i = 0; i < FS_EVENTS; i++)
+				if (item->u.events[i] < 0)
+					fs_notify_count(d, i, -item->u.events[i], GetCurrentTimestamp());
+			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:
 		case ITEM_WORKER:
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
+		case ITEM_BUDGETS_STALE:
 			break;
 	}
 }

@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_ITEMS_H
 #define FS_LEDGER_ITEMS_H
 
+#include "budget.h"
 #include "limits.h"
 
 typedef enum FsItemKind
@@ -13,6 +14,7 @@ typedef enum FsItemKind
 	ITEM_FINISH,
 	ITEM_QUEUE,
 	ITEM_RESERVED,
+	ITEM_HARD,
 	ITEM_PLACE,
 	ITEM_FROZEN,
 	ITEM_SETTINGS,
@@ -26,7 +28,11 @@ typedef enum FsItemKind
 	ITEM_LIMITS,
 	ITEM_USAGE,
 	ITEM_PREEMPT,
-	ITEM_EVENTS
+	ITEM_EVENTS,
+	ITEM_SPEND,
+	ITEM_BUDGET,
+	ITEM_BUDGETS_STALE,
+	ITEM_BUDGET_RUN
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -60,6 +66,7 @@ typedef struct FsLedgerItem
 			int32		lease;
 			FsLeaseState before;
 			uint64		stamp;
+			uint64		stamp_before;	/* of an end: what it was */
 			FsDirective tell;	/* not FS_CONTINUE: leave a tombstone that says so */
 			ItemPointerData tid;
 			Oid			relfile;
@@ -68,6 +75,8 @@ typedef struct FsLedgerItem
 			int32		slot;
 			int32		charged;
 			TimestampTz saved_at;
+			bool		soft;
+			int64		token;	/* by which the lease is known again */
 		}			lease;
 		struct
 		{
@@ -126,6 +135,9 @@ typedef struct FsLedgerItem
 		int64		events[FS_EVENTS];
 		FsSettingsChange *settings;
 		FsWorkerChange *worker;
+		FsSpendItem spend;
+		FsBudgetSettings *budget;
+		FsBudgetRun run;
 		bool		flag;
 	}			u;
 } FsLedgerItem;
@@ -135,6 +147,8 @@ extern void fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now);
 extern void fs_ledger_abort_item(FsLedgerItem *item);
 extern void fs_ledger_prepare_item(FsLedgerItem *item);
 extern void fs_ledger_undo_claim(int32 lease);
+extern void fs_ledger_take_back_gift(int32 lease);
+extern void fs_ledger_undo_finish(const FsLedgerItem *item);
 extern void fs_ledger_wake_scheduler(FsDatabase *db);
 
 #endif							/* FS_LEDGER_ITEMS_H */

@@ -11,7 +11,8 @@
  * in memory is only a copy of the request, and is made again from it.
  *
  * Locks: an advisory lock on the job's number while it is asked for, the row of
- * the job, then the row of its request.  Asking locks no job.
+ * the job, then the row of its request.  Asking locks no job, unless the job's
+ * claim is to be written into its row first (softclaim.c).
  */
 #include "preempt.h"
 
@@ -25,6 +26,7 @@
 #include "lease.h"
 #include "ledger.h"
 #include "requeue.h"
+#include "softclaim.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_preempt);
@@ -158,6 +160,22 @@ fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 
 		if (row == NULL)
 			return FS_PREEMPT_UNKNOWN;
+		if (fs_job_state(row) == FS_JOB_AVAILABLE)
+		{
+			/* the request goes with what the row says */
+			FsRowResult soft = fs_soft_lock(db, jr, row, r->wait, &held);
+
+			if (soft == FS_ROW_DONE && held.soft)
+				soft = fs_soft_harden(db, jr, &row, &held, r->wait);
+			if (soft != FS_ROW_DONE)
+			{
+				fs_rows_close(jr);
+				if (!r->wait)
+					return FS_PREEMPT_NOT_RUNNING;	/* it is being finished */
+				CHECK_FOR_INTERRUPTS();
+				continue;
+			}
+		}
 		held.token = FsJob(row)->token;
 		fs_held_look(db, &held, 1);
 		if (fs_job_state(row) != FS_JOB_RUNNING || (r->token != 0 && r->token != held.token))
@@ -279,7 +297,7 @@ fs_yield(PG_FUNCTION_ARGS)
 	fs_held_look(db, held, 1);
 	for (;;)
 	{
-		HeapTuple	row = fs_held_row(held, &jr);
+		HeapTuple	row = fs_held_row(db, held, &jr, FS_HELD_CHANGE);
 
 		if (row == NULL)
 			break;
@@ -293,7 +311,7 @@ fs_yield(PG_FUNCTION_ARGS)
 			done = true;
 			break;
 		}
-		held->leased = false;
+		fs_held_again(db, held);
 		CHECK_FOR_INTERRUPTS();
 	}
 	if (jr)

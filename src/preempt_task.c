@@ -109,12 +109,12 @@ revoke_lease(FsDatabase *db, const Pending *p, TimestampTz now)
 	int64		lost = 0;
 
 	fs_held_look(db, &held, 1);
-	row = fs_held_row(&held, &jr);
+	row = fs_held_row(db, &held, &jr, FS_HELD_TRY);
 	fs_ledger_reserve(1);
 	FsLock();
 	l = fs_lease_find(fs_my_db, p->job_id);
 	if (l != FS_NONE && fs_leases[l].token == p->token && fs_leases[l].state == FS_LEASE_ACTIVE &&
-		fs_leases[l].directive == FS_PREEMPT)
+		fs_leases[l].directive == FS_PREEMPT && !held.busy)
 	{
 		lost = now - Max(fs_leases[l].claimed_at, fs_leases[l].saved_at);
 		fs_ledger_finish(l, FS_LOST);

@@ -33,7 +33,7 @@
 #include "utils/uuid.h"
 #include "aging.h"
 #include "admit.h"
-#include "budget.h"
+#include "budget_task.h"
 #include "capacity.h"
 #include "claim.h"
 #include "claimlog.h"
@@ -56,12 +56,12 @@ static int32
 adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 {
 	TupleDesc	desc = RelationGetDescr(jr->rel);
-	char	   *name = TextDatumGetCString(fastgetattr(row, FS_COL_WORKSPACE + 1, desc, &(bool){0}));
-	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &(bool){0}));
+	bool		isnull;
+	char	   *name = TextDatumGetCString(fastgetattr(row, FS_COL_WORKSPACE + 1, desc, &isnull));
+	char	   *lane = TextDatumGetCString(fastgetattr(row, FS_COL_LANE + 1, desc, &isnull));
 	char		caps[FS_CAPS_LEN];
 	int			caps_len = 0;
 	FsFlowSpec	spec;
-	bool		isnull;
 	Datum		d;
 	int32		w;
 	int32		ring;
@@ -172,7 +172,7 @@ scan_ready_flows(FsDatabase *db, FsJobRel *jr, MemoryContext work)
 					ereport(ERROR,
 							(errcode(ERRCODE_FS_CAPACITY),
 							 errmsg("more flows have jobs than fit into memory"),
-							 errhint("Increase fairsched.max_flows, fairsched.max_workspaces or fairsched.max_rings and restart the server.")));
+							 errhint("Increase fairsched.max_flows, fairsched.max_workspaces, fairsched.max_rings or fairsched.max_budgets and restart the server.")));
 				FsLock();
 				f = fs_sched_flow_by_id(FsDbIndex(db), flow);
 				if (f != FS_NONE)
@@ -389,8 +389,8 @@ restore_leases(FsDatabase *db)
  * indexes and triggers last.  Until all are there the table is left alone, and
  * looked at again.
  */
-void
-fs_rebuild_adopt(FsDatabase *db)
+static void
+adopt(FsDatabase *db)
 {
 	uint64		n;
 	int		   *tables;
@@ -440,6 +440,15 @@ fs_rebuild_adopt(FsDatabase *db)
 	fs_spi_end();
 	fs_own_changes = quiet;
 	db->adopting = pending;
+}
+
+/* fs_rebuild_adopt: after an error the request for it stays, in db->adopting. */
+void
+fs_rebuild_adopt(FsDatabase *db)
+{
+	fs_state_reading(FS_READING_ADOPT);
+	adopt(db);
+	fs_state_reading(FS_READING_NONE);
 }
 
 /* ---------- workers and switches ---------- */
@@ -516,11 +525,12 @@ fs_rebuild(FsDatabase *db)
 	FsUnlock();
 	fs_tiers_load(db);
 	load_workers(db);
-	fs_rebuild_adopt(db);
+	adopt(db);
 	fs_limits_load(db);
 	fs_capacity_load(db);
 	fs_budget_load(db);
 	restore_leases(db);
+	fs_budget_loaded(db);
 	raise_flows(db);
 	(void) fs_tables_changed();
 
@@ -559,7 +569,7 @@ fs_rebuild_rescan(FsDatabase *db)
 {
 	fs_state_reading(FS_READING_RESCAN);
 	db->rescan = false;			/* what changes from here on sets it again */
-	fs_rebuild_adopt(db);
+	adopt(db);
 	raise_flows(db);
 	fs_state_reading(FS_READING_NONE);
 	FsLock();
@@ -587,7 +597,6 @@ fs_rebuild_settings(FsDatabase *db)
 	fs_tiers_load(db);
 	fs_limits_load(db);
 	fs_capacity_load(db);
-	fs_budget_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
 	for (int i = 0; i < fs->workspaces.capacity; i++)

@@ -350,7 +350,7 @@ fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool w
 		fs_rows_insert_plain(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
 		table_close(rel, NoLock);
 	}
-	if (was != FS_JOB_RUNNING)
+	if (was != FS_JOB_RUNNING && !end->soft)
 	{
 		char	   *name = fs_row_text(jr, row, FS_COL_WORKSPACE);
 

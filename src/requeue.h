@@ -40,6 +40,7 @@ typedef struct FsEnd
 	Datum		errors;			/* 0: those of the row */
 	TimestampTz claimed_at;		/* 0: unknown */
 	const char *worker;
+	bool		soft;			/* held by a soft lease, whose end counts the row */
 } FsEnd;
 
 extern FsRowResult fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool wait);

@@ -34,12 +34,21 @@ extern int	fs_sched_member_next(int32 member, int32 *flow, int *slot);
 /* After a member served out of turn: it stands behind others that may do so too. */
 extern void fs_sched_urgent_served(int32 member);
 
-/* The place of the first candidate of a slot in cand[], or -1. */
+/* A flow's candidates; those of one slot are in order. */
+static inline FsCandidate *
+fs_sched_flow_cands(const FsFlow *f)
+{
+	return f->block != FS_NONE ? fs_blocks[f->block].cand : ((FsFlow *) f)->own;
+}
+
+/* The place of the first candidate of a slot, or -1. */
 static inline int
 fs_sched_flow_candidate(const FsFlow *f, int slot)
 {
+	const FsCandidate *cand = fs_sched_flow_cands(f);
+
 	for (int i = 0; i < f->cand_count; i++)
-		if (f->cand[i].slot == slot)
+		if (cand[i].slot == slot)
 			return i;
 	return -1;
 }
@@ -51,7 +60,7 @@ fs_sched_flow_head(const FsFlow *f, int slot)
 	int			i = fs_sched_flow_candidate(f, slot);
 
 	if (i >= 0)
-		return f->cand[i].position;
+		return fs_sched_flow_cands(f)[i].position;
 	return f->more & (1u << slot) ? f->cursor[slot] : PG_INT64_MAX;
 }
 
@@ -61,17 +70,18 @@ fs_sched_flow_head_cost(const FsFlow *f, int slot)
 {
 	int			i = fs_sched_flow_candidate(f, slot);
 
-	return i >= 0 ? f->cand[i].cost : 1;
+	return i >= 0 ? fs_sched_flow_cands(f)[i].cost : 1;
 }
 
 /* The most urgent slot in which a flow has something, or -1. */
 static inline int
 fs_sched_flow_slot(const FsFlow *f)
 {
+	const FsCandidate *cand = fs_sched_flow_cands(f);
 	uint32		mask = f->more;
 
 	for (int i = 0; i < f->cand_count; i++)
-		mask |= 1u << f->cand[i].slot;
+		mask |= 1u << cand[i].slot;
 	return mask ? pg_rightmost_one_pos32(mask) : -1;
 }
 

@@ -239,7 +239,7 @@ same_head(TupleTableSlot *slot, FsOverflowHead *head, bool first)
 
 int
 fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-				   FsCandidate *found, bool *more, FsOverflowHead *head)
+				   FsCandidate *found, int64 *jobs, bool *more, FsOverflowHead *head)
 {
 	ScanKeyData keys[4];
 	IndexScanDesc scan;
@@ -274,11 +274,35 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 		found[n].cost = FsJob(tuple)->cost;
 		found[n].relfile = FsRelFile(jr->rel);
 		found[n].tid = slot->tts_tid;
+		jobs[n] = FsJob(tuple)->job_id;
 		n++;
 	}
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	return n;
+}
+
+/*
+ * fs_rows_job_at: the position tells whether the place still holds the job that
+ * was meant; which of its versions that is, and who sees it, does not matter.
+ */
+int64
+fs_rows_job_at(FsJobRel *jr, const FsCandidate *cand)
+{
+	HeapTupleData tuple;
+	Buffer		buf;
+	int64		job_id = 0;
+
+	if (cand->relfile != FsRelFile(jr->rel) || !place_exists(jr, &cand->tid))
+		return 0;
+	tuple.t_self = cand->tid;
+	if (heap_fetch(jr->rel, SnapshotAny, &tuple, &buf, false))
+	{
+		if (FsJob(&tuple)->position == cand->position)
+			job_id = FsJob(&tuple)->job_id;
+		ReleaseBuffer(buf);
+	}
+	return job_id;
 }
 
 /* The visible row at a place if it is this job's; a copy, or NULL. */
@@ -522,16 +546,23 @@ fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls)
 
 /* ---------- changing ---------- */
 
-/* Is somebody else changing or locking this row right now?  The buffer is pinned. */
-static bool
-being_modified(Buffer buf, HeapTuple tuple)
+/* May we change this row right now, as far as others go?  The buffer is pinned. */
+static TM_Result
+may_modify(Buffer buf, HeapTuple tuple)
 {
 	TM_Result	result;
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	result = HeapTupleSatisfiesUpdate(tuple, GetCurrentCommandId(false), buf);
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-	return result == TM_BeingModified;
+	return result;
+}
+
+/* Is somebody changing or locking this row right now? */
+static bool
+being_modified(Buffer buf, HeapTuple tuple)
+{
+	return may_modify(buf, tuple) == TM_BeingModified;
 }
 
 /* The same for a row that is known by a copy. */
@@ -644,41 +675,67 @@ form_claimed(FsJobRel *jr, HeapTuple old, const FsClaimMark *mark)
 	return fs_rows_form(jr, values, nulls);
 }
 
-FsRowResult
-fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, const FsClaimMark *mark,
-			  HeapTuple *copy)
+/* The row of a candidate, if it is still there to be claimed; its buffer is pinned then. */
+static FsRowResult
+fetch_candidate(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, HeapTuple tuple, Buffer *buf)
 {
-	HeapTupleData tuple;
-	Buffer		buf;
-	HeapTuple	row;
 	FsJobFixed *job;
-	TM_Result	result;
-	bool		hot;
 
 	if (cand->relfile != FsRelFile(jr->rel))
 		return FS_ROW_MOVED;
 	if (!place_exists(jr, &cand->tid))
 		return FS_ROW_GONE;
-	tuple.t_self = cand->tid;
-	if (!heap_fetch(jr->rel, GetActiveSnapshot(), &tuple, &buf, false))
+	tuple->t_self = cand->tid;
+	if (!heap_fetch(jr->rel, GetActiveSnapshot(), tuple, buf, false))
 		return FS_ROW_GONE;
-	job = FsJob(&tuple);
-	if (job->position != cand->position || job->flow != flow_id ||
-		fs_job_state(&tuple) != FS_JOB_AVAILABLE)
-	{
-		ReleaseBuffer(buf);
-		return FS_ROW_GONE;
-	}
+	job = FsJob(tuple);
+	if (job->position == cand->position && job->flow == flow_id &&
+		fs_job_state(tuple) == FS_JOB_AVAILABLE)
+		return FS_ROW_DONE;
+	ReleaseBuffer(*buf);
+	return FS_ROW_GONE;
+}
+
+FsRowResult
+fs_rows_look(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, HeapTuple *copy)
+{
+	HeapTupleData tuple;
+	Buffer		buf;
+	FsRowResult found = fetch_candidate(jr, flow_id, cand, &tuple, &buf);
+	TM_Result	result;
+
+	if (found != FS_ROW_DONE)
+		return found;
+	result = may_modify(buf, &tuple);
+	if (result == TM_Ok)
+		*copy = heap_copytuple(&tuple);
+	ReleaseBuffer(buf);
+	return result == TM_Ok ? FS_ROW_DONE : result == TM_BeingModified ? FS_ROW_LOCKED : FS_ROW_GONE;
+}
+
+FsRowResult
+fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, const FsClaimMark *mark,
+			  bool wait, HeapTuple *copy)
+{
+	HeapTupleData tuple;
+	Buffer		buf;
+	HeapTuple	row;
+	FsRowResult found = fetch_candidate(jr, flow_id, cand, &tuple, &buf);
+	TM_Result	result;
+	bool		hot;
+
+	if (found != FS_ROW_DONE)
+		return found;
 	row = splice_claimed(jr, &tuple, mark);
 	if (row == NULL)
 		row = form_claimed(jr, &tuple, mark);
-	if (FS_UPDATE_LOOK_FIRST && being_modified(buf, &tuple))
+	if (FS_UPDATE_LOOK_FIRST && !wait && being_modified(buf, &tuple))
 	{
 		ReleaseBuffer(buf);
 		return FS_ROW_LOCKED;
 	}
 	/* keep the pin: heap_update finds the page again at once */
-	result = fs_heap_update(jr->rel, &tuple.t_self, row, GetCurrentCommandId(true), false, &hot);
+	result = fs_heap_update(jr->rel, &tuple.t_self, row, GetCurrentCommandId(true), wait, &hot);
 	ReleaseBuffer(buf);
 	switch (result)
 	{
@@ -693,6 +750,23 @@ fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, const FsClai
 		default:
 			return FS_ROW_GONE;
 	}
+}
+
+FsRowResult
+fs_rows_lock(FsJobRel *jr, HeapTuple row, bool wait)
+{
+	HeapTupleData tuple;
+	TM_FailureData failure;
+	TM_Result	result;
+	Buffer		buf;
+
+	tuple.t_self = row->t_self;
+	result = heap_lock_tuple(jr->rel, &tuple, GetCurrentCommandId(true), LockTupleExclusive,
+							 wait ? LockWaitBlock : LockWaitSkip, false, &buf, &failure);
+	ReleaseBuffer(buf);
+	if (result == TM_Ok)
+		return FS_ROW_DONE;
+	return result == TM_WouldBlock ? FS_ROW_LOCKED : FS_ROW_GONE;
 }
 
 FsRowResult

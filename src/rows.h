@@ -121,10 +121,10 @@ typedef struct FsOverflowHead
 
 /*
  * Up to max visible, available rows of one flow and rank with positions from
- * `from` to `to`; *more: there are others.
+ * `from` to `to`, and their jobs' numbers; *more: there are others.
  */
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-							   FsCandidate *found, bool *more, FsOverflowHead *head);
+							   FsCandidate *found, int64 *jobs, bool *more, FsOverflowHead *head);
 
 /* What a claim writes into the row. */
 typedef struct FsClaimMark
@@ -136,9 +136,18 @@ typedef struct FsClaimMark
 	Datum		request;		/* uuid, or 0 */
 } FsClaimMark;
 
-/* Mark a row as running; *copy is the new row. Never waits. */
+/* Mark a row as running; *copy is the new row. */
 extern FsRowResult fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand,
-								 const FsClaimMark *mark, HeapTuple *copy);
+								 const FsClaimMark *mark, bool wait, HeapTuple *copy);
+
+/* Only look whether a claim could mark it: *copy is the row as it is. Never waits. */
+extern FsRowResult fs_rows_look(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, HeapTuple *copy);
+
+/* Which job has, or had, the candidate's place and position, whoever sees it; 0 when none. */
+extern int64 fs_rows_job_at(FsJobRel *jr, const FsCandidate *cand);
+
+/* Lock a row until the end of the transaction. GONE: the row is another by now, look again. */
+extern FsRowResult fs_rows_lock(FsJobRel *jr, HeapTuple tuple, bool wait);
 
 /* Copies of the visible rows on a page that are running; returns how many. */
 extern int	fs_rows_running_on(FsJobRel *jr, BlockNumber block, HeapTuple *rows);

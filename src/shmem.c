@@ -10,6 +10,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "budget.h"
 #include "limits.h"
 
 FsShared   *fs = NULL;
@@ -24,6 +25,7 @@ RingNode   *fs_urgent_nodes;
 RingNode   *fs_aging_nodes;
 RingNode   *fs_wakes;
 FsFlow	   *fs_flows;
+FsBlock    *fs_blocks;
 FsLease    *fs_leases;
 FsWorker   *fs_workers;
 FsWaiter   *fs_waiters;
@@ -36,6 +38,15 @@ int32	   *fs_flow_id_hash;
 int32	   *fs_lease_hash;
 int32	   *fs_request_hash;
 int32	   *fs_limits_hash;
+FsBudget   *fs_budgets;
+FsBudgetSet *fs_budget_sets;
+FsBudgetHold *fs_budget_holds;
+FsAverage  *fs_averages;
+FsBudgetNotices *fs_budget_notices;
+int32	   *fs_budget_hash;
+int32	   *fs_budget_set_hash;
+uint32		fs_budget_mask;
+uint32		fs_budget_set_mask;
 uint32		fs_workspace_mask;
 uint32		fs_flow_mask;
 uint32		fs_lease_mask;
@@ -51,19 +62,26 @@ proc_capacity(void)
 	return MaxBackends + NUM_AUXILIARY_PROCS + max_prepared_xacts + 64;
 }
 
+/* Flows that are being served at a time: the others do with the candidates of their own. */
+static int
+block_capacity(void)
+{
+	return Max(fs_max_workspaces / 8, 64);
+}
+
 /* fs_flow_capacity: flow slots, those for overflow flows included. */
 int
 fs_flow_capacity(void)
 {
 	return fs_max_flows > 0 ? fs_max_flows + fs_max_workspaces
-		: fs_max_workspaces + fs_max_workspaces / 4 + 64;
+		: fs_max_workspaces + fs_max_workspaces / 8 + 64;
 }
 
 /* fs_limits_capacity: workspaces that something may be set for. */
 int
 fs_limits_capacity(void)
 {
-	return fs_max_limits > 0 ? fs_max_limits : Max(fs_max_workspaces / 5, 100);
+	return fs_max_limits > 0 ? fs_max_limits : Max(fs_max_workspaces / 50, 1000);
 }
 
 /*
@@ -88,6 +106,9 @@ layout(char *base)
 	fs_lease_mask = pg_nextpower2_32(fs_max_running) - 1;
 	fs_limits_mask = pg_nextpower2_32(fs_limits_capacity()) - 1;
 
+	fs_budget_mask = pg_nextpower2_32(fs_max_budgets) - 1;
+	fs_budget_set_mask = pg_nextpower2_32(fs_max_budgets * FS_BUDGET_SETS) - 1;
+
 	AREA(fs, 1);
 	AREA(fs_dbs, fs_max_databases);
 	AREA(fs_workspaces, fs_max_workspaces);
@@ -100,9 +121,15 @@ layout(char *base)
 	AREA(fs_aging_nodes, mul_size(flows, FS_AGING));
 	AREA(fs_wakes, fs_max_workspaces);
 	AREA(fs_flows, flows);
+	AREA(fs_blocks, block_capacity());
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
+	AREA(fs_budgets, fs_max_budgets);
+	AREA(fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
+	AREA(fs_budget_holds, fs_max_running);
+	AREA(fs_averages, FS_AVERAGES);
+	AREA(fs_budget_notices, fs_max_databases);
 	AREA(fs_waiters, proc_capacity());
 	AREA(fs_deltas, FS_COUNT_DELTAS);
 	AREA(fs_launches, fs_max_databases + FS_LAUNCH_SPARE);
@@ -113,6 +140,8 @@ layout(char *base)
 	AREA(fs_lease_hash, fs_lease_mask + 1);
 	AREA(fs_request_hash, fs_lease_mask + 1);
 	AREA(fs_limits_hash, fs_limits_mask + 1);
+	AREA(fs_budget_hash, fs_budget_mask + 1);
+	AREA(fs_budget_set_hash, fs_budget_set_mask + 1);
 #undef AREA
 	return at;
 }
@@ -180,11 +209,20 @@ shmem_startup(void)
 		INIT_POOL(fs->shares, fs_shares, flows);
 		INIT_POOL(fs->members, fs_members, flows);
 		INIT_POOL(fs->flows, fs_flows, flows);
+		INIT_POOL(fs->blocks, fs_blocks, block_capacity());
 		INIT_POOL(fs->leases, fs_leases, fs_max_running);
 		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
 		for (int i = 0; i < FS_LOGGED_PAGES; i++)
 			pg_atomic_init_u64(&fs_logged[i], 0);
 		INIT_POOL(fs->limits, fs_limits, fs_limits_capacity());
+		INIT_POOL(fs->budgets, fs_budgets, fs_max_budgets);
+		INIT_POOL(fs->budget_sets, fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
+		for (int i = 0; i < fs_max_budgets; i++)
+			fs_budgets[i].db = FS_NONE;
+		for (int i = 0; i < fs_max_budgets * FS_BUDGET_SETS; i++)
+			fs_budget_sets[i].db = FS_NONE;
+		for (int i = 0; i < FS_AVERAGES; i++)
+			fs_averages[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_workspaces; i++)
 			fs_workspaces[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_rings; i++)
@@ -201,6 +239,7 @@ shmem_startup(void)
 		{
 			fs_dbs[i].state = FS_DB_FREE;
 			fs_dbs[i].wake_root = RINGHEAP_NONE;
+			fs_budget_forget(i);
 			ConditionVariableInit(&fs_dbs[i].built);
 			ConditionVariableInit(&fs_dbs[i].filled);
 		}
@@ -210,6 +249,8 @@ shmem_startup(void)
 		init_chains(fs_lease_hash, fs_lease_mask);
 		init_chains(fs_request_hash, fs_lease_mask);
 		init_chains(fs_limits_hash, fs_limits_mask);
+		init_chains(fs_budget_hash, fs_budget_mask);
+		init_chains(fs_budget_set_hash, fs_budget_set_mask);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

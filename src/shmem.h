@@ -26,7 +26,8 @@
 
 #define FS_NONE (-1)
 #define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
-#define FS_CANDIDATES 10		/* heads of a flow kept ready */
+#define FS_OWN_CANDIDATES 3		/* heads that every flow has room for */
+#define FS_CANDIDATES 24		/* heads in a block, for a flow that is being served */
 #define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
 #define FS_AGE_MARKS 128
 #define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
@@ -156,6 +157,7 @@ typedef struct FsRing
 	int32		urgent;			/* heap of those whose head is P0, by when they may jump */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
+	TimestampTz made_at;
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
 } FsRing;
@@ -197,6 +199,13 @@ typedef struct FsCandidate
 	int16		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
 } FsCandidate;
 
+/* More candidates than a flow has room for; borrowed until they are used up. */
+typedef struct FsBlock
+{
+	int32		next;			/* free list */
+	FsCandidate cand[FS_CANDIDATES];
+} FsBlock;
+
 /* Jobs of one workspace and lane that are admitted or refused together. */
 typedef struct FsFlow
 {
@@ -229,7 +238,8 @@ typedef struct FsFlow
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
-	FsCandidate cand[FS_CANDIDATES];	/* those of one slot are in order */
+	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
+	FsCandidate own[FS_OWN_CANDIDATES];
 } FsFlow;
 
 typedef enum FsLeaseState
@@ -254,7 +264,7 @@ typedef struct FsLease
 	int32		next;			/* hash chain by job, or free list */
 	int32		db;
 	int64		job_id;
-	int64		token;
+	int64		token;			/* 0: a claim that has named its job and not yet seen its row */
 	int32		workspace;
 	int32		share;
 	int32		flow;
@@ -267,6 +277,11 @@ typedef struct FsLease
 	int			owner;			/* process number of who claims or ends it */
 	FsDirective directive;
 	bool		slot_given;		/* ENDING: its slot was taken over by a claim */
+	int32		given_to;		/* the lease of that claim */
+	bool		soft;			/* nothing of the claim is written, the row says available (softclaim.c) */
+	bool		hardened;		/* soft, but an open transaction of the owner wrote it into the row */
+	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
+	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
 	bool		has_request;
 	pg_uuid_t	request;
@@ -310,9 +325,11 @@ typedef struct FsWorker
 	TimestampTz last_seen;
 } FsWorker;
 
-/* A backend that waits for work (wait.c). */
+/* A backend: waiting for work (wait.c), or about to lock an available row (softclaim.c). */
 typedef struct FsWaiter
 {
+	int64		guards;			/* job whose row it is about to lock; 0: none */
+	int32		guards_db;
 	bool		active;
 	bool		woken;
 	int32		db;
@@ -353,6 +370,7 @@ typedef enum FsTask
 	FS_TASK_ADMISSION,			/* parked workspaces whose time has come; quota violations, rate windows */
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
+	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -439,6 +457,10 @@ typedef struct FsDatabase
 	bool		rescan;			/* rows changed behind our back: look again */
 	bool		adopting;		/* a job table is being restored: look again */
 	uint64		rescan_gen;
+
+	bool		soft_asked;		/* somebody wants soft claims: all name their job before they touch its row */
+	int32		soft_leases;
+	int32		row_first;		/* claims under way that began before that */
 
 	int32		lanes;			/* list */
 	int32		capped;			/* workspaces parked as FS_PARK_SHARE */
@@ -553,9 +575,14 @@ typedef struct FsShared
 				shares,
 				members,
 				flows,
+				blocks,
 				leases,
 				workers,
-				limits;
+				limits,
+				budgets,
+				budget_sets;
+	int			budgets_promised;	/* to rows that are not committed */
+	uint64		average_clock;
 	int			launcher_pid;
 	struct Latch *launcher_latch;
 	uint64		launch_requests;	/* grows when the launcher should probe again */
@@ -565,6 +592,7 @@ typedef struct FsShared
 	FsAway		away[FS_AWAY];
 	int			nlaunches;
 	int			nwaiters;
+	int			nguards;
 	int			max_procs;
 	uint64		stamps;			/* of ledger items that end leases */
 
@@ -585,6 +613,7 @@ extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
 extern FsFlow *fs_flows;
+extern FsBlock *fs_blocks;
 extern FsLease *fs_leases;
 extern FsWorker *fs_workers;
 extern FsWaiter *fs_waiters;	/* by process number */

@@ -38,6 +38,7 @@
 #include "utils/syscache.h"
 
 #include "access/genam.h"
+#include "storage/bufmgr.h"
 
 #include "aging.h"
 #include "flows.h"
@@ -47,6 +48,7 @@
 #include "ledger.h"
 #include "park.h"
 #include "rebuild.h"
+#include "softclaim.h"
 #include "tables.h"
 #include "wait.h"
 
@@ -356,6 +358,8 @@ fs_state_abort_cleanup(void)
 			fs_dbs[reading_db].rescan = true;
 		else if (reading == FS_READING_SETTINGS)
 			fs_dbs[reading_db].tiers_stale = true;
+		else if (reading == FS_READING_ADOPT)
+			fs_dbs[reading_db].adopting = true;
 		else if (fs->counting_db == reading_db)
 			fs->counting_db = FS_NONE;
 		FsUnlock();
@@ -369,6 +373,7 @@ fs_state_abort_cleanup(void)
 		filling_flow = FS_NONE;
 		ConditionVariableBroadcast(&fs_dbs[filling_db].filled);
 	}
+	fs_soft_abort();
 	fs_wait_cleanup();
 }
 
@@ -417,6 +422,24 @@ fs_spi(const char *sql, int nargs, const Oid *types, const Datum *values, const 
 /* ---------- counters ---------- */
 
 /*
+ * What a sequence has logged goes to disk.  For numbers that somebody may rely on
+ * without a commit that would flush more than this: tokens of soft claims.
+ */
+static void
+flush_sequence(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	Buffer		buf = ReadBuffer(rel, 0);
+	XLogRecPtr	lsn;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	lsn = BufferGetLSNAtomic(buf);
+	UnlockReleaseBuffer(buf);
+	relation_close(rel, NoLock);
+	XLogFlush(lsn);
+}
+
+/*
  * fs_state_numbers: the first of n consecutive numbers.  They come from blocks
  * that a sequence reserved beforehand, so they never repeat after a crash, and
  * a dump's sequences are ahead of all numbers in use.  May draw a block.
@@ -453,6 +476,8 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 			return first;
 
 		start = nextval_internal(seq, false);
+		if (which == FS_COUNTER_TOKEN)
+			flush_sequence(seq);
 		FsLock();
 		if (start >= *limit)
 		{

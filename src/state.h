@@ -76,6 +76,7 @@ typedef enum FsReading
 	FS_READING_NONE,
 	FS_READING_RESCAN,
 	FS_READING_SETTINGS,
+	FS_READING_ADOPT,
 	FS_READING_COUNT
 } FsReading;
 extern void fs_state_reading(FsReading what);

@@ -17,6 +17,7 @@
 
 static HTAB *tables = NULL;
 static bool changed = true;
+static uint64 invalidations = 0;
 
 static void
 invalidate(Datum arg, Oid relid)
@@ -24,6 +25,7 @@ invalidate(Datum arg, Oid relid)
 	HASH_SEQ_STATUS status;
 	FsTable    *t;
 
+	invalidations++;
 	if (tables == NULL)
 		return;
 	hash_seq_init(&status, tables);
@@ -89,6 +91,7 @@ fs_table_get(int job_table)
 	List	   *indexes;
 	ListCell   *lc;
 	Oid			relid;
+	uint64		before;
 
 	if (tables == NULL)
 	{
@@ -117,7 +120,7 @@ fs_table_get(int job_table)
 	t->valid = false;
 	t->relid = relid;
 	t->nindexes = 0;
-	t->valid = true;			/* an invalidation from here on makes it false again */
+	before = invalidations;
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
 	{
@@ -133,6 +136,8 @@ fs_table_get(int job_table)
 		t->kind[t->nindexes] = iname ? kind_of(iname, job_table) : FS_INDEX_OTHER;
 		t->nindexes++;
 	}
+	/* an error or an invalidation on the way: read again */
+	t->valid = before == invalidations;
 	table_close(rel, NoLock);
 	return t;
 }

@@ -25,6 +25,7 @@
 #include "claimlog.h"
 #include "admit.h"
 #include "admission_task.h"
+#include "budget_task.h"
 #include "count.h"
 #include "held.h"
 #include "lease.h"
@@ -36,7 +37,9 @@
 #include "rows.h"
 
 const char *const FsTaskNames[FS_TASK_COUNT] = {
-	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission", "preempt", "notify"
+	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
+	"preempt", "notify",
+	"budgets"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -157,12 +160,16 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 	fs_held_look(db, &held, 1);
 	if (!held.leased)
 		return;
-	row = fs_held_row(&held, &jr);
+	row = fs_held_row(db, &held, &jr, FS_HELD_TRY);
 	fs_ledger_reserve(1);
 	FsLock();
 	l = fs_lease_find(fs_my_db, job_id);
-	if (l != FS_NONE && fs_leases[l].token == token && fs_leases[l].state == FS_LEASE_ACTIVE &&
-		fs_leases[l].expires_at <= now)
+	if (l != FS_NONE && (fs_leases[l].token != token || fs_leases[l].state != FS_LEASE_ACTIVE ||
+						 fs_leases[l].expires_at > now))
+		l = FS_NONE;			/* ended or extended meanwhile */
+	if (l != FS_NONE && held.busy)
+		fs_leases[l].expires_at = now + USECS_PER_SEC / 10;
+	else if (l != FS_NONE)
 	{
 		too_long = fs_leases[l].deadline <= now;
 		fs_ledger_finish(l, FS_LOST);
@@ -331,6 +338,7 @@ retention(FsDatabase *db)
 			   "FROM generate_series(0, 2) d", 0, NULL, NULL, NULL);
 	fs_spi("SELECT fairsched.drop_old_history('dead', make_interval(secs => $1))", 1, types, args, NULL);
 	fs_spi("SELECT fairsched.drop_old_history('completed', make_interval(secs => $1))", 1, types, arg2, NULL);
+	fs_spi("SELECT fairsched.drop_old_budget_events()", 0, NULL, NULL, NULL);
 	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
 		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
 		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
@@ -371,6 +379,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_preempt_task(db, limit, false, NULL);
 		case FS_TASK_NOTIFY:
 			return fs_notify_task(db);
+		case FS_TASK_BUDGETS:
+			return fs_budget_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}
@@ -405,4 +415,6 @@ fs_task_help(FsDatabase *db)
 		(void) in_doubt(db);
 	if (fs_admit_next_due(db) <= now)
 		(void) fs_admission_task(db);
+	if (fs_budget_task_wanted(db, now))
+		(void) fs_budget_task(db);
 }

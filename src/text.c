@@ -117,17 +117,23 @@ fs_text_caps(Datum array, char *caps)
 	}
 	if (n > 1)
 		qsort(names, n, sizeof(char *), compare_names);
-	for (int i = 0; i < n; i++)
+	for (int i = 0, kept = 0; i < n; i++)
 	{
 		int			size = strlen(names[i]) + 1;
 
 		if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
 			continue;
-		if (len + size > FS_CAPS_LEN)
+		if (++kept > FS_CAPS_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many capabilities"),
+					 errdetail("At most %d are possible.", FS_CAPS_MAX),
+					 errhint("Use one name for what always comes together.")));
+		if (len + size - kept > FS_CAPS_BYTES)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("capabilities are too long together"),
-					 errdetail("At most %d bytes are possible, a byte more for each.", FS_CAPS_LEN),
+					 errdetail("At most %d bytes are possible.", FS_CAPS_BYTES),
 					 errhint("Use fewer or shorter capability names.")));
 		memcpy(caps + len, names[i], size);
 		len += size;
@@ -135,11 +141,50 @@ fs_text_caps(Datum array, char *caps)
 	return len;
 }
 
+/* Would this character make a token ambiguous in a list, a log, a shell? */
+static bool
+bad_in_token(const char *c, int len)
+{
+	pg_wchar	wide[2];
+
+	if (len == 1)
+		return (unsigned char) *c <= ' ' || *c == 0x7f || *c == ',';
+	if (GetDatabaseEncoding() != PG_UTF8 || pg_mb2wchar_with_len(c, wide, len) != 1)
+		return false;
+	/* C1 controls, and what Unicode calls white space */
+	return (wide[0] >= 0x80 && wide[0] <= 0xa0) || wide[0] == 0x1680 ||
+		(wide[0] >= 0x2000 && wide[0] <= 0x200a) || wide[0] == 0x2028 || wide[0] == 0x2029 ||
+		wide[0] == 0x202f || wide[0] == 0x205f || wide[0] == 0x3000 || wide[0] == 0xfeff;
+}
+
+/* fs_arg_caps: as fs_text_caps, of an argument: tokens without white space, control characters, commas. */
+int
+fs_arg_caps(Datum array, char *caps)
+{
+	int			caps_len = fs_text_caps(array, caps);
+
+	for (const char *c = caps; c < caps + caps_len; c++)
+	{
+		int			len;
+
+		if (*c == '\0')
+			continue;
+		len = pg_mblen(c);
+		if (bad_in_token(c, len))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("capabilities must not contain white space, control characters or commas"),
+					 errhint("Use tokens such as \"gpu\" or \"python-3.12\".")));
+		c += len - 1;
+	}
+	return caps_len;
+}
+
 /* fs_caps_array: the list back as text[]. */
 Datum
 fs_caps_array(const char *caps, int caps_len)
 {
-	Datum		elems[FS_CAPS_LEN / 2 + 1];
+	Datum		elems[FS_CAPS_MAX];
 	int			n = 0;
 
 	for (const char *c = caps; c < caps + caps_len; c += strlen(c) + 1)

@@ -13,6 +13,7 @@ extern char *fs_arg_name(FunctionCallInfo fcinfo, int n, const char *what);
 extern char *fs_text_name(Datum text, const char *what);
 extern int	fs_text_priority(Datum text);
 extern int	fs_text_caps(Datum array, char *caps);
+extern int	fs_arg_caps(Datum array, char *caps);
 extern Datum fs_caps_array(const char *caps, int caps_len);
 extern int64 fs_interval_usec(Datum interval, const char *what, bool zero_ok);
 extern const char *const FsPriorityNames[];

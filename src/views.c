@@ -41,6 +41,7 @@
 #include "heartbeat.h"
 #include "lease.h"
 #include "park.h"
+#include "softclaim.h"
 #include "tasks.h"
 #include "text.h"
 
@@ -359,8 +360,8 @@ lease_emit(FsWalk *walk, const void *from)
 {
 	const FsLeaseRow *row = from;
 	const FsLease *lease = &row->lease;
-	Datum		values[14] = {0};
-	bool		nulls[14] = {0};
+	Datum		values[15] = {0};
+	bool		nulls[15] = {0};
 
 	values[0] = Int64GetDatum(lease->job_id);
 	values[1] = text_datum(row->workspace);
@@ -380,6 +381,7 @@ lease_emit(FsWalk *walk, const void *from)
 	values[12] = TimestampTzGetDatum(lease->deadline);
 	nulls[13] = !lease->has_request;
 	values[13] = UUIDPGetDatum(&lease->request);
+	values[14] = BoolGetDatum(!lease->soft);
 	fs_view_put(walk, values, nulls);
 }
 
@@ -405,6 +407,7 @@ fs_view_running_jobs(PG_FUNCTION_ARGS)
 /*
  * fs_job_lease(job_id, token): when this claim of a job was made, by whom, and
  * until when it holds; all NULL when nobody holds it so, as far as memory knows.
+ * For a soft claim, whose token its row does not have, also the attempt.
  * For fairsched_job_status, which is not refused where there is no memory.
  */
 PG_FUNCTION_INFO_V1(fs_job_lease);
@@ -415,8 +418,9 @@ fs_job_lease(PG_FUNCTION_ARGS)
 	FsWalk		walk = {0};
 	bool		found = false;
 	TupleDesc	desc;
-	Datum		values[3] = {0};
-	bool		nulls[3] = {true, true, true};
+	Datum		values[4] = {0};
+	bool		nulls[4] = {true, true, true, true};
+	int32		soft_attempt = 0;
 
 	if (fs_preloaded && fs_state_peek() != NULL)
 	{
@@ -427,10 +431,12 @@ fs_job_lease(PG_FUNCTION_ARGS)
 		if (fs_view_ours(walk.db))
 		{
 			l = fs_lease_find(walk.db, PG_GETARG_INT64(0));
-			found = l != FS_NONE && fs_leases[l].token == PG_GETARG_INT64(1) &&
+			found = l != FS_NONE &&
+				(fs_leases[l].token == PG_GETARG_INT64(1) || fs_leases[l].soft) &&
 				lease_copy(&walk, l, &row);
 		}
 		FsUnlock();
+		soft_attempt = fs_soft_attempt(PG_GETARG_INT64(0));
 	}
 	if (found)
 	{
@@ -441,6 +447,8 @@ fs_job_lease(PG_FUNCTION_ARGS)
 			values[1] = text_datum(row.worker);
 		values[2] = TimestampTzGetDatum(row.lease.expires_at);
 	}
+	nulls[3] = soft_attempt == 0;
+	values[3] = Int32GetDatum(soft_attempt);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

@@ -32,6 +32,7 @@
 #include "preempt.h"
 #include "requeue.h"
 #include "ring.h"
+#include "softclaim.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_view_priority_queue);
@@ -169,7 +170,7 @@ read_on(Queue *q)
 			char	   *name;
 
 			q->from = FsJob(row)->position + 1;
-			if (fs_job_state(row) != FS_JOB_AVAILABLE)
+			if (fs_job_state(row) != FS_JOB_AVAILABLE || fs_soft_attempt(FsJob(row)->job_id) != 0)
 				continue;
 			w->job_id = FsJob(row)->job_id;
 			w->position = FsJob(row)->position;

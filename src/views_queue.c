@@ -20,6 +20,7 @@
 /* A set of capabilities: what a ring requires, or a worker has. */
 typedef struct FsCapsSet
 {
+	TimestampTz died;			/* of a worker that does not live any more; else 0 */
 	int			len;
 	char		caps[FS_CAPS_LEN];
 } FsCapsSet;
@@ -29,11 +30,13 @@ typedef struct FsVerdict
 {
 	FsCapsSet	need;			/* of the ring; its slot may be used again meanwhile */
 	char	   *detail;			/* NULL: some live worker can */
+	TimestampTz since;			/* when the last that could died; 0: none ever did */
 } FsVerdict;
 
 typedef struct FsQueueExtra
 {
 	List	   *sets;			/* of FsCapsSet: distinct, of live workers */
+	List	   *dead;			/* the same of others */
 	FsVerdict **verdicts;		/* by ring */
 	int			nverdicts;
 	MemoryContext context;
@@ -54,8 +57,9 @@ typedef struct FsQueueRow
 	int32		live_slots;
 	double		workspace_share;
 	bool		drained;
+	TimestampTz ring_since;
 	TimestampTz retry_at;
-	char		detail[160];	/* of a gate of admit.c */
+	char		detail[256];	/* of a gate of admit.c */
 } FsQueueRow;
 
 static bool
@@ -64,8 +68,9 @@ set_copy(FsWalk *walk, int32 at, void *to)
 	const FsWorker *worker = &fs_workers[at];
 	FsCapsSet  *set = to;
 
-	if (worker->db != walk->db || !fs_view_alive(worker, walk->now))
+	if (worker->db != walk->db)
 		return false;
+	set->died = fs_view_alive(worker, walk->now) ? 0 : worker->last_seen + FsMsToUsec(fs_worker_timeout);
 	set->len = worker->caps_len;
 	memcpy(set->caps, worker->caps, worker->caps_len);
 	return true;
@@ -76,18 +81,22 @@ set_emit(FsWalk *walk, const void *from)
 {
 	FsQueueExtra *extra = walk->extra;
 	const FsCapsSet *set = from;
+	List	  **list = set->died == 0 ? &extra->sets : &extra->dead;
 	ListCell   *lc;
 	MemoryContext old;
 
-	foreach(lc, extra->sets)
+	foreach(lc, *list)
 	{
-		const FsCapsSet *known = lfirst(lc);
+		FsCapsSet  *known = lfirst(lc);
 
 		if (known->len == set->len && memcmp(known->caps, set->caps, set->len) == 0)
+		{
+			known->died = Max(known->died, set->died);
 			return;
+		}
 	}
 	old = MemoryContextSwitchTo(extra->context);
-	extra->sets = lappend(extra->sets, memcpy(palloc(sizeof(FsCapsSet)), set, sizeof(FsCapsSet)));
+	*list = lappend(*list, memcpy(palloc(sizeof(FsCapsSet)), set, sizeof(FsCapsSet)));
 	MemoryContextSwitchTo(old);
 }
 
@@ -140,6 +149,7 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 	row->ring = fs_members[flow->member].ring;
 	row->need.len = ring->caps_len;
 	memcpy(row->need.caps, ring->caps, ring->caps_len);
+	row->ring_since = ring->made_at;
 	row->ready = ready_of_flow(db, ws);
 	row->parked = ws->parked;
 	row->parked_since = ws->parked_since;
@@ -197,8 +207,25 @@ missing_caps(const FsQueueExtra *extra, const FsCapsSet *need)
 	return missing.data;
 }
 
+/* When the last worker that could serve such jobs stopped living. */
+static TimestampTz
+last_capable(const FsQueueExtra *extra, const FsCapsSet *need)
+{
+	TimestampTz died = 0;
+	ListCell   *lc;
+
+	foreach(lc, extra->dead)
+	{
+		const FsCapsSet *had = lfirst(lc);
+
+		if (fs_sched_caps_subset(need->caps, need->len, had->caps, had->len))
+			died = Max(died, had->died);
+	}
+	return died;
+}
+
 /* What workers can do for the ring of a row, worked out once for each ring. */
-static const char *
+static const FsVerdict *
 verdict_of(FsQueueExtra *extra, const FsQueueRow *row)
 {
 	FsVerdict  *v;
@@ -209,14 +236,15 @@ verdict_of(FsQueueExtra *extra, const FsQueueRow *row)
 	v = extra->verdicts[row->ring];
 	if (v != NULL && v->need.len == row->need.len &&
 		memcmp(v->need.caps, row->need.caps, row->need.len) == 0)
-		return v->detail;
+		return v;
 	old = MemoryContextSwitchTo(extra->context);
 	v = palloc(sizeof(FsVerdict));
 	v->need = row->need;
 	v->detail = missing_caps(extra, &row->need);
+	v->since = last_capable(extra, &row->need);
 	MemoryContextSwitchTo(old);
 	extra->verdicts[row->ring] = v;
-	return v->detail;
+	return v;
 }
 
 static void
@@ -224,6 +252,7 @@ queue_emit(FsWalk *walk, const void *from)
 {
 	const FsQueueRow *row = from;
 	const char *park = fs_view_park_word(row->drained, row->parked);
+	TimestampTz since = row->drained || row->parked == FS_PARK_NONE ? 0 : row->parked_since;
 	char	   *detail = NULL;
 	Datum		values[9] = {0};
 	bool		nulls[9] = {0};
@@ -244,9 +273,14 @@ queue_emit(FsWalk *walk, const void *from)
 		}
 	else if (park == NULL)
 	{
-		detail = (char *) verdict_of(walk->extra, row);
-		if (detail != NULL)
+		const FsVerdict *verdict = verdict_of(walk->extra, row);
+
+		if (verdict != NULL && verdict->detail != NULL)
+		{
 			park = "waiting_for_capable_worker";
+			detail = verdict->detail;
+			since = Max(verdict->since, row->ring_since);
+		}
 	}
 
 	values[0] = CStringGetTextDatum(row->workspace);
@@ -260,8 +294,8 @@ queue_emit(FsWalk *walk, const void *from)
 	nulls[5] = detail == NULL;
 	if (!nulls[5])
 		values[5] = CStringGetTextDatum(detail);
-	nulls[6] = row->drained || row->parked == FS_PARK_NONE;
-	values[6] = TimestampTzGetDatum(row->parked_since);
+	nulls[6] = since == 0;
+	values[6] = TimestampTzGetDatum(since);
 	nulls[7] = row->drained || row->retry_at == 0;
 	values[7] = TimestampTzGetDatum(row->retry_at);
 	values[8] = fs_caps_array(row->need.caps, row->need.len);

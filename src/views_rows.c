@@ -24,6 +24,7 @@
 #include "flows.h"
 #include "ring.h"
 #include "rows.h"
+#include "softclaim.h"
 
 #define VIEW_HEADS 64			/* ready lists of a workspace whose first row is looked up */
 #define VIEW_PROBES 256			/* rows looked at for one of them */
@@ -92,7 +93,7 @@ ready_since(int32 job_table, int32 flow, int rank, int64 from, TimestampTz *sinc
 		return false;
 	while ((tuple = fs_view_read_next(&r)) != NULL)
 	{
-		if (fs_job_state(tuple) == FS_JOB_AVAILABLE)
+		if (fs_job_state(tuple) == FS_JOB_AVAILABLE && fs_soft_attempt(FsJob(tuple)->job_id) == 0)
 		{
 			*since = FsJob(tuple)->run_at;
 			break;

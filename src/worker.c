@@ -49,6 +49,7 @@
 #include "utils/timeout.h"
 
 #include "admit.h"
+#include "budget_task.h"
 #include "keepaway.h"
 #include "launcher.h"
 #include "tasks.h"
@@ -403,6 +404,7 @@ record(FsTask task, TimestampTz started, const TaskResult *result)
 		else
 		{
 			status->failures = 0;
+			status->last_error[0] = '\0';
 			status->next_run = result->next_run;
 		}
 	}
@@ -446,6 +448,8 @@ task_due(FsTask task, TimestampTz due, bool woken)
 		return Min(status->next_run, my_db->preempt_due);
 	if (task == FS_TASK_NOTIFY)
 		return Min(status->next_run, my_db->notify_due);
+	if (task == FS_TASK_BUDGETS && fs_budget_task_wanted(my_db, 0))
+		return 0;
 	if (status->next_run == DT_NOEND && woken)
 		return 0;
 	return status->next_run;

@@ -16,13 +16,15 @@ CREATE TABLE fairsched.job_kinds (
 	kind text COLLATE "C" PRIMARY KEY CHECK (octet_length(kind) BETWEEN 1 AND 128),
 	cost integer CHECK (cost >= 1),
 	items_key text CHECK (items_key <> ''),
+	resources jsonb CHECK (jsonb_typeof(resources) = 'object'),
 	CHECK ((cost IS NULL) <> (items_key IS NULL))
 );
 COMMENT ON TABLE fairsched.job_kinds IS 'Cost of a job by its kind, where none is given at enqueue. A kind that is not listed costs 1.';
 COMMENT ON COLUMN fairsched.job_kinds.kind IS 'Kind of job, as given at enqueue.';
 COMMENT ON COLUMN fairsched.job_kinds.cost IS 'Cost units of a job of this kind.';
 COMMENT ON COLUMN fairsched.job_kinds.items_key IS 'Instead of a fixed cost: key of an array in the payload whose length is the cost (at least 1).';
-INSERT INTO fairsched.job_kinds VALUES
+COMMENT ON COLUMN fairsched.job_kinds.resources IS 'What a job of this kind holds while it runs, as in the argument resources of fairsched_enqueue, for what is not given there; NULL = nothing. A change holds for jobs enqueued from then on.';
+INSERT INTO fairsched.job_kinds (kind, cost, items_key) VALUES
 	('verify', 1, NULL), ('sign', 2, NULL), ('batch', NULL, 'items');
 
 CREATE TABLE fairsched.workspaces (
@@ -144,7 +146,7 @@ COMMENT ON COLUMN fairsched.jobs.claimed_at IS 'When it was claimed last; -infin
 COMMENT ON COLUMN fairsched.jobs.lease_ms IS 'Length of the lease it was last claimed with, in milliseconds.';
 COMMENT ON COLUMN fairsched.jobs.worker IS 'Worker that claimed it last; empty = none yet.';
 COMMENT ON COLUMN fairsched.jobs.request_id IS 'Request id of the claim it runs under; NULL = none.';
-COMMENT ON COLUMN fairsched.jobs.state IS 'available, scheduled, running, retryable or preempted.';
+COMMENT ON COLUMN fairsched.jobs.state IS 'available, scheduled, running, retryable or preempted. A job that was claimed with fairsched.durable_claims = off stays available here; fairsched_job_status and fairsched.running_jobs know that it runs.';
 COMMENT ON COLUMN fairsched.jobs.priority IS 'P0 (most urgent) to P3.';
 COMMENT ON COLUMN fairsched.jobs.workspace IS 'Tenant it belongs to.';
 COMMENT ON COLUMN fairsched.jobs.lane IS 'Lane it waits in.';
@@ -364,8 +366,8 @@ BEGIN
 		WHERE t.tier = NEW.tier AND (t.tier, t.weight, t.quantum) IN
 			(('starter', 1.0, 20), ('growth', 1.2, 24), ('scale', 2.0, 40), ('enterprise', 4.0, 80));
 	ELSE
-		UPDATE fairsched.job_kinds k SET cost = NEW.cost, items_key = NEW.items_key
-		WHERE k.kind = NEW.kind AND (k.kind, coalesce(k.cost, 0), coalesce(k.items_key, '')) IN
+		UPDATE fairsched.job_kinds k SET cost = NEW.cost, items_key = NEW.items_key, resources = NEW.resources
+		WHERE k.kind = NEW.kind AND k.resources IS NULL AND (k.kind, coalesce(k.cost, 0), coalesce(k.items_key, '')) IN
 			(('verify', 1, ''), ('sign', 2, ''), ('batch', 0, 'items'));
 	END IF;
 	RETURN CASE WHEN FOUND THEN NULL ELSE NEW END;
@@ -380,7 +382,7 @@ CREATE TRIGGER replace_shipped BEFORE INSERT ON fairsched.job_kinds
 
 -- What pg_dump keeps.
 SELECT pg_extension_config_dump('fairsched.tiers', 'WHERE (tier, weight, quantum) NOT IN ((''starter'', 1.0, 20), (''growth'', 1.2, 24), (''scale'', 2.0, 40), (''enterprise'', 4.0, 80))');
-SELECT pg_extension_config_dump('fairsched.job_kinds', 'WHERE (kind, coalesce(cost, 0), coalesce(items_key, '''')) NOT IN ((''verify'', 1, ''''), (''sign'', 2, ''''), (''batch'', 0, ''items''))');
+SELECT pg_extension_config_dump('fairsched.job_kinds', 'WHERE (kind, coalesce(cost, 0), coalesce(items_key, '''')) NOT IN ((''verify'', 1, ''''), (''sign'', 2, ''''), (''batch'', 0, ''items'')) OR resources IS NOT NULL');
 SELECT pg_extension_config_dump('fairsched.workspaces', '');
 SELECT pg_extension_config_dump('fairsched.job_tables', 'WHERE job_table <> 0');
 SELECT pg_extension_config_dump('fairsched.workers', '');

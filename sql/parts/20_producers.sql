@@ -76,9 +76,9 @@ CREATE FUNCTION fairsched_assign_priority(job_id bigint, priority text, reason t
 COMMENT ON FUNCTION fairsched_assign_priority(bigint, text, text, boolean) IS 'Changes the class of a waiting or running job and keeps reason (at most 8192 bytes) and time in fairsched.jobs.priority_note. A waiting job keeps its age. Errors: FS006 unknown job, FS005 an earlier assignment was not overridable.';
 
 CREATE FUNCTION fairsched.job_lease(job_id bigint, token bigint, OUT claimed_at timestamptz, OUT worker text,
-	OUT lease_expires_at timestamptz)
+	OUT lease_expires_at timestamptz, OUT soft_attempt int)
 	LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 10 AS 'MODULE_PATHNAME', 'fs_job_lease';
-COMMENT ON FUNCTION fairsched.job_lease(bigint, bigint) IS 'Internal: what memory knows of a claim; NULLs when it knows nothing of it.';
+COMMENT ON FUNCTION fairsched.job_lease(bigint, bigint) IS 'Internal: what memory knows of a claim; NULLs when it knows nothing of it. soft_attempt: the attempt, of a claim that its row, which is available and has another token, does not tell of (fairsched.durable_claims = off).';
 REVOKE ALL ON FUNCTION fairsched.job_lease(bigint, bigint) FROM PUBLIC;
 
 CREATE FUNCTION fairsched_job_status(
@@ -104,11 +104,15 @@ BEGIN
 		ORDER BY t.job_table <> birth
 	LOOP
 		RETURN QUERY EXECUTE format(
-			'SELECT j.workspace, j.lane, j.kind, j.state, j.priority, j.attempt, j.max_attempts, NULL::jsonb, '
+			'SELECT j.workspace, j.lane, j.kind, '
+			'CASE WHEN j.state OPERATOR(pg_catalog.=) ''available'' AND l.soft_attempt IS NOT NULL THEN ''running'' ELSE j.state END, '
+			'j.priority, CASE j.state WHEN ''available'' THEN coalesce(l.soft_attempt, j.attempt) ELSE j.attempt END, '
+			'j.max_attempts, NULL::jsonb, '
 			'j.errors OPERATOR(pg_catalog.->) -1 OPERATOR(pg_catalog.->>) ''error'', j.created_at, j.run_at, '
 			'l.claimed_at, NULL::timestamptz, l.worker, j.checkpoint, j.run_id, l.lease_expires_at '
 			'FROM fairsched.jobs_%s j LEFT JOIN LATERAL fairsched.job_lease(j.job_id, j.token) l '
-			'ON j.state OPERATOR(pg_catalog.=) ''running'' WHERE j.job_id OPERATOR(pg_catalog.=) $1', n) USING job_id;
+			'ON j.state OPERATOR(pg_catalog.=) ''running'' OR (j.state OPERATOR(pg_catalog.=) ''available'' AND l.soft_attempt IS NOT NULL) '
+			'WHERE j.job_id OPERATOR(pg_catalog.=) $1', n) USING job_id;
 		IF FOUND THEN
 			RETURN;
 		END IF;

@@ -331,9 +331,9 @@ CREATE FUNCTION fairsched.memory_counts()
 	RETURNS TABLE (workspace text, ready bigint, waiting bigint, running bigint)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_memory_counts';
 COMMENT ON FUNCTION fairsched.memory_counts() IS 'Internal: what memory says of every workspace; ready and waiting are NULL until they were counted.';
-CREATE FUNCTION fairsched.memory_leases() RETURNS TABLE (job_id bigint, token bigint)
+CREATE FUNCTION fairsched.memory_leases() RETURNS TABLE (job_id bigint, token bigint, soft boolean)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_memory_leases';
-COMMENT ON FUNCTION fairsched.memory_leases() IS 'Internal: the jobs that memory says are running.';
+COMMENT ON FUNCTION fairsched.memory_leases() IS 'Internal: the jobs that memory says are running; soft: their rows say available.';
 
 CREATE FUNCTION fairsched_check(repair boolean DEFAULT false)
 	RETURNS TABLE ("check" text, workspace text, in_memory bigint, in_rows bigint, ok boolean)
@@ -343,15 +343,17 @@ BEGIN
 		PERFORM fairsched.repair_job(j.job_id) FROM fairsched.jobs j
 			WHERE j.state = 'running' AND NOT EXISTS (SELECT 1 FROM fairsched.memory_leases() l WHERE l.job_id = j.job_id);
 		PERFORM fairsched.drop_leases(ARRAY(SELECT l.job_id FROM fairsched.memory_leases() l
-			WHERE NOT EXISTS (SELECT 1 FROM fairsched.jobs j WHERE j.job_id = l.job_id AND j.state = 'running' AND j.token = l.token)));
+			WHERE NOT EXISTS (SELECT 1 FROM fairsched.jobs j WHERE j.job_id = l.job_id
+				AND (j.state = 'running' AND j.token = l.token OR j.state = 'available' AND l.soft))));
 		PERFORM fairsched.recount();
 	END IF;
 	RETURN QUERY
 		WITH r AS (
-			SELECT j.workspace, count(*) FILTER (WHERE j.state = 'available') AS ready,
+			SELECT j.workspace, count(*) FILTER (WHERE j.state = 'available' AND l.job_id IS NULL) AS ready,
 				count(*) FILTER (WHERE j.state IN ('scheduled', 'retryable', 'preempted')) AS waiting,
-				count(*) FILTER (WHERE j.state = 'running') AS running
-			FROM fairsched.jobs j GROUP BY j.workspace),
+				count(*) FILTER (WHERE j.state = 'running' OR j.state = 'available' AND l.job_id IS NOT NULL) AS running
+			FROM fairsched.jobs j LEFT JOIN fairsched.memory_leases() l ON l.job_id = j.job_id AND l.soft
+			GROUP BY j.workspace),
 		b AS (
 			SELECT coalesce(m.workspace, r.workspace) AS workspace,
 				CASE WHEN m.workspace IS NULL THEN 0 ELSE m.ready END AS m_ready,
@@ -363,9 +365,10 @@ BEGIN
 		FROM b, LATERAL (VALUES ('ready', b.m_ready, b.r_ready), ('waiting', b.m_waiting, b.r_waiting),
 			('running', b.m_running, b.r_running)) c(what, m, r)
 		ORDER BY b.workspace, c.what;
+	RETURN QUERY SELECT * FROM fairsched.check_budgets();
 END
 $$;
-COMMENT ON FUNCTION fairsched_check(boolean) IS 'Compares shared memory with rows: for each workspace the ready, waiting and running jobs, ok when they agree. Reads all live jobs. Exact when nobody works meanwhile; open transactions show as differences. in_memory is NULL while queues were not counted yet. repair: first makes jobs available that rows call running and nobody holds, forgets leases without a running row, and counts queues anew.';
+COMMENT ON FUNCTION fairsched_check(boolean) IS 'Compares shared memory with rows: for each workspace the ready, waiting and running jobs, ok when they agree. A job that was claimed with fairsched.durable_claims = off counts as running in both. Reads all live jobs. Exact when nobody works meanwhile; open transactions show as differences. in_memory is NULL while queues were not counted yet. repair: first makes jobs available that rows call running and nobody holds, forgets leases without a running row, and counts queues anew.';
 CREATE FUNCTION fairsched.drop_leases(job_ids bigint[]) RETURNS int
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_drop_leases';
 COMMENT ON FUNCTION fairsched.drop_leases(bigint[]) IS 'Internal: forgets leases that have no running row.';

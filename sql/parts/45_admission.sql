@@ -107,6 +107,7 @@ CREATE TABLE fairsched.quota_violations (
 );
 CREATE UNIQUE INDEX quota_violations_open ON fairsched.quota_violations (workspace, resource, action) WHERE resolved_at IS NULL;
 CREATE INDEX quota_violations_seen ON fairsched.quota_violations (workspace, last_seen);
+COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of rows of fairsched.quota_violations.';
 COMMENT ON TABLE fairsched.quota_violations IS 'Quotas that were exceeded, or would have been. One open row for each workspace, resource and action, with a count; written by the scheduler within about a second.';
 COMMENT ON COLUMN fairsched.quota_violations.violation_id IS 'Number of the row.';
 COMMENT ON COLUMN fairsched.quota_violations.workspace IS 'Name of the workspace.';
@@ -385,6 +386,13 @@ END
 $$;
 COMMENT ON FUNCTION fairsched_cleanup_usage(interval) IS 'Removes usage, and resolved violations, older than retention; returns how many usage rows went. The scheduler does it once an hour with the default. Error: 22023 less than 2 days.';
 
+-- Why a job is not handed out
+
+CREATE FUNCTION fairsched_explain(job_id bigint)
+	RETURNS TABLE (gate text, verdict text, value numeric, limit_value numeric, detail text, retry_at timestamptz)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 12 AS 'MODULE_PATHNAME', 'fs_explain';
+COMMENT ON FUNCTION fairsched_explain(bigint) IS 'Every gate of the claim for a job, in the order they are asked, each by itself: gate; verdict, pass or refuse; value and limit_value where the gate compares figures; detail; retry_at: when it lifts, where that is a matter of time. Gates: state, drain, pause, capabilities (has any live worker what the job requires), ceiling, workspace_share, rate, quota_cpu and so on for what the job needs or the workspace has a quota of, budget, throttle. Where all pass the job is handed out when its turn in the fair order comes. Changes nothing. Errors: FS006 the job does not exist or is over, 22004.';
+
 -- workspace_usage_current
 
 CREATE FUNCTION fairsched.workspace_usage_internal(
@@ -430,19 +438,4 @@ COMMENT ON FUNCTION fairsched_workspace_health(text) IS 'A figure for dashboards
 
 REVOKE ALL ON fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles, fairsched.workspace_levels,
 	fairsched.workspace_usage, fairsched.quota_violations, fairsched.rate_windows, fairsched.workspace_usage_current FROM PUBLIC;
-
--- Functions of this part: EXECUTE is a grant, but of those behind views, which
--- ask for SELECT on the view (60_views.sql).
-DO $$
-DECLARE
-	f record;
-BEGIN
-	FOR f IN SELECT p.oid::regprocedure AS sig, p.prokind FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid
-			AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'fairsched'
-		WHERE p.proname <> 'workspace_usage_internal'
-	LOOP
-		EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.sig);
-	END LOOP;
-END
-$$;
+COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of violations.';

@@ -152,3 +152,4 @@ CREATE FUNCTION fairsched_preemption_candidates(
 COMMENT ON FUNCTION fairsched_preemption_candidates(text, int) IS 'Running jobs in the order in which they would make room for a P0 or P1 job that lacks the resource: lowest class first, then the workspace furthest above its fair share (most of the resource by its weight, what was chosen before not counted), then the least work lost (time since the claim or its last checkpoint). Only classes that an enabled rule preempts, jobs that ran for fairsched.preemption_min_runtime, hold the resource, and were not asked yet. amount: what the job holds; held_by_workspace: what its workspace holds. Errors: 22004, 22023 for arguments.';
 
 REVOKE ALL ON fairsched.preemption_history, fairsched.capacities, fairsched.preemption_policies FROM PUBLIC;
+COMMENT ON SEQUENCE fairsched.preemption_history_preemption_id_seq IS 'Numbers of requests.';

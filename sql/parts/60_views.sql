@@ -71,7 +71,7 @@ COMMENT ON COLUMN fairsched.workspace_status.scheduled IS 'Jobs that wait for th
 COMMENT ON COLUMN fairsched.workspace_status.running IS 'Jobs that occupy a slot, those of claims that are not committed yet included.';
 COMMENT ON COLUMN fairsched.workspace_status.max_running IS 'Ceiling on running: its own, else that of its quota class.';
 COMMENT ON COLUMN fairsched.workspace_status.paused IS 'True from fairsched_pause_workspace until fairsched_resume_workspace.';
-COMMENT ON COLUMN fairsched.workspace_status.parked_reason IS 'Why nothing of it is handed out: drained (the whole database), paused, ceiling, workspace_share (fairsched.max_workspace_share) or moving (to its own table). NULL = it takes part.';
+COMMENT ON COLUMN fairsched.workspace_status.parked_reason IS 'Why nothing of it is handed out: drained (the whole database), paused, ceiling, workspace_share (fairsched.max_workspace_share), moving (to its own table), rate_limited (fairsched_set_rate_limit), waiting_for_resources (concurrent_runs, or a day''s tokens or cost, are used up) or throttled (fairsched_set_throttle). NULL = it takes part.';
 COMMENT ON COLUMN fairsched.workspace_status.parked_until IS 'When it takes part again; NULL = no fixed time, an event lifts it.';
 COMMENT ON COLUMN fairsched.workspace_status.own_table IS 'True: its jobs are in a table of their own; false: in the shared one.';
 COMMENT ON COLUMN fairsched.workspace_status.oldest_ready_age IS 'How long its oldest ready job has been ready. NULL = nothing is ready, or not known. Costs an index look-up for each workspace; nothing when the column is not selected.';
@@ -100,8 +100,8 @@ COMMENT ON COLUMN fairsched.queue_status.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.queue_status.lane IS 'Lane the jobs wait in.';
 COMMENT ON COLUMN fairsched.queue_status.flow IS 'Number of the flow, as in fairsched.jobs. Negative: jobs of many kinds that share a flow because fairsched.max_flows was reached.';
 COMMENT ON COLUMN fairsched.queue_status.ready IS 'Jobs of the flow that may be claimed. NULL = not known: depths are kept by workspace, so only that of a workspace''s only flow is.';
-COMMENT ON COLUMN fairsched.queue_status.parked_reason IS 'Why nothing of it is handed out: a reason of its workspace (workspace_status.parked_reason), or waiting_for_capable_worker. NULL = it takes part.';
-COMMENT ON COLUMN fairsched.queue_status.parked_detail IS 'The same with figures or names: how many run, which capabilities no live worker has.';
+COMMENT ON COLUMN fairsched.queue_status.parked_reason IS 'Why nothing of it is handed out: a reason of its workspace (workspace_status.parked_reason); waiting_for_resources: what each of its jobs needs does not fit a quota now; waiting_for_budget; or waiting_for_capable_worker. NULL = it takes part.';
+COMMENT ON COLUMN fairsched.queue_status.parked_detail IS 'The same with figures or names: how many run, which resource would be at what of its quota, which capabilities no live worker has.';
 COMMENT ON COLUMN fairsched.queue_status.parked_since IS 'Since when; NULL = not parked, or not known.';
 COMMENT ON COLUMN fairsched.queue_status.retry_at IS 'When it takes part again; NULL = no fixed time, an event lifts it.';
 COMMENT ON COLUMN fairsched.queue_status.capabilities IS 'Capabilities a worker must have to get these jobs.';
@@ -112,7 +112,7 @@ CREATE FUNCTION fairsched.running_jobs_internal(
 	OUT job_id bigint, OUT workspace text, OUT lane text, OUT priority text, OUT worker text,
 	OUT token bigint, OUT attempt integer, OUT claimed_at timestamptz,
 	OUT lease_expires_at timestamptz, OUT directive text, OUT job_table integer, OUT cost integer,
-	OUT deadline timestamptz, OUT request_id uuid)
+	OUT deadline timestamptz, OUT request_id uuid, OUT durable boolean)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1000
 	AS 'MODULE_PATHNAME', 'fs_view_running_jobs';
@@ -127,7 +127,7 @@ CREATE VIEW fairsched.running_jobs AS
 SELECT r.job_id, r.workspace COLLATE "C" AS workspace, r.lane COLLATE "C" AS lane,
 	fairsched.job_kind(r.job_table, r.job_id) COLLATE "C" AS kind, r.priority,
 	r.worker COLLATE "C" AS worker, r.token, r.attempt, r.claimed_at, r.lease_expires_at,
-	r.directive, r.cost, r.deadline, r.request_id
+	r.directive, r.cost, r.deadline, r.request_id, r.durable
 FROM fairsched.running_jobs_internal() r;
 COMMENT ON VIEW fairsched.running_jobs IS 'Jobs that a worker holds, by committed claims.';
 COMMENT ON COLUMN fairsched.running_jobs.job_id IS 'Id of the job.';
@@ -144,6 +144,7 @@ COMMENT ON COLUMN fairsched.running_jobs.directive IS 'What the next heartbeat w
 COMMENT ON COLUMN fairsched.running_jobs.cost IS 'Cost units that were charged to its workspace.';
 COMMENT ON COLUMN fairsched.running_jobs.deadline IS 'Its lease is not extended beyond this time (max_runtime); NULL = no limit.';
 COMMENT ON COLUMN fairsched.running_jobs.request_id IS 'Request id of the claim; NULL = none was given.';
+COMMENT ON COLUMN fairsched.running_jobs.durable IS 'False: claimed with fairsched.durable_claims = off. It is known to memory only, its row in fairsched.jobs says available, and after a crash it runs again.';
 
 -- worker_status
 

@@ -99,6 +99,22 @@ SELECT pg_temp.expect('fairsched_check', ARRAY['repair boolean = false']);
 -- Reasoning quality
 SELECT pg_temp.expect('fairsched_score_deliberation', ARRAY['reasoning text', 'job_id bigint = NULL',
   'run_id text = NULL', 'phase text = NULL', 'goal text = NULL', 'model text = NULL', 'tokens integer = NULL']);
+-- Admission
+SELECT pg_temp.expect('fairsched_set_quota', ARRAY['workspace text', 'resource text', 'quota numeric', 'burst numeric = 0',
+  'burst_duration interval = interval ''1 hour''']);
+SELECT pg_temp.expect('fairsched_drop_quota', ARRAY['workspace text', 'resource text']);
+SELECT pg_temp.expect('fairsched_set_throttle', ARRAY['workspace text', 'enabled boolean', 'threshold double precision = 0.9',
+  'duration interval = interval ''5 min''', 'resources text[] = ''{tokens,cost,storage}''::text[]']);
+SELECT pg_temp.expect('fairsched_set_rate_limit', ARRAY['workspace text', 'max_claims integer', 'per interval',
+  'jitter interval = interval ''0''']);
+SELECT pg_temp.expect('fairsched_check_quota', ARRAY['workspace text', 'resource text', 'amount numeric']);
+SELECT pg_temp.expect('fairsched_enforce_quota', ARRAY['workspace text', 'resource text', 'amount numeric', 'job_id bigint = NULL',
+  'run_id text = NULL']);
+SELECT pg_temp.expect('fairsched_record_usage', ARRAY['workspace text', 'resource text', 'amount numeric', 'job_id bigint = NULL',
+  'run_id text = NULL']);
+SELECT pg_temp.expect('fairsched_workspace_health', ARRAY['workspace text']);
+SELECT pg_temp.expect('fairsched_cleanup_usage', ARRAY['retention interval = interval ''30 days''']);
+SELECT pg_temp.expect('fairsched_explain', ARRAY['job_id bigint']);
 
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
@@ -188,6 +204,10 @@ SELECT pg_temp.gives('fairsched_score_deliberation', ARRAY['score_id bigint', 'j
   'depth_score numeric', 'coherence_score numeric', 'relevance_score numeric', 'overall_score numeric',
   'tokens integer', 'recommendation text', 'reasoning_steps integer', 'logical_issues integer',
   'off_topic_segments integer', 'model text', 'phase text', 'scored_at timestamp with time zone']);
+SELECT pg_temp.gives(f, ARRAY['allowed boolean', 'burst_allowed boolean', 'current_usage numeric', 'quota numeric',
+  'retry_after interval', 'reason text']) FROM unnest(ARRAY['fairsched_check_quota', 'fairsched_enforce_quota']) f;
+SELECT pg_temp.gives('fairsched_explain', ARRAY['gate text', 'verdict text', 'value numeric', 'limit_value numeric', 'detail text',
+  'retry_at timestamp with time zone']);
 SELECT pg_temp.gives('fairsched_heartbeat', ARRAY['job_id bigint', 'directive text']);
 SELECT is((SELECT string_agg(c, ',' ORDER BY c) FROM unnest(ARRAY['state', 'attempt', 'result', 'error',
       'created_at', 'run_at', 'claimed_at', 'finished_at', 'worker', 'lease_expires_at']) c
@@ -240,7 +260,11 @@ INSERT INTO wanted VALUES
   ('deliberation_scores', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('low_quality_reasoning', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('deliberation_runs', '{run_id,scored,passed,for_review,for_fallback,rejected,pass_share,avg_depth,avg_coherence,avg_relevance,avg_overall,min_overall,tokens,first_scored_at,last_scored_at}'),
-  ('tiers', '{tier,weight,quantum}');
+  ('tiers', '{tier,weight,quantum}'),
+  ('workspace_quotas', '{workspace,resource,quota,burst,burst_duration,updated_at}'),
+  ('workspace_usage', '{workspace,resource,amount,job_id,run_id,recorded_at}'),
+  ('workspace_usage_current', '{workspace,resource,used,quota,percent,burst_in_use,throttled_until}'),
+  ('quota_violations', '{violation_id,workspace,resource,quota,actual,overage,overage_percent,action,severity,occurrences,first_seen,last_seen,resolved_at,job_id,run_id}');
 SELECT isnt(to_regclass('fairsched.' || relation), NULL, 'fairsched.' || relation || ' exists') FROM wanted;
 SELECT has_column('fairsched', relation, c, format('fairsched.%s has %s', relation, c))
   FROM wanted, unnest(columns) c;
@@ -282,7 +306,7 @@ INSERT INTO setting VALUES ('default_quota', '64'), ('enterprise_quota', '100'),
   ('dead_retention', '30d'), ('deliberation_retention', '30d'), ('deliberation_max_tokens', '2000'),
   ('deliberation_depth_weight', '0.35'), ('deliberation_coherence_weight', '0.35'), ('deliberation_relevance_weight', '0.3'),
   ('deliberation_min_depth', '0.6'), ('deliberation_min_coherence', '0.6'), ('deliberation_min_relevance', '0.6'),
-  ('deliberation_min_overall', '0.6'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s');
+  ('deliberation_min_overall', '0.6'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s'), ('max_limits', '0');
 SELECT is(s.name, 'fairsched.' || w.name, 'setting fairsched.' || w.name || ' exists')
   FROM setting w LEFT JOIN pg_settings s ON s.name = 'fairsched.' || w.name;
 -- The value built in: the test server may set others.

@@ -1,0 +1,225 @@
+/*
+ * explain.c
+ *		fairsched_explain: every gate of the claim for one job, in order.
+ *
+ * The gates are asked as a claim asks them (admit.c), each by itself, in one
+ * critical section; nothing is changed.  Rows are made afterwards.
+ */
+#include "rows.h"
+
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "admit.h"
+#include "amount.h"
+#include "budget.h"
+#include "config.h"
+#include "flows.h"
+#include "park.h"
+#include "requeue.h"
+#include "text.h"
+
+PG_FUNCTION_INFO_V1(fs_explain);
+
+#define MAX_GATES (FS_RESOURCES + 12)
+
+typedef struct FsGateRow
+{
+	const char *gate;
+	bool		refuses;
+	bool		figures;
+	int64		value;
+	int64		limit;
+	TimestampTz retry_at;		/* 0: not known */
+	char		detail[200];
+} FsGateRow;
+
+typedef struct FsGateRows
+{
+	int			n;
+	FsGateRow	row[MAX_GATES];
+} FsGateRows;
+
+static FsGateRow *
+add(FsGateRows *rows, const char *gate, bool refuses, const char *detail)
+{
+	FsGateRow  *r = &rows->row[rows->n++];
+
+	memset(r, 0, sizeof(FsGateRow));
+	r->gate = gate;
+	r->refuses = refuses;
+	strlcpy(r->detail, detail ? detail : "", sizeof(r->detail));
+	return r;
+}
+
+static void
+figures(FsGateRow *r, int64 value, int64 limit)
+{
+	r->figures = true;
+	r->value = value;
+	r->limit = limit;
+}
+
+/* Does any other workspace wait in a ring? Then the cap on a workspace's share holds. fs->lock held. */
+static bool
+others_wait(FsDatabase *db, int32 w)
+{
+	for (int m = 0; m < fs->members.capacity; m++)
+		if (fs_members[m].share != FS_NONE && fs_nodes[m].linked &&
+			fs_rings[fs_members[m].ring].db == FsDbIndex(db) &&
+			FsWorkspaceOfShare(fs_members[m].share) != w)
+			return true;
+	return false;
+}
+
+static bool
+somebody_can(FsDatabase *db, const char *caps, int caps_len, TimestampTz now)
+{
+	for (int i = 0; i < fs->workers.capacity; i++)
+		if (fs_workers[i].db == FsDbIndex(db) && fs_workers[i].last_seen + FsMsToUsec(fs_worker_timeout) > now &&
+			fs_sched_caps_subset(caps, caps_len, fs_workers[i].caps, fs_workers[i].caps_len))
+			return true;
+	return false;
+}
+
+/* The gates of a job of this workspace and spec; fs->lock held. */
+static void
+look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *spec, TimestampTz now,
+	 FsGateRows *rows)
+{
+	static const char *const quota_gates[FS_RESOURCES] = {
+		"quota_cpu", "quota_memory", "quota_gpu", "quota_concurrent_runs", "quota_storage", "quota_tokens",
+		"quota_cost"
+	};
+	FsWorkspace *ws = &fs_workspaces[w];
+	FsGateRow  *r;
+	FsRefusal	why;
+	int32		cap = fs_sched_share_cap(db);
+	int32		set;
+
+	add(rows, "drain", db->drained, db->drained ? "fairsched_undrain ends it" : NULL);
+	if (ws->parked == FS_PARK_MOVING)
+		add(rows, "pause", true, "the workspace is being moved or changed");
+	else
+		add(rows, "pause", ws->set.paused, ws->set.paused ? "fairsched_resume_workspace ends it" : NULL);
+	r = add(rows, "capabilities", !somebody_can(db, caps, caps_len, now), NULL);
+	if (r->refuses)
+		strlcpy(r->detail, "no live worker has all that the job requires", sizeof(r->detail));
+	r = add(rows, "ceiling", ws->running >= fs_sched_ceiling(ws), "running jobs");
+	figures(r, ws->running * FS_UNIT, fs_sched_ceiling(ws) * FS_UNIT);
+	r = add(rows, "workspace_share", ws->running >= cap && others_wait(db, w),
+			cap == INT_MAX ? "fewer than 2 slots are declared" : "running jobs, while other workspaces wait");
+	if (cap != INT_MAX)
+		figures(r, ws->running * FS_UNIT, cap * FS_UNIT);
+
+	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_RATE, now, &why);
+	r = add(rows, "rate", why.park != FS_PARK_NONE, NULL);
+	if (ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
+	{
+		strlcpy(r->detail, "claims in the window", sizeof(r->detail));
+		figures(r, fs_limits[ws->limits].rate.total * FS_UNIT, fs_limits[ws->limits].set.max_claims * FS_UNIT);
+	}
+	r->retry_at = why.retry_at;
+	/* what jitter adds is still to be waited for */
+	if (ws->parked == FS_PARK_RATE && ws->why.retry_at > now)
+	{
+		r->refuses = true;
+		r->retry_at = ws->why.retry_at;
+	}
+
+	for (int i = 0; i < FS_RESOURCES; i++)
+	{
+		bool		limited = ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FsResourceBit(i));
+		char		need[48];
+
+		if (!limited && spec->needs.amount[i] == 0)
+			continue;
+		memset(&why, 0, sizeof(why));
+		r = add(rows, quota_gates[i], fs_admit_resource(ws, i, spec->needs.amount[i], 0, now, &why), NULL);
+		snprintf(r->detail, sizeof(r->detail), "in use, of which the job needs %s more",
+				 fs_amount_text(spec->needs.amount[i], need, sizeof(need)));
+		r->figures = limited;
+		r->value = ws->held[i] + (limited ? fs_limits_used(&fs_limits[ws->limits], i, now) : 0);
+		r->limit = limited ? fs_limits[ws->limits].set.quota[i].quota : 0;
+		r->retry_at = why.retry_at;
+	}
+
+	set = spec->budget ? fs_budget_attach(FsDbIndex(db), spec->budget) : FS_NONE;
+	r = add(rows, "budget", set == FS_BUDGET_FULL, set == FS_BUDGET_FULL ? "no room for the budgets of the job" : NULL);
+	if (set >= 0)
+	{
+		fs_admit_judge(w, &spec->needs, set, FS_NONE, FS_GATE_BUDGET, now, &why);
+		r->refuses = why.park != FS_PARK_NONE;
+		if (!r->refuses)
+			fs_budget_tightest(set, w, now, &why);
+		figures(r, why.value, why.limit);
+		r->retry_at = r->refuses ? why.retry_at : 0;
+		fs_budget_detail(&why, r->detail, sizeof(r->detail));
+		fs_budget_detach(set);
+	}
+
+	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_THROTTLE, now, &why);
+	r = add(rows, "throttle", why.park != FS_PARK_NONE,
+			why.park != FS_PARK_NONE ? "a resource crossed the threshold of its quota" : NULL);
+	r->retry_at = why.retry_at;
+}
+
+/* fairsched_explain(job_id) → gate, verdict, value, limit_value, detail, retry_at */
+Datum
+fs_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	FsDatabase *db = fs_state_ready("fairsched_explain()");
+	int64		job_id;
+	FsJobRel   *jr;
+	HeapTuple	row;
+	FsFlowSpec	spec;
+	char		caps[FS_CAPS_LEN];
+	int			caps_len = 0;
+	bool		isnull;
+	Datum		d;
+	FsJobState	state;
+	FsGateRows *rows = palloc0(sizeof(FsGateRows));
+	FsGateRow  *r;
+	int32		w;
+
+	InitMaterializedSRF(fcinfo, 0);
+	fs_need_arg(fcinfo, 0, "job_id");
+	job_id = PG_GETARG_INT64(0);
+	row = fs_rows_find(job_id, &jr);
+	if (row == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_UNKNOWN_JOB),
+				 errmsg("job " INT64_FORMAT " does not exist or is over", job_id),
+				 errhint("fairsched_job_status tells of finished jobs while they are kept.")));
+	fs_row_spec(db, jr, row, &spec);
+	d = heap_getattr(row, FS_COL_CAPABILITIES + 1, RelationGetDescr(jr->rel), &isnull);
+	if (!isnull)
+		caps_len = fs_text_caps(d, caps);
+	state = fs_job_state(row);
+	r = add(rows, "state", state != FS_JOB_AVAILABLE, FsJobStateNames[state]);
+	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
+		r->retry_at = FsJob(row)->run_at;
+	w = fs_workspace_lock(db, fs_row_text(jr, row, FS_COL_WORKSPACE));
+	look(db, w, caps, caps_len, &spec, GetCurrentTimestamp(), rows);
+	FsUnlock();
+	fs_rows_close(jr);
+
+	for (int i = 0; i < rows->n; i++)
+	{
+		Datum		out[6];
+		bool		nulls[6] = {0};
+
+		r = &rows->row[i];
+		out[0] = CStringGetTextDatum(r->gate);
+		out[1] = CStringGetTextDatum(r->refuses ? "refuse" : "pass");
+		nulls[2] = nulls[3] = !r->figures;
+		out[2] = fs_amount_datum(r->value);
+		out[3] = fs_amount_datum(r->limit);
+		nulls[4] = r->detail[0] == '\0';
+		out[4] = CStringGetTextDatum(r->detail);
+		nulls[5] = !r->refuses || r->retry_at == 0 || TIMESTAMP_NOT_FINITE(r->retry_at);
+		out[5] = TimestampTzGetDatum(r->retry_at);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, out, nulls);
+	}
+	return (Datum) 0;
+}
