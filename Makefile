@@ -7,6 +7,7 @@
 #   make unit            only the C unit tests (no server needed)
 #   make demo            the main job on real files, then a flood, drawn in the terminal
 #                        make demo FOLDER=/some/folder
+#   make demo-preemption an urgent workspace arrives at a full fleet
 #   make bench           measures speed against the usual unfair query
 #   make installcheck    the standard PGXS target: tests against an installed, running server
 #
@@ -17,7 +18,7 @@ PG_CONFIG ?= pg_config
 # Targets of our own. PGXS has a `check` too, which only says that it is not supported; so when one
 # of these is asked for, PGXS is left out and every other goal on the same command line ("make
 # clean check") goes to a make of its own.
-OWN_GOALS := check unit demo bench
+OWN_GOALS := check unit demo demo-preemption bench
 
 .DEFAULT_GOAL := all
 
@@ -38,6 +39,9 @@ unit:
 
 demo:
 	@demo/run $(if $(FOLDER),'$(FOLDER)')
+
+demo-preemption:
+	@demo/preemption
 
 bench:
 	@if [ -x bench/run ]; then exec bench/run $(BENCH_ARGS); \

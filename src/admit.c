@@ -14,6 +14,7 @@
  *	rate, throttle, usage of a day	time: a heap of workspaces by retry_at (fs_wakes)
  *	held resources					a lease of the workspace that ends or is undone
  *	budgets							budget.c, through fs_admit_recheck
+ *	capacity of the fleet			any lease that ends or is undone, rooms given up (capacity.c)
  *	all								changed settings
  *
  * What lifts a refusal only puts the flow back; the pick asks the gates again.
@@ -40,6 +41,7 @@
 
 #include "amount.h"
 #include "budget.h"
+#include "capacity.h"
 #include "flows.h"
 #include "park.h"
 #include "ring.h"
@@ -240,11 +242,27 @@ unlink_parked(int32 flow, int32 w)
 		fs_flows[f->park_next].park_prev = f->park_prev;
 }
 
+/* The list of those that wait for the same, for a flow parked for a budget or the fleet. */
+static int32 *
+waiters_of(int32 flow)
+{
+	const FsRefusal *why = &fs_flows[flow].why;
+
+	return why->park == FS_PARK_BUDGET ? fs_budget_waiters(why->on)
+		: &fs_dbs[fs_workspaces[FsWorkspaceOfFlow(flow)].db].room_waiters;
+}
+
+static bool
+waits_in_list(const FsRefusal *why)
+{
+	return (why->park == FS_PARK_BUDGET && why->on != FS_NONE) || why->park == FS_PARK_CAPACITY;
+}
+
 static void
 link_waiter(int32 flow)
 {
 	FsFlow	   *f = &fs_flows[flow];
-	int32	   *head = fs_budget_waiters(f->why.on);
+	int32	   *head = waiters_of(flow);
 
 	f->wait_prev = FS_NONE;
 	f->wait_next = *head;
@@ -261,7 +279,7 @@ unlink_waiter(int32 flow)
 	if (f->wait_prev != FS_NONE)
 		fs_flows[f->wait_prev].wait_next = f->wait_next;
 	else
-		*fs_budget_waiters(f->why.on) = f->wait_next;
+		*waiters_of(flow) = f->wait_next;
 	if (f->wait_next != FS_NONE)
 		fs_flows[f->wait_next].wait_prev = f->wait_prev;
 }
@@ -274,7 +292,7 @@ park_flow(int32 flow, const FsRefusal *why, TimestampTz now)
 	f->why = *why;
 	f->why.since = now;
 	link_parked(flow, FsWorkspaceOfFlow(flow));
-	if (why->park == FS_PARK_BUDGET && why->on != FS_NONE)
+	if (waits_in_list(why))
 		link_waiter(flow);
 	fs_sched_flow_relink(flow);
 }
@@ -287,7 +305,7 @@ lift_flow(int32 flow)
 
 	if (f->why.park == FS_PARK_NONE)
 		return;
-	if (f->why.park == FS_PARK_BUDGET && f->why.on != FS_NONE)
+	if (waits_in_list(&f->why))
 		unlink_waiter(flow);
 	unlink_parked(flow, FsWorkspaceOfFlow(flow));
 	f->why.park = FS_PARK_NONE;
@@ -316,11 +334,18 @@ fs_admit_flow(int32 flow, const FsEligible *e)
 {
 	FsFlow	   *f = &fs_flows[flow];
 	int32		w = FsWorkspaceOfFlow(flow);
+	FsDatabase *d = &fs_dbs[fs_workspaces[w].db];
 	FsRefusal	why;
 
 	fs_admit_judge(w, &f->needs, f->budget_set, fs_sched_first_gift(e, w), FS_GATE_ALL, e->now, &why);
 	if (why.park == FS_PARK_NONE)
-		return true;
+	{
+		if (!fs_capacity_refuses(d, flow, &f->needs, fs_sched_first_gift(e, w), e->now, &why))
+			return true;
+		park_flow(flow, &why, e->now);
+		fs_capacity_refused(d, flow, e->now);
+		return false;
+	}
 	if (why.retry_at != 0)
 		why.retry_at = Max(why.retry_at, e->now + MIN_WAIT);
 	if (why.park == FS_PARK_RESOURCE && fs_workspaces[w].limits != FS_NONE &&
@@ -426,6 +451,27 @@ fs_admit_recheck(int32 *waiters, TimestampTz now)
 	}
 }
 
+/* fs_admit_room: the fleet has more left: flows that fit now take part again. O(those that wait for it). */
+void
+fs_admit_room(FsDatabase *d, TimestampTz now)
+{
+	for (int32 f = d->room_waiters, next; f != FS_NONE; f = next)
+	{
+		FsRefusal	why;
+
+		next = fs_flows[f].wait_next;
+		if (!fs_capacity_refuses(d, f, &fs_flows[f].needs, FS_NONE, now, &why))
+			unpark_flow(f);
+	}
+}
+
+/* fs_admit_nobody_waits: a parked flow has nothing ready any more. */
+void
+fs_admit_nobody_waits(int32 flow)
+{
+	lift_flow(flow);
+}
+
 /* fs_admit_offer: this call has gifts of the workspace: its flows may ask again. */
 void
 fs_admit_offer(int32 w)
@@ -495,6 +541,14 @@ level_changed(int32 w, FsResource r, TimestampTz now)
 		burst_level(&fs_limits[ws->limits].burst[r], &fs_limits[ws->limits].set.quota[r], ws->held[r], now);
 }
 
+/* The jobs of a workspace hold so much more, or less. */
+static void
+hold(FsWorkspace *ws, FsResource r, int64 delta)
+{
+	ws->held[r] += delta;
+	fs_capacity_hold(&fs_dbs[ws->db], r, delta);
+}
+
 /*
  * fs_admit_charge: the lease takes what its job needs.  Its workspace is set;
  * `gift` is the lease that it takes over from, or FS_NONE.
@@ -522,14 +576,16 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 			from->held.amount[r] -= moved;
 			if (from->open)
 				ws->open[r] -= moved;
-			ws->held[r] += need - moved;
+			hold(ws, r, need - moved);
 		}
 		else
-			ws->held[r] += need;
+			hold(ws, r, need);
 		if (lease->open)
 			ws->open[r] += need;
 		level_changed(lease->workspace, r, now);
 	}
+	if (fs_dbs[ws->db].nrooms > 0)
+		fs_capacity_claimed(&fs_dbs[ws->db], lease->flow);
 	lease->rate_gen = 0;
 	if ((how & FS_CHARGE_RATE) && ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
@@ -561,7 +617,8 @@ fs_admit_again(int32 w, const FsFlowSpec *spec, TimestampTz now)
 	fs_admit_judge(w, &spec->needs, set, FS_NONE, FS_GATE_RESOURCE | FS_GATE_BUDGET, now, &why);
 	if (set != FS_NONE)
 		fs_budget_detach(set);
-	return why.park == FS_PARK_NONE;
+	return why.park == FS_PARK_NONE &&
+		!fs_capacity_refuses(&fs_dbs[fs_workspaces[w].db], FS_NONE, &spec->needs, FS_NONE, now, &why);
 }
 
 static void
@@ -606,7 +663,7 @@ fs_admit_unclaim(int32 l)
 	{
 		int64		moved = from ? lease->moved.amount[r] : 0;
 
-		ws->held[r] -= lease->held.amount[r] - moved;
+		hold(ws, r, moved - lease->held.amount[r]);
 		if (lease->open)
 			ws->open[r] -= lease->held.amount[r];
 		if (from)
@@ -629,6 +686,8 @@ fs_admit_unclaim(int32 l)
 	}
 	if (ws->parked_flows != FS_NONE)
 		relieved(lease->workspace);
+	if (fs_dbs[ws->db].room_waiters != FS_NONE)
+		fs_admit_room(&fs_dbs[ws->db], GetCurrentTimestamp());
 }
 
 /* fs_admit_ungift: what the claim took over from slot_from is that lease's again; it holds as much itself. */
@@ -646,7 +705,7 @@ fs_admit_ungift(int32 l)
 		from->held.amount[r] += lease->moved.amount[r];
 		if (from->open)
 			ws->open[r] += lease->moved.amount[r];
-		ws->held[r] += lease->moved.amount[r];
+		hold(ws, r, lease->moved.amount[r]);
 	}
 	lease->moved.mask = 0;
 }
@@ -688,7 +747,7 @@ fs_admit_end(int32 l, TimestampTz now)
 		fs_budget_end(l, now);
 	for_each_need(r, lease->held.mask)
 	{
-		ws->held[r] -= lease->held.amount[r];
+		hold(ws, r, -lease->held.amount[r]);
 		if (lease->open)
 			ws->open[r] -= lease->held.amount[r];
 		level_changed(lease->workspace, r, now);
@@ -701,6 +760,8 @@ fs_admit_end(int32 l, TimestampTz now)
 		relieved(lease->workspace);
 	if (ws->parked == FS_PARK_RESOURCE)
 		fs_sched_unpark_if_fits(lease->workspace);
+	if (fs_dbs[ws->db].room_waiters != FS_NONE)
+		fs_admit_room(&fs_dbs[ws->db], now);
 }
 
 void
@@ -835,6 +896,9 @@ fs_admit_detail(const FsRefusal *why, char *buf, Size len)
 			break;
 		case FS_PARK_BUDGET:
 			fs_budget_detail(why, buf, len);
+			break;
+		case FS_PARK_CAPACITY:
+			snprintf(buf, len, "%s %s of %s of the fleet", FsResourceNames[why->resource], value, limit);
 			break;
 		default:
 			break;

@@ -254,9 +254,9 @@ eligible(FsDatabase *db, const FsClaimArgs *a)
 
 /* ---------- candidates ---------- */
 
-/* Scan for a flow's next candidates; the flow is marked as being filled by us. */
-static void
-fill(FsDatabase *db, int32 flow, int slot)
+/* fs_claim_fill: scan for a flow's next candidates; the flow is marked as being filled by us. */
+void
+fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 {
 	FsFlow	   *f = &fs_flows[flow];
 	FsWorkspace *ws = &fs_workspaces[FsWorkspaceOfFlow(flow)];
@@ -491,7 +491,7 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		if (full)
 			break;
 		if (pick == FS_PICK_FILL)
-			fill(db, flow, slot);
+			fs_claim_fill(db, flow, slot);
 		else if (pick == FS_PICK_WAIT)
 		{
 			ConditionVariablePrepareToSleep(&db->filled);

@@ -72,6 +72,9 @@ extern int	fs_priority_aging;	/* ms; 0 = jobs do not age */
 extern int	fs_preemption_grace;	/* ms */
 extern int	fs_preemption_interval; /* ms */
 extern int	fs_max_preemptions;
+extern int	fs_preemption_min_runtime;	/* ms */
+extern int	fs_preemption_hold; /* ms */
+extern int	fs_preemption_resume_after; /* ms */
 extern int	fs_on_exhausted;	/* FsExhausted */
 extern bool fs_notify;
 extern int	fs_retry_base;		/* ms */

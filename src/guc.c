@@ -32,6 +32,9 @@ int			fs_priority_aging = 60000;
 int			fs_preemption_grace = 30000;
 int			fs_preemption_interval = 30000;
 int			fs_max_preemptions = 3;
+int			fs_preemption_min_runtime = 10000;
+int			fs_preemption_hold = 30000;
+int			fs_preemption_resume_after = 10000;
 int			fs_on_exhausted = FS_EXHAUSTED_DISCARD;
 bool		fs_notify = false;
 int			fs_retry_base = 1000;
@@ -143,6 +146,17 @@ fs_guc_define(void)
 							NULL, NULL, NULL);
 	int_setting("fairsched.preemption_interval", "How often preemption policies are evaluated.",
 				&fs_preemption_interval, 30000, 10, INT_MAX, GUC_UNIT_MS);
+	DefineCustomIntVariable("fairsched.preemption_min_runtime",
+							"A policy preempts no job that has run for less.",
+							NULL, &fs_preemption_min_runtime, 10000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("fairsched.preemption_hold",
+							"How long room that was made is kept for the job it was made for, beyond fairsched.preemption_grace.",
+							NULL, &fs_preemption_hold, 30000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	int_setting("fairsched.preemption_resume_after",
+				"Preempted jobs are resumed when the use of the resource was 5 points below the threshold for this long.",
+				&fs_preemption_resume_after, 10000, 0, INT_MAX, GUC_UNIT_MS);
 	DefineCustomIntVariable("fairsched.max_preemptions", "How often a job may be preempted.",
 							NULL, &fs_max_preemptions, 3, 0, INT_MAX, PGC_SUSET, 0,
 							NULL, NULL, NULL);

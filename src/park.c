@@ -19,7 +19,8 @@
 #include "ring.h"
 
 const char *const FsParkNames[] = {NULL, "paused", "ceiling", "workspace_share", "moving",
-	"rate_limited", "waiting_for_resources", "waiting_for_budget", "throttled"};
+	"rate_limited", "waiting_for_resources", "waiting_for_budget", "throttled",
+	"waiting_for_capacity"};
 
 void
 fs_sched_park(int32 w, FsPark why)
@@ -78,6 +79,7 @@ fs_sched_unpark_if_fits(int32 w)
 		case FS_PARK_RESOURCE:
 		case FS_PARK_BUDGET:
 		case FS_PARK_THROTTLE:
+		case FS_PARK_CAPACITY:
 			if (fs_admit_open(w))
 				fs_sched_unpark(w);
 			break;

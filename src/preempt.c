@@ -10,8 +10,9 @@
  * request change in one transaction, so they agree after a crash too; the mark
  * in memory is only a copy of the request, and is made again from it.
  *
- * Locks: the row of the job first, then the row of its request.  Asking locks
- * no job, unless the job's claim is to be written into its row first (softclaim.c).
+ * Locks: an advisory lock on the job's number while it is asked for, the row of
+ * the job, then the row of its request.  Asking locks no job, unless the job's
+ * claim is to be written into its row first (softclaim.c).
  */
 #include "preempt.h"
 
@@ -19,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "held.h"
 #include "lease.h"
@@ -87,15 +89,29 @@ fs_preempt_saved(int64 job_id, int64 token)
 
 /* ---------- asking ---------- */
 
+/*
+ * fs_preempt_lock: until the end of the transaction nobody else does the same.
+ * The scheduler does not wait: who asks may sit in an open transaction.
+ */
+bool
+fs_preempt_lock(uint32 kind, int64 key, bool wait)
+{
+	LOCKTAG		tag;
+
+	/* class 4 of advisory locks: SQL functions use 1 and 2, claims by request id 3 */
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32) ^ (kind << 31), (uint32) key, 4);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 /* Write the request; false when the job has been asked under this token. */
 static bool
 record_request(const FsPreemptRequest *r, FsJobRel *jr, HeapTuple row, const char *worker,
 			   const char *outcome)
 {
-	Oid			types[12] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
-	BOOLOID, TEXTOID, TEXTOID, INT8OID, INT8OID};
-	Datum		args[12];
-	char		nulls[13] = "            ";
+	Oid			types[11] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
+	BOOLOID, TEXTOID, TEXTOID, INT8OID};
+	Datum		args[11];
+	char		nulls[12] = "           ";
 	bool		isnull;
 	uint64		n;
 
@@ -111,22 +127,20 @@ record_request(const FsPreemptRequest *r, FsJobRel *jr, HeapTuple row, const cha
 	args[8] = CStringGetTextDatum(outcome);
 	args[9] = CStringGetTextDatum(worker);
 	args[10] = Int64GetDatum(FsJob(row)->token);
-	args[11] = Int64GetDatum(r->room_for);
 	nulls[4] = r->resource ? ' ' : 'n';
 	nulls[5] = r->utilisation >= 0 ? ' ' : 'n';
 	nulls[6] = r->threshold >= 0 ? ' ' : 'n';
 	nulls[9] = worker[0] ? ' ' : 'n';
-	nulls[11] = r->room_for ? ' ' : 'n';
 	fs_spi_begin();
 	/* one of an earlier claim, which the scheduler has not closed yet */
 	fs_spi("UPDATE fairsched.preemption_history SET outcome = 'void' "
 		   "WHERE job_id = $1 AND outcome = 'requested' AND token <> $2", 2,
 		   (Oid[2]) {INT8OID, INT8OID}, (Datum[2]) {args[0], args[10]}, NULL);
 	n = fs_spi("INSERT INTO fairsched.preemption_history (job_id, workspace, priority, reason, resource, "
-			   "utilisation, threshold, requested_at, has_checkpoint, outcome, worker, token, room_for) "
-			   "VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10, $11, $12) "
+			   "utilisation, threshold, requested_at, has_checkpoint, outcome, worker, token) "
+			   "VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10, $11) "
 			   "ON CONFLICT (job_id) WHERE outcome = 'requested' DO NOTHING",
-			   12, types, args, nulls);
+			   11, types, args, nulls);
 	fs_spi_end();
 	return n > 0;
 }
@@ -135,6 +149,8 @@ record_request(const FsPreemptRequest *r, FsJobRel *jr, HeapTuple row, const cha
 FsPreemptResult
 fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 {
+	if (!fs_preempt_lock(FS_LOCK_REQUEST, r->job_id, r->wait))
+		return FS_PREEMPT_ALREADY;
 	for (;;)
 	{
 		FsJobRel   *jr;
@@ -147,20 +163,22 @@ fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 		if (fs_job_state(row) == FS_JOB_AVAILABLE)
 		{
 			/* the request goes with what the row says */
-			FsRowResult soft = fs_soft_lock(db, jr, row, true, &held);
+			FsRowResult soft = fs_soft_lock(db, jr, row, r->wait, &held);
 
 			if (soft == FS_ROW_DONE && held.soft)
-				soft = fs_soft_harden(db, jr, &row, &held, true);
+				soft = fs_soft_harden(db, jr, &row, &held, r->wait);
 			if (soft != FS_ROW_DONE)
 			{
 				fs_rows_close(jr);
+				if (!r->wait)
+					return FS_PREEMPT_NOT_RUNNING;	/* it is being finished */
 				CHECK_FOR_INTERRUPTS();
 				continue;
 			}
 		}
 		held.token = FsJob(row)->token;
 		fs_held_look(db, &held, 1);
-		if (fs_job_state(row) != FS_JOB_RUNNING)
+		if (fs_job_state(row) != FS_JOB_RUNNING || (r->token != 0 && r->token != held.token))
 			result = FS_PREEMPT_NOT_RUNNING;
 		else if (fs_preemptions(jr, row) < fs_max_preemptions)
 		{
@@ -179,9 +197,11 @@ fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 			FsEnd		end = {.state = "discarded", .errors = fs_add_error(jr, row, error),
 			.claimed_at = held.claimed_at, .worker = held.worker[0] ? held.worker : NULL};
 
-			if (fs_end_job(db, jr, row, &end, true) != FS_ROW_DONE)
+			if (fs_end_job(db, jr, row, &end, r->wait) != FS_ROW_DONE)
 			{
 				fs_rows_close(jr);
+				if (!r->wait)
+					return FS_PREEMPT_NOT_RUNNING;	/* it is being finished */
 				CHECK_FOR_INTERRUPTS();
 				continue;
 			}
@@ -230,7 +250,7 @@ Datum
 fs_preempt(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched_preempt()");
-	FsPreemptRequest r = {.utilisation = -1, .threshold = -1, .on_exhausted = fs_on_exhausted};
+	FsPreemptRequest r = {.utilisation = -1, .threshold = -1, .on_exhausted = fs_on_exhausted, .wait = true};
 	FsPreemptResult result;
 
 	fs_need_arg(fcinfo, 0, "job_id");
@@ -334,9 +354,9 @@ fs_preempt_left(int64 job_id, bool resumed)
 		fs_ledger_events(events, false);
 }
 
-/* fs_preempt_resume: a preempted job waits for a worker again; ASKED when it does. */
+/* fs_preempt_resume: a preempted job waits for a worker again; ASKED when it does, ALREADY when somebody has it locked. */
 FsPreemptResult
-fs_preempt_resume(FsDatabase *db, int64 job_id)
+fs_preempt_resume(FsDatabase *db, int64 job_id, bool wait)
 {
 	for (;;)
 	{
@@ -353,10 +373,12 @@ fs_preempt_resume(FsDatabase *db, int64 job_id)
 			return FS_PREEMPT_NOT_RUNNING;
 		}
 		q.run_at = GetCurrentTimestamp();
-		r = fs_requeue(db, jr, &row, &q, true);
+		r = fs_requeue(db, jr, &row, &q, wait);
 		fs_rows_close(jr);
 		if (r == FS_ROW_DONE)
 			return FS_PREEMPT_ASKED;
+		if (!wait)
+			return FS_PREEMPT_ALREADY;
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -370,7 +392,7 @@ fs_resume_job(PG_FUNCTION_ARGS)
 
 	fs_need_arg(fcinfo, 0, "job_id");
 	job_id = PG_GETARG_INT64(0);
-	refuse(fs_preempt_resume(db, job_id), job_id, "resume", "It is not preempted.",
+	refuse(fs_preempt_resume(db, job_id, true), job_id, "resume", "It is not preempted.",
 		   "See fairsched_job_status for its state; fairsched_reschedule runs a waiting job sooner.");
 	PG_RETURN_BOOL(true);
 }

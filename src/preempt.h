@@ -1,7 +1,7 @@
 /*
  * preempt.h
- *		Making running jobs give room: the protocol (preempt.c) and what the
- *		scheduler does for it (preempt_task.c).
+ *		Making running jobs give room: the protocol (preempt.c), what the scheduler
+ *		does for it (preempt_task.c), and who is asked (preempt_policy.c).
  */
 #ifndef FS_PREEMPT_H
 #define FS_PREEMPT_H
@@ -16,8 +16,9 @@ typedef struct FsPreemptRequest
 	const char *resource;		/* NULL: none */
 	double		utilisation;	/* percent; negative: not known */
 	double		threshold;		/* percent; negative: no policy */
-	int64		room_for;		/* job; 0: none in particular */
+	int64		token;			/* of the claim that is meant; 0: whichever it is */
 	FsExhausted on_exhausted;
+	bool		wait;			/* for others who are asking for the same job; else ALREADY */
 } FsPreemptRequest;
 
 typedef enum FsPreemptResult
@@ -34,11 +35,17 @@ extern const char *const FsPreemptReasons[];
 
 /* They may raise; the caller holds no lock of ours. */
 extern FsPreemptResult fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r);
-extern FsPreemptResult fs_preempt_resume(FsDatabase *db, int64 job_id);
-extern TimestampTz fs_preempt_task(FsDatabase *db, int limit, int *asked);
+extern FsPreemptResult fs_preempt_resume(FsDatabase *db, int64 job_id, bool wait);
+extern int	fs_preempt_evaluate(FsDatabase *db, bool wait);
+extern bool fs_preempt_lock(uint32 kind, int64 key, bool wait);
+extern TimestampTz fs_preempt_resume_due(FsDatabase *db, int limit);
+extern TimestampTz fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked);
 
 /* A preempted job is so no more: its row was changed by this transaction. May raise. */
 extern void fs_preempt_left(int64 job_id, bool resumed);
+
+#define FS_LOCK_REQUEST		0	/* kinds of fs_preempt_lock: asking for a job */
+#define FS_LOCK_EVALUATE	1	/* letting the policies act */
 
 /* How often the job was preempted. */
 extern int	fs_preemptions(FsJobRel *jr, HeapTuple row);

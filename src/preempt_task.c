@@ -1,6 +1,7 @@
 /*
  * preempt_task.c
- *		What the scheduler does for preemption: mark, revoke, close.
+ *		What the scheduler does for preemption: mark, revoke, close; evaluate the
+ *		policies and resume (preempt_policy.c).
  *
  * Each round reads the open requests, oldest first, and sets memory right by
  * them: a lease under the request's token is marked (it is not after a restart,
@@ -68,8 +69,10 @@ close_void(int64 id)
 	Datum		args[1] = {Int64GetDatum(id)};
 
 	fs_spi_begin();
-	fs_spi("UPDATE fairsched.preemption_history SET outcome = 'void' "
-		   "WHERE preemption_id = $1 AND outcome = 'requested'", 1, types, args, NULL);
+	/* one that is locked is being closed by somebody else */
+	fs_spi("UPDATE fairsched.preemption_history SET outcome = 'void' WHERE preemption_id = "
+		   "(SELECT preemption_id FROM fairsched.preemption_history "
+		   "WHERE preemption_id = $1 AND outcome = 'requested' FOR UPDATE SKIP LOCKED)", 1, types, args, NULL);
 	fs_spi_end();
 }
 
@@ -197,19 +200,22 @@ drop_old_requests(void)
 }
 
 TimestampTz
-fs_preempt_task(FsDatabase *db, int limit, int *asked)
+fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked)
 {
 	static TimestampTz dropped_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next;
+	int			n;
 
 	fs_ledger_preempt_due(now);
 	FsLock();
 	db->preempt_due = DT_NOEND; /* commits from here on lower it again */
 	FsUnlock();
 	next = serve_requests(db, limit, now);
+	n = fs_preempt_evaluate(db, wait);
 	if (asked)
-		*asked = 0;
+		*asked = n;
+	next = Min(next, fs_preempt_resume_due(db, limit));
 	if (now >= dropped_at + IDLE_INTERVAL)
 	{
 		drop_old_requests();
@@ -217,6 +223,8 @@ fs_preempt_task(FsDatabase *db, int limit, int *asked)
 	}
 	next = Min(next, now + IDLE_INTERVAL);
 	FsLock();
+	if (db->room_waiters != FS_NONE)
+		next = Min(next, now + FsMsToUsec(fs_preemption_interval));
 	db->preempt_due = Min(db->preempt_due, next);
 	FsUnlock();
 	return next;
@@ -229,6 +237,6 @@ fs_evaluate_preemption(PG_FUNCTION_ARGS)
 	FsDatabase *db = fs_state_ready("fairsched_evaluate_preemption()");
 	int			asked;
 
-	(void) fs_preempt_task(db, 1000, &asked);
+	(void) fs_preempt_task(db, 1000, true, &asked);
 	PG_RETURN_INT32(asked);
 }

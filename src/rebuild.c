@@ -34,6 +34,7 @@
 #include "aging.h"
 #include "admit.h"
 #include "budget_task.h"
+#include "capacity.h"
 #include "claim.h"
 #include "claimlog.h"
 #include "config.h"
@@ -526,6 +527,7 @@ fs_rebuild(FsDatabase *db)
 	load_workers(db);
 	adopt(db);
 	fs_limits_load(db);
+	fs_capacity_load(db);
 	fs_budget_load(db);
 	restore_leases(db);
 	fs_budget_loaded(db);
@@ -557,6 +559,8 @@ fs_rebuild_discard(FsDatabase *db)
 	db->nrevisits = 0;
 	db->next_due = db->next_expiry = DT_NOEND;
 	db->preempt_due = 0;
+	memset(db->fleet, 0, sizeof(db->fleet));
+	db->nrooms = 0;
 	db->state = FS_DB_EMPTY;
 }
 
@@ -592,6 +596,7 @@ fs_rebuild_settings(FsDatabase *db)
 	db->tiers_stale = false;
 	fs_tiers_load(db);
 	fs_limits_load(db);
+	fs_capacity_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
 	for (int i = 0; i < fs->workspaces.capacity; i++)

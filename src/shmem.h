@@ -30,6 +30,8 @@
 #define FS_CANDIDATES 24		/* heads in a block, for a flow that is being served */
 #define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
 #define FS_AGE_MARKS 128
+#define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
+#define FS_ROOMS 16
 
 /* A pool of equal things: a free list by index. */
 typedef struct FsPool
@@ -50,7 +52,8 @@ typedef enum FsPark
 	FS_PARK_RATE,				/* fairsched_set_rate_limit */
 	FS_PARK_RESOURCE,			/* a quota: of the workspace, or what a flow's jobs need */
 	FS_PARK_BUDGET,				/* flows only */
-	FS_PARK_THROTTLE			/* fairsched_set_throttle */
+	FS_PARK_THROTTLE,			/* fairsched_set_throttle */
+	FS_PARK_CAPACITY			/* flows only: fairsched_set_capacity */
 } FsPark;
 
 /*
@@ -61,7 +64,7 @@ typedef struct FsRefusal
 {
 	FsPark		park;			/* FS_PARK_NONE: nothing refuses */
 	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
-	FsResource	resource;		/* FS_PARK_RESOURCE */
+	FsResource	resource;		/* FS_PARK_RESOURCE, CAPACITY */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -415,6 +418,16 @@ typedef struct FsAgeMark
 	int64		end;
 } FsAgeMark;
 
+/* Room that is made by preemption, kept for the flow that it is made for. */
+typedef struct FsRoom
+{
+	int32		flow;
+	int32		flow_id;		/* another: the flow is gone */
+	int			cls;			/* of the job that waits */
+	int64		amount[FS_FLEET];
+	TimestampTz until;
+} FsRoom;
+
 #define FS_MAX_TIERS 32
 
 typedef struct FsTier
@@ -476,6 +489,17 @@ typedef struct FsDatabase
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
 	TimestampTz preempt_due;	/* the task has something to do then */
+
+	/* the fleet (capacity.c) */
+	int64		capacity[FS_FLEET]; /* -1: not set */
+	int64		fleet[FS_FLEET];	/* held by all jobs, open claims included */
+	TimestampTz high_at[FS_FLEET][101]; /* by percent: when so much was in use last */
+	int32		room_waiters;	/* list of flows parked as FS_PARK_CAPACITY */
+	int32		nrooms;
+	FsRoom		rooms[FS_ROOMS];
+	bool		pressed;		/* a P0 or P1 job was refused: policies are evaluated at once */
+	bool		resumable;		/* preempted jobs wait for the use of a resource to fall */
+
 	TimestampTz notify_due;
 	TimestampTz notified_at;
 	int64		events[FS_EVENTS];	/* since then, with fairsched.notify */

@@ -376,7 +376,7 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 		case FS_TASK_ADMISSION:
 			return fs_admission_task(db);
 		case FS_TASK_PREEMPT:
-			return fs_preempt_task(db, limit, NULL);
+			return fs_preempt_task(db, limit, false, NULL);
 		case FS_TASK_NOTIFY:
 			return fs_notify_task(db);
 		case FS_TASK_BUDGETS:
@@ -410,7 +410,7 @@ fs_task_help(FsDatabase *db)
 	if (db->next_expiry <= now)
 		(void) expire(db, HELP_LIMIT);
 	if (db->preempt_due <= now)
-		(void) fs_preempt_task(db, HELP_LIMIT, NULL);
+		(void) fs_preempt_task(db, HELP_LIMIT, false, NULL);
 	if (db->nindoubt > 0)
 		(void) in_doubt(db);
 	if (fs_admit_next_due(db) <= now)

@@ -1,6 +1,7 @@
 /*
  * views_priority.c
- *		fairsched.priority_queue: ready jobs by the class they count as, then age.
+ *		fairsched.priority_queue: ready jobs by the class they count as, then age;
+ *		and fairsched.capacity_status.
  *
  * What waits is on many queues, one for each flow and rank; each is in order,
  * since a longer wait never makes a job count as less.  Memory knows where each
@@ -24,7 +25,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "aging.h"
+#include "amount.h"
+#include "capacity.h"
 #include "flows.h"
+#include "limits.h"
 #include "preempt.h"
 #include "requeue.h"
 #include "ring.h"
@@ -32,6 +36,7 @@
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_view_priority_queue);
+PG_FUNCTION_INFO_V1(fs_view_capacity_status);
 
 #define CHUNK 32				/* rows of a queue read at a time */
 #define LOOK 1024				/* flows looked at while the lock is held */
@@ -282,4 +287,46 @@ fs_view_priority_queue(PG_FUNCTION_ARGS)
 		SRF_RETURN_NEXT(call, HeapTupleGetDatum(heap_form_tuple(call->tuple_desc, out, nulls)));
 	}
 	SRF_RETURN_DONE(call);
+}
+
+/* fairsched.capacity_status_internal() */
+Datum
+fs_view_capacity_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz now = GetCurrentTimestamp();
+	FsDatabase *db;
+	int64		capacity[FS_FLEET];
+	int64		used[FS_FLEET];
+	int64		kept[FS_FLEET];
+	int			waiting[FS_FLEET] = {0};
+
+	fs_view_check("capacity_status", NULL);
+	InitMaterializedSRF(fcinfo, 0);
+	db = fs_view_state("capacity_status");
+	if (db == NULL)
+		return (Datum) 0;
+	FsLockShared();
+	for (int r = 0; r < FS_FLEET; r++)
+	{
+		capacity[r] = db->capacity[r];
+		used[r] = db->fleet[r];
+		kept[r] = fs_capacity_kept(db, r, FS_NONE, FS_CLASSES, now);
+	}
+	for (int32 f = db->room_waiters; f != FS_NONE; f = fs_flows[f].wait_next)
+		waiting[fs_flows[f].why.resource]++;
+	FsUnlock();
+	for (int r = 0; r < FS_FLEET; r++)
+	{
+		Datum		out[5];
+		bool		nulls[5] = {false, capacity[r] < 0};
+
+		out[0] = CStringGetTextDatum(FsResourceNames[r]);
+		out[1] = capacity[r] < 0 ? (Datum) 0 : fs_amount_datum(capacity[r]);
+		out[2] = fs_amount_datum(used[r]);
+		out[3] = fs_amount_datum(kept[r]);
+		out[4] = Int32GetDatum(waiting[r]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, out, nulls);
+	}
+	return (Datum) 0;
 }

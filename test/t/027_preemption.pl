@@ -83,7 +83,9 @@ $quiet->stop;
 
 # ---------- crashes ----------
 
-my $node = fs_node('main', conf => { max_connections => 60, restart_after_crash => 'on' });
+my $node = fs_node('main', conf => { max_connections => 60, restart_after_crash => 'on',
+  'fairsched.preemption_min_runtime' => 0, 'fairsched.preemption_interval' => '50ms',
+  'fairsched.preemption_resume_after' => '20ms' });
 
 ($job, $token) = claimed($node, 'w');
 $node->safe_psql('postgres', "SELECT fairsched_checkpoint($job, $token, '{\"at\": 1}');
@@ -125,7 +127,8 @@ $node->safe_psql('postgres', "SELECT fairsched_cancel($job); TRUNCATE fairsched.
 
 # ---------- under load ----------
 
-# Workers claim, save, are asked, give back or go on; others ask for any job at any time with any
+# A small fleet that everything contends for, so that the policies act all the time. Workers claim,
+# save, are asked, give back or go on; others ask for any job at any time with any
 # grace, resume, and cancel. Every job ends once; what a claim returns as checkpoint is the last that
 # was saved under a valid token.
 $node->safe_psql('postgres', q{
@@ -135,9 +138,11 @@ $node->safe_psql('postgres', q{
   CREATE TABLE wrong (what text, job_id bigint, detail text);
   CREATE SEQUENCE step;
   SELECT fairsched_create_workspace('t' || n, max_running => 4) FROM generate_series(1, 5) n;
+  SELECT fairsched_set_capacity('cpu', 8);
   CREATE TABLE enqueued (job_id bigint PRIMARY KEY);
   INSERT INTO enqueued SELECT q.job_id FROM generate_series(1, 300) n,
-    fairsched_enqueue('t' || 1 + n % 5, priority => 'P' || n % 4, max_attempts => 1000000) q;
+    fairsched_enqueue('t' || 1 + n % 5, priority => 'P' || n % 4, max_attempts => 1000000,
+      resources => jsonb_build_object('cpu', 1 + n % 3)) q;
 
   -- Says it is saved in the transaction that saves.
   CREATE FUNCTION note(job bigint, value bigint) RETURNS void LANGUAGE sql AS $$
@@ -191,7 +196,8 @@ $node->safe_psql('postgres', q{
       IF fairsched_complete(j.job_id, j.token) THEN
         INSERT INTO done VALUES (j.job_id);
         INSERT INTO enqueued SELECT q.job_id FROM fairsched_enqueue('t' || 1 + (random() * 4)::int,
-          priority => 'P' || (random() * 3)::int, max_attempts => 1000000) q;
+          priority => 'P' || (random() * 3)::int, max_attempts => 1000000,
+          resources => jsonb_build_object('cpu', 1 + (random() * 2)::int)) q;
       END IF;
     WHEN random() < 0.5 THEN
       PERFORM fairsched_fail(j.job_id, j.token, 'again', retry_in => '1 ms');
@@ -204,6 +210,8 @@ $node->safe_psql('postgres', q{
   DECLARE
     j bigint;
   BEGIN
+    INSERT INTO wrong SELECT 'fleet', NULL, used::text FROM fairsched.capacity_status WHERE used > capacity;
+    COMMIT;
     PERFORM set_config('fairsched.preemption_grace', (random() * 20)::int::text, true);
     SELECT job_id INTO j FROM fairsched.running_jobs ORDER BY random() LIMIT 1;
     BEGIN
@@ -235,8 +243,9 @@ is($node->safe_psql('postgres', 'SELECT * FROM wrong LIMIT 5'), '',
   'every claim got the last checkpoint that was saved under a valid token');
 my ($counts) = fs_rows($node, q{SELECT count(*) FILTER (WHERE answer = 'yielded'),
   count(*) FILTER (WHERE answer = 'revoked'), count(*) FILTER (WHERE outcome = 'void'),
-  count(*) FILTER (WHERE outcome = 'discarded') FROM fairsched.preemption_history});
-note("yielded $counts->[0], revoked $counts->[1], void $counts->[2], discarded $counts->[3]");
+  count(*) FILTER (WHERE outcome = 'discarded'),
+  count(*) FILTER (WHERE threshold IS NOT NULL) FROM fairsched.preemption_history});
+note("yielded $counts->[0], revoked $counts->[1], void $counts->[2], discarded $counts->[3], by policy $counts->[4]");
 ok((!grep { $_ == 0 } @$counts), 'there were preemptions of all kinds');
 
 # Nothing was lost, nothing done twice (done has a primary key), what was held is free.
@@ -244,8 +253,13 @@ $node->safe_psql('postgres', q{INSERT INTO done SELECT job_id FROM fairsched.run
   WHERE fairsched_complete(job_id, token)});
 ok($node->poll_query_until('postgres', q{SELECT NOT EXISTS
   (SELECT FROM fairsched.preemption_history WHERE outcome = 'requested')}), 'no request stays open');
-$node->safe_psql('postgres', q{SELECT fairsched_resume_job(job_id) FROM fairsched.jobs
-  WHERE state = 'preempted' AND run_at = 'infinity'});
+$node->safe_psql('postgres', q{DO $$ DECLARE j bigint; BEGIN
+  FOR j IN SELECT job_id FROM fairsched.jobs WHERE state = 'preempted' AND run_at = 'infinity' LOOP
+    BEGIN
+      PERFORM fairsched_resume_job(j);
+    EXCEPTION WHEN SQLSTATE 'FS005' THEN NULL;  -- the scheduler did
+    END;
+  END LOOP; END $$});
 $node->poll_query_until('postgres', q{
   WITH c AS (SELECT job_id FROM fairsched_claim('last', 100) c WHERE fairsched_complete(c.job_id, c.token)),
     d AS (INSERT INTO done SELECT job_id FROM c RETURNING 1)
@@ -254,6 +268,8 @@ is($node->safe_psql('postgres', q{SELECT job_id FROM (SELECT job_id FROM done UN
     SELECT job_id FROM fairsched.job_history) e GROUP BY job_id HAVING count(*) > 1}), '', 'every job ended once');
 is($node->safe_psql('postgres', q{SELECT job_id FROM enqueued EXCEPT
     (SELECT job_id FROM done UNION SELECT job_id FROM fairsched.job_history)}), '', 'and none was lost');
+is($node->safe_psql('postgres', q{SELECT used, waiting FROM fairsched.capacity_status WHERE resource = 'cpu'}), '0|0',
+  'the fleet holds nothing, and nobody waits for it');
 is($node->safe_psql('postgres', q{SELECT coalesce(sum(running), 0) FROM fairsched.workspace_status}), '0',
   'no slot is held');
 fs_check_ok($node, 'counters equal the rows');

@@ -1,0 +1,237 @@
+/*
+ * capacity.c
+ *		What the fleet has of cpu, memory and gpu, and who may take it.
+ *
+ * What is in use is what running jobs hold, open claims included.  A job that
+ * needs more than is left is refused: its flow is parked (admit.c) on a list of
+ * the database until something is given back.  Without a capacity there is no
+ * such limit.
+ *
+ * Room that is made by preemption is kept for the flow it is made for: others,
+ * unless their class is higher, find so much less left, until that flow claims
+ * or the time is over.  Otherwise whoever comes first would take it, perhaps the
+ * very work that was stopped.
+ *
+ * high_at remembers for every percent when so much was in use last, so that
+ * "below for a while" needs no history: it is one comparison.
+ */
+#include "capacity.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "amount.h"
+#include "admit.h"
+#include "limits.h"
+#include "preempt.h"
+#include "ring.h"
+#include "state.h"
+
+int
+fs_capacity_class(int32 flow)
+{
+	int			slot = fs_sched_flow_slot(&fs_flows[flow]);
+
+	return slot < 0 ? FS_CLASSES : FsSlotClass(slot);
+}
+
+double
+fs_capacity_percent(const FsDatabase *d, FsResource r)
+{
+	if (d->capacity[r] < 0)
+		return 0;
+	if (d->capacity[r] == 0)
+		return d->fleet[r] > 0 ? 100 : 0;
+	return 100.0 * d->fleet[r] / d->capacity[r];
+}
+
+static int
+level(const FsDatabase *d, FsResource r)
+{
+	return (int) Min(floor(fs_capacity_percent(d, r)), 100);
+}
+
+/* fs_capacity_below_since: since when less than this is in use; infinity: it is not so. */
+TimestampTz
+fs_capacity_below_since(const FsDatabase *d, FsResource r, double percent)
+{
+	int			at = (int) Max(Min(ceil(percent), 100), 0);
+
+	return level(d, r) >= at ? DT_NOEND : d->high_at[r][at];
+}
+
+/* fs_capacity_hold: jobs hold so much more, or less. */
+void
+fs_capacity_hold(FsDatabase *d, FsResource r, int64 delta)
+{
+	int			before;
+
+	if (r >= FS_FLEET)
+		return;
+	if (d->capacity[r] < 0 || delta >= 0)
+	{
+		d->fleet[r] += delta;
+		return;
+	}
+	before = level(d, r);
+	d->fleet[r] += delta;
+	if (level(d, r) < before)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		for (int p = level(d, r) + 1; p <= before; p++)
+			d->high_at[r][p] = now;
+		if (d->resumable)
+			fs_preempt_wake(d, now + FsMsToUsec(fs_preemption_resume_after));
+	}
+}
+
+/* ---------- rooms ---------- */
+
+static bool
+room_is_of(const FsRoom *room, int32 flow)
+{
+	return room->flow == flow && flow != FS_NONE && fs_flows[flow].id == room->flow_id;
+}
+
+/* fs_capacity_kept: how much of a resource is kept for others than this flow. */
+int64
+fs_capacity_kept(const FsDatabase *d, FsResource r, int32 flow, int cls, TimestampTz now)
+{
+	int64		sum = 0;
+
+	for (int i = 0; i < d->nrooms; i++)
+		if (d->rooms[i].until > now && d->rooms[i].cls <= cls && !room_is_of(&d->rooms[i], flow))
+			sum += d->rooms[i].amount[r];
+	return sum;
+}
+
+/* fs_capacity_keep: room is being made for a flow; false: too many have some. */
+bool
+fs_capacity_keep(FsDatabase *d, int32 flow, const FsNeeds *needs, TimestampTz until)
+{
+	FsRoom	   *room;
+
+	fs_capacity_claimed(d, flow);
+	if (d->nrooms == FS_ROOMS)
+		return false;
+	room = &d->rooms[d->nrooms++];
+	room->flow = flow;
+	room->flow_id = fs_flows[flow].id;
+	room->cls = fs_capacity_class(flow);
+	for (int r = 0; r < FS_FLEET; r++)
+		room->amount[r] = needs->amount[r];
+	room->until = until;
+	fs_preempt_wake(d, until);
+	return true;
+}
+
+/* fs_capacity_claimed: the flow took a job: its room was used. */
+void
+fs_capacity_claimed(FsDatabase *d, int32 flow)
+{
+	for (int i = 0; i < d->nrooms; i++)
+		if (room_is_of(&d->rooms[i], flow))
+		{
+			d->rooms[i] = d->rooms[--d->nrooms];
+			return;
+		}
+}
+
+/* fs_capacity_forget_rooms: those whose time is over, or that nobody waits for any more. */
+void
+fs_capacity_forget_rooms(FsDatabase *d, TimestampTz now)
+{
+	bool		freed = false;
+
+	for (int i = d->nrooms - 1; i >= 0; i--)
+	{
+		FsRoom	   *room = &d->rooms[i];
+
+		if (room->until > now && fs_flows[room->flow].member != FS_NONE && room_is_of(room, room->flow) &&
+			fs_capacity_class(room->flow) < FS_CLASSES)
+		{
+			fs_preempt_wake(d, room->until);
+			continue;
+		}
+		*room = d->rooms[--d->nrooms];
+		freed = true;
+	}
+	if (freed)
+		fs_admit_room(d, now);
+}
+
+/* ---------- the gate ---------- */
+
+/*
+ * fs_capacity_refuses: is there less left than a job of this flow needs?  Sets
+ * *why.  gift: a lease whose share of it the claim takes over, or FS_NONE.
+ */
+bool
+fs_capacity_refuses(FsDatabase *d, int32 flow, const FsNeeds *needs, int32 gift, TimestampTz now,
+					FsRefusal *why)
+{
+	int			cls = flow == FS_NONE ? FS_CLASSES : fs_capacity_class(flow);
+
+	for (int r = 0; r < FS_FLEET; r++)
+	{
+		int64		need = needs->amount[r];
+		int64		kept;
+
+		if (need == 0 || d->capacity[r] < 0)
+			continue;
+		if (gift != FS_NONE)
+			need -= Min(need, fs_leases[gift].held.amount[r]);
+		kept = need > 0 ? fs_capacity_kept(d, r, flow, cls, now) : 0;
+		if (need <= 0 || d->fleet[r] + kept + need <= d->capacity[r])
+			continue;
+		memset(why, 0, sizeof(FsRefusal));
+		why->on = FS_NONE;
+		why->park = FS_PARK_CAPACITY;
+		why->resource = r;
+		why->value = d->fleet[r] + kept + need;
+		why->limit = d->capacity[r];
+		return true;
+	}
+	return false;
+}
+
+/* fs_capacity_refused: the flow was parked: policies look at it, at once where it is urgent. */
+void
+fs_capacity_refused(FsDatabase *d, int32 flow, TimestampTz now)
+{
+	if (fs_capacity_class(flow) <= 1)
+	{
+		d->pressed = true;
+		fs_preempt_wake(d, now);
+	}
+	else
+		fs_preempt_wake(d, now + FsMsToUsec(fs_preemption_interval));
+}
+
+/* ---------- settings ---------- */
+
+void
+fs_capacity_load(FsDatabase *d)
+{
+	int64		capacity[FS_FLEET] = {-1, -1, -1};
+	uint64		n;
+
+	fs_spi_begin();
+	n = fs_spi("SELECT resource, capacity FROM fairsched.capacities", 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		int			r = fs_resource_by_name(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		Datum		d1 = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
+
+		if (r >= 0 && r < FS_FLEET)
+			capacity[r] = fs_amount_numeric(d1, "capacity", FS_QUOTA_MAX, false);
+	}
+	fs_spi_end();
+	FsLock();
+	memcpy(d->capacity, capacity, sizeof(capacity));
+	fs_admit_room(d, GetCurrentTimestamp());
+	FsUnlock();
+}

@@ -1,0 +1,32 @@
+/*
+ * capacity.h
+ *		What the fleet has of cpu, memory and gpu, and who may take it.
+ */
+#ifndef FS_CAPACITY_H
+#define FS_CAPACITY_H
+
+#include "shmem.h"
+
+StaticAssertDecl(FS_RES_GPU == FS_FLEET - 1, "cpu, memory and gpu come first");
+
+/* fs->lock held exclusively; they do not raise. */
+extern bool fs_capacity_refuses(FsDatabase *db, int32 flow, const FsNeeds *needs, int32 gift,
+								TimestampTz now, FsRefusal *why);
+extern void fs_capacity_hold(FsDatabase *db, FsResource r, int64 delta);
+extern void fs_capacity_refused(FsDatabase *db, int32 flow, TimestampTz now);
+extern void fs_capacity_claimed(FsDatabase *db, int32 flow);
+extern bool fs_capacity_keep(FsDatabase *db, int32 flow, const FsNeeds *needs, TimestampTz until);
+extern void fs_capacity_forget_rooms(FsDatabase *db, TimestampTz now);
+
+/* fs->lock held, any mode. */
+extern double fs_capacity_percent(const FsDatabase *db, FsResource r);
+extern TimestampTz fs_capacity_below_since(const FsDatabase *db, FsResource r, double percent);
+extern int64 fs_capacity_kept(const FsDatabase *db, FsResource r, int32 flow, int cls, TimestampTz now);
+
+/* The class of the most urgent job of a flow. */
+extern int	fs_capacity_class(int32 flow);
+
+/* From its table; may raise. */
+extern void fs_capacity_load(FsDatabase *db);
+
+#endif							/* FS_CAPACITY_H */
