@@ -11,7 +11,7 @@
 int			fs_max_databases = 8;
 int			fs_max_workspaces = 10000;
 int			fs_max_flows = 0;
-int			fs_max_rings = 1024;
+int			fs_max_rings = 512;
 int			fs_max_running = 10000;
 int			fs_max_workers = 1024;
 int			fs_max_limits = 0;
@@ -88,15 +88,15 @@ fs_guc_define(void)
 					 &fs_max_databases, 8, 1, 1000);
 		size_setting("fairsched.max_workspaces", "Workspaces that may have jobs at once, in the cluster.",
 					 &fs_max_workspaces, 10000, 10, 1000000);
-		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = an eighth more than workspaces.",
+		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = a sixteenth more than workspaces.",
 					 &fs_max_flows, 0, 0, 4000000);
 		size_setting("fairsched.max_rings", "Combinations of lane and required capabilities in use at once.",
-					 &fs_max_rings, 1024, 16, 100000);
+					 &fs_max_rings, 512, 16, 100000);
 		size_setting("fairsched.max_running", "Jobs that may run at once, in the cluster.",
 					 &fs_max_running, 10000, 16, 4000000);
 		size_setting("fairsched.max_workers", "Workers that may be known at once, in the cluster.",
 					 &fs_max_workers, 1024, 16, 100000);
-		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a fiftieth of max_workspaces, at least 1000.",
+		size_setting("fairsched.max_limits", "Workspaces that may have quotas, a rate limit or a throttle, in the cluster. 0 = a 200th of max_workspaces, at least 500.",
 					 &fs_max_limits, 0, 0, 1000000);
 		size_setting("fairsched.max_budgets", "Budgets that may be defined, or named by jobs, in the cluster.",
 					 &fs_max_budgets, 1000, 10, 100000);

@@ -9,7 +9,7 @@ ringheap_before(const RingNode *a, const RingNode *b)
 {
 	if (a->round != b->round)
 		return a->round < b->round;
-	return a->stamp < b->stamp;
+	return (int32_t) ((uint32_t) (a->stamp - b->stamp) << 1) < 0;
 }
 
 /* Join two heaps, either of which may be empty; returns the new root. */

@@ -16,11 +16,11 @@
 typedef struct RingNode
 {
 	uint64_t	round;			/* first key: the round it is due in */
-	uint64_t	stamp;			/* second key: its place in the ring */
+	uint32_t	stamp:31;		/* second key: its place in the ring; it wraps around */
+	uint32_t	linked:1;
 	int32_t		child;
 	int32_t		next;
 	int32_t		prev;			/* parent for a first child, else left sibling */
-	bool		linked;
 } RingNode;
 
 extern void ringheap_insert(RingNode *nodes, int32_t *root, int32_t node);

@@ -66,7 +66,7 @@ proc_capacity(void)
 static int
 block_capacity(void)
 {
-	return Max(fs_max_workspaces / 8, 64);
+	return Max(fs_max_workspaces / 16, 64);
 }
 
 /* fs_flow_capacity: flow slots, those for overflow flows included. */
@@ -74,14 +74,14 @@ int
 fs_flow_capacity(void)
 {
 	return fs_max_flows > 0 ? fs_max_flows + fs_max_workspaces
-		: fs_max_workspaces + fs_max_workspaces / 8 + 64;
+		: fs_max_workspaces + fs_max_workspaces / 16 + 64;
 }
 
 /* fs_limits_capacity: workspaces that something may be set for. */
 int
 fs_limits_capacity(void)
 {
-	return fs_max_limits > 0 ? fs_max_limits : Max(fs_max_workspaces / 50, 1000);
+	return fs_max_limits > 0 ? fs_max_limits : Max(fs_max_workspaces / 200, 500);
 }
 
 /*

@@ -26,7 +26,7 @@
 
 #define FS_NONE (-1)
 #define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
-#define FS_OWN_CANDIDATES 3		/* heads that every flow has room for */
+#define FS_OWN_CANDIDATES 2		/* heads that every flow has room for */
 #define FS_CANDIDATES 24		/* heads in a block, for a flow that is being served */
 #define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
 #define FS_AGE_MARKS 128
@@ -112,8 +112,8 @@ typedef struct FsWorkspace
 	int32		refs;			/* open ledger items that point here */
 
 	int32		running;		/* leases that occupy a slot, open claims included */
-	int64		ready[FS_CLASSES];	/* committed; meaningful when db->counted */
-	int64		waiting;		/* scheduled, retryable, preempted */
+	int32		ready[FS_CLASSES];	/* committed; meaningful when db->counted */
+	int32		waiting;		/* scheduled, retryable, preempted */
 	int64		reserved;		/* enqueued by open transactions */
 
 	FsPark		parked;
