@@ -24,6 +24,7 @@ SELECT is_duplicate FROM fairsched_enqueue('stale', '{"n": "later"}', lane => 's
 SELECT payload ->> 'n' AS n, lane FROM fairsched_claim('stale', 9, lanes => '{stale_a}');
 SELECT state, attempt FROM fairsched.jobs WHERE workspace = 'stale';
 DELETE FROM fairsched.jobs WHERE workspace = 'stale';
+VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) :jobs;
 
 -- And with one of the same flow, but of another class
 SELECT is_duplicate FROM fairsched_enqueue('stale', '{"n": "gone"}', lane => 'stale_a', priority => 'P0');
