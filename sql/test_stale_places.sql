@@ -23,6 +23,19 @@ VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) :jobs;
 SELECT is_duplicate FROM fairsched_enqueue('stale', '{"n": "later"}', lane => 'stale_a', run_at => now() + interval '1 day');
 SELECT payload ->> 'n' AS n, lane FROM fairsched_claim('stale', 9, lanes => '{stale_a}');
 SELECT state, attempt FROM fairsched.jobs WHERE workspace = 'stale';
+DELETE FROM fairsched.jobs WHERE workspace = 'stale';
+VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) :jobs;
+
+-- And with one of the same flow, but of another class
+SELECT is_duplicate FROM fairsched_enqueue('stale', '{"n": "gone"}', lane => 'stale_a', priority => 'P0');
+SELECT fairsched.own_changes(true);
+DELETE FROM fairsched.jobs WHERE workspace = 'stale';
+SELECT fairsched.own_changes(false);
+VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) :jobs;
+SELECT is_duplicate FROM fairsched_enqueue('stale', '{"n": "P3"}', lane => 'stale_a', priority => 'P3');
+SELECT payload ->> 'n' AS n, lane FROM fairsched_claim('stale', 9, lanes => '{stale_a}');
+SELECT priority FROM fairsched.running_jobs WHERE workspace = 'stale';
+
 -- counts were not told of what was deleted
 SELECT count(*) >= 0 AS repaired FROM fairsched_check(true);
 SELECT * FROM fairsched_check() WHERE workspace = 'stale' AND NOT ok;
