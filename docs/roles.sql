@@ -68,6 +68,8 @@ GRANT SELECT ON
   fairsched.workspace_status, fairsched.queue_status, fairsched.running_jobs,
   fairsched.worker_status, fairsched.maintenance_status, fairsched.database_status,
   fairsched.budget_status, fairsched.budget_events, fairsched.budgets,
+  fairsched.priority_queue, fairsched.preemption_history, fairsched.preemption_policies,
+  fairsched.capacity_status, fairsched.capacities,
   fairsched.dead_letters, fairsched.jobs, fairsched.job_history,
   fairsched.deliberation_scores, fairsched.low_quality_reasoning, fairsched.deliberation_runs,
   fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers,
@@ -83,11 +85,13 @@ GRANT EXECUTE ON FUNCTION
   fairsched_create_workspace, fairsched_alter_workspace, fairsched_drop_workspace,
   fairsched_isolate_workspace, fairsched_pause_workspace, fairsched_resume_workspace,
   fairsched_undrain, fairsched_check,
+  fairsched_preempt, fairsched_resume_job, fairsched_preemption_candidates,
+  fairsched_evaluate_preemption, fairsched_set_capacity,
   fairsched_set_quota, fairsched_drop_quota, fairsched_set_throttle, fairsched_set_rate_limit,
   fairsched_cleanup_usage, fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;
-GRANT INSERT, UPDATE, DELETE ON fairsched.tiers, fairsched.job_kinds TO fairsched_admin;
+GRANT INSERT, UPDATE, DELETE ON fairsched.tiers, fairsched.job_kinds, fairsched.preemption_policies TO fairsched_admin;
 GRANT DELETE ON fairsched.budgets TO fairsched_admin;
 
 COMMIT;

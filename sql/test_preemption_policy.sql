@@ -33,6 +33,7 @@ SELECT take(100);
 SELECT take(1);
 SELECT * FROM fleet;
 SELECT workspace, parked_reason, parked_detail FROM fairsched.queue_status WHERE workspace = 'hog';
+SELECT gate, verdict, value, limit_value, detail FROM fairsched_explain((SELECT max(job_id) FROM fairsched.jobs WHERE workspace = 'hog')) WHERE gate LIKE 'capacity%';
 -- A job that needs none of it is not held up; rolled back, nothing is held.
 SELECT put('small', 'P2', 1, '{"gpu": 1}');
 BEGIN;

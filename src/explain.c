@@ -12,6 +12,7 @@
 #include "admit.h"
 #include "amount.h"
 #include "budget.h"
+#include "capacity.h"
 #include "config.h"
 #include "flows.h"
 #include "park.h"
@@ -87,6 +88,7 @@ static void
 look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *spec, TimestampTz now,
 	 FsGateRows *rows)
 {
+	static const char *const capacity_gates[FS_FLEET] = {"capacity_cpu", "capacity_memory", "capacity_gpu"};
 	static const char *const quota_gates[FS_RESOURCES] = {
 		"quota_cpu", "quota_memory", "quota_gpu", "quota_concurrent_runs", "quota_storage", "quota_tokens",
 		"quota_cost"
@@ -162,6 +164,18 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 	r = add(rows, "throttle", why.park != FS_PARK_NONE,
 			why.park != FS_PARK_NONE ? "a resource crossed the threshold of its quota" : NULL);
 	r->retry_at = why.retry_at;
+
+	for (int i = 0; i < FS_FLEET; i++)
+	{
+		FsNeeds		one = {.mask = FsResourceBit(i)};
+
+		one.amount[i] = spec->needs.amount[i];
+		if (one.amount[i] == 0 || db->capacity[i] < 0)
+			continue;
+		r = add(rows, capacity_gates[i], fs_capacity_refuses(db, FS_NONE, &one, FS_NONE, now, &why),
+				"held by all jobs or kept for urgent ones, with what the job needs");
+		figures(r, db->fleet[i] + fs_capacity_kept(db, i, FS_NONE, FS_CLASSES, now) + one.amount[i], db->capacity[i]);
+	}
 }
 
 /* fairsched_explain(job_id) → gate, verdict, value, limit_value, detail, retry_at */

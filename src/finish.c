@@ -531,7 +531,12 @@ fs_checkpoint(PG_FUNCTION_ARGS)
 		ItemPointerData was;
 
 		if (row == NULL)
+		{
+			/* it was revoked after the lease was looked at: nothing is saved, and so it is said */
+			if (directive != FS_CANCEL)
+				directive = FS_LOST;
 			break;
+		}
 		was = row->t_self;
 		values[FS_COL_CHECKPOINT] = PG_GETARG_DATUM(2);
 		replace[FS_COL_CHECKPOINT] = true;

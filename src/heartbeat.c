@@ -28,6 +28,13 @@ PG_FUNCTION_INFO_V1(fs_heartbeat_worker);
 
 const char *const FsDirectiveNames[] = {"continue", "preempt", "cancel", "lost"};
 
+/* Somebody else is about to end it; as long as that is not committed, its holder has it. */
+static bool
+ends_elsewhere(const FsLease *lease)
+{
+	return lease->state == FS_LEASE_ENDING && lease->owner != FsMyProcNumber();
+}
+
 static void
 extend_lease(FsLease *lease, TimestampTz now, int64 extend)
 {
@@ -205,7 +212,7 @@ fs_lease_beat(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		FsLease    *lease = &fs_leases[l];
 
 		known = true;
-		if (lease->state == FS_LEASE_ACTIVE ||
+		if (lease->state == FS_LEASE_ACTIVE || ends_elsewhere(lease) ||
 			(lease->state == FS_LEASE_CLAIMING && lease->owner == FsMyProcNumber()))
 		{
 			directive = lease->directive;
@@ -318,7 +325,7 @@ fs_heartbeat_worker(PG_FUNCTION_ARGS)
 				beats[n++].directive = lease->directive;
 				fs_lease_free(l);
 			}
-			else if (lease->state == FS_LEASE_ACTIVE)
+			else if (lease->state == FS_LEASE_ACTIVE || ends_elsewhere(lease))
 			{
 				beats[n].job_id = lease->job_id;
 				beats[n++].directive = lease->directive;

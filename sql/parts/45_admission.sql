@@ -391,7 +391,7 @@ COMMENT ON FUNCTION fairsched_cleanup_usage(interval) IS 'Removes usage, and res
 CREATE FUNCTION fairsched_explain(job_id bigint)
 	RETURNS TABLE (gate text, verdict text, value numeric, limit_value numeric, detail text, retry_at timestamptz)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 12 AS 'MODULE_PATHNAME', 'fs_explain';
-COMMENT ON FUNCTION fairsched_explain(bigint) IS 'Every gate of the claim for a job, in the order they are asked, each by itself: gate; verdict, pass or refuse; value and limit_value where the gate compares figures; detail; retry_at: when it lifts, where that is a matter of time. Gates: state, drain, pause, capabilities (has any live worker what the job requires), ceiling, workspace_share, rate, quota_cpu and so on for what the job needs or the workspace has a quota of, budget, throttle. Where all pass the job is handed out when its turn in the fair order comes. Changes nothing. Errors: FS006 the job does not exist or is over, 22004.';
+COMMENT ON FUNCTION fairsched_explain(bigint) IS 'Every gate of the claim for a job, in the order they are asked, each by itself: gate; verdict, pass or refuse; value and limit_value where the gate compares figures; detail; retry_at: when it lifts, where that is a matter of time. Gates: state, drain, pause, capabilities (has any live worker what the job requires), ceiling, workspace_share, rate, quota_cpu and so on for what the job needs or the workspace has a quota of, budget, throttle, capacity_cpu and so on for what the job needs and the fleet has a capacity of (fairsched_set_capacity). Where all pass the job is handed out when its turn in the fair order comes. Changes nothing. Errors: FS006 the job does not exist or is over, 22004.';
 
 -- workspace_usage_current
 

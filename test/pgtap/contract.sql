@@ -115,6 +115,12 @@ SELECT pg_temp.expect('fairsched_record_usage', ARRAY['workspace text', 'resourc
 SELECT pg_temp.expect('fairsched_workspace_health', ARRAY['workspace text']);
 SELECT pg_temp.expect('fairsched_cleanup_usage', ARRAY['retention interval = interval ''30 days''']);
 SELECT pg_temp.expect('fairsched_explain', ARRAY['job_id bigint']);
+-- Preemption
+SELECT pg_temp.expect('fairsched_preempt', ARRAY['job_id bigint', 'reason text', 'resource text = NULL']);
+SELECT pg_temp.expect('fairsched_resume_job', ARRAY['job_id bigint']);
+SELECT pg_temp.expect('fairsched_preemption_candidates', ARRAY['resource text', 'max_jobs integer = 10']);
+SELECT pg_temp.expect('fairsched_evaluate_preemption', '{}');
+SELECT pg_temp.expect('fairsched_set_capacity', ARRAY['resource text', 'capacity numeric']);
 
 -- Budgets
 SELECT pg_temp.expect('fairsched_set_budget', ARRAY['budget text', 'amount numeric', 'workspace text = NULL',
@@ -271,6 +277,10 @@ INSERT INTO wanted VALUES
   ('budget_status', '{budget,workspace,dimension,amount,spent,reserved,remaining,percent_used,status,paused}'),
   ('budget_events', '{event_id,budget,workspace,event_type,threshold,total,spent,remaining,percent_used,action,jobs_affected,classes_preempted,occurred_at,resolved_at}'),
   ('tiers', '{tier,weight,quantum}'),
+  ('priority_queue', '{job_id,workspace,priority,effective_priority,state,wait,preemption_count}'),
+  ('preemption_history', '{preemption_id,job_id,workspace,priority,reason,resource,utilisation,threshold,requested_at,preempted_at,resumed_at,has_checkpoint}'),
+  ('preemption_policies', '{resource,threshold,preempts,waiting,max_jobs,ordering,on_exhausted,enabled}'),
+  ('capacity_status', '{resource,capacity,used,percent,kept,waiting}'),
   ('workspace_quotas', '{workspace,resource,quota,burst,burst_duration,updated_at}'),
   ('workspace_usage', '{workspace,resource,amount,job_id,run_id,recorded_at}'),
   ('workspace_usage_current', '{workspace,resource,used,quota,percent,burst_in_use,throttled_until}'),
@@ -316,7 +326,9 @@ INSERT INTO setting VALUES ('default_quota', '64'), ('enterprise_quota', '100'),
   ('dead_retention', '30d'), ('deliberation_retention', '30d'), ('deliberation_max_tokens', '2000'),
   ('deliberation_depth_weight', '0.35'), ('deliberation_coherence_weight', '0.35'), ('deliberation_relevance_weight', '0.3'),
   ('deliberation_min_depth', '0.6'), ('deliberation_min_coherence', '0.6'), ('deliberation_min_relevance', '0.6'),
-  ('deliberation_min_overall', '0.6'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s'), ('max_limits', '0');
+  ('deliberation_min_overall', '0.6'), ('worker_timeout', '1min'), ('rebuild_grace', '1min'), ('max_wait', '1s'), ('priority_aging', '1min'), ('preemption_interval', '30s'),
+  ('preemption_grace', '30s'), ('preemption_min_runtime', '10s'), ('max_preemptions', '3'), ('preemption_on_exhausted', 'discard'),
+  ('preemption_hold', '30s'), ('preemption_resume_after', '10s'), ('notify', 'off'), ('max_limits', '0');
 SELECT is(s.name, 'fairsched.' || w.name, 'setting fairsched.' || w.name || ' exists')
   FROM setting w LEFT JOIN pg_settings s ON s.name = 'fairsched.' || w.name;
 -- The value built in: the test server may set others.
