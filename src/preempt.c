@@ -98,7 +98,7 @@ fs_preempt_lock(uint32 kind, int64 key, bool wait)
 {
 	LOCKTAG		tag;
 
-	/* class 4 of advisory locks: SQL functions use 1 and 2, claims by request id 3 */
+	/* class 6 of advisory locks: SQL functions use 1 and 2, others of ours 3 to 5 */
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32) ^ (kind << 31), (uint32) key, 6);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
