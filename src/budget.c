@@ -542,6 +542,7 @@ let_go(int32 l, TimestampTz now)
 		FsBudget   *b = &fs_budgets[set->budget[i]];
 
 		meter_release(&b->meter, fs_budget_holds[l].reserved[i]);
+		Assert(b->meter.reserved >= 0 && b->running > 0);
 		b->running--;
 		if (fs_budget_holds[l].reserved[i] > 0)
 			recheck(set->budget[i], now);

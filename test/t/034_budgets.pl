@@ -85,7 +85,7 @@ $_->{handle}->finish foreach @victims;
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity
   WHERE application_name IN ('victim', 'pgbench')}), 'all clients are gone');
 cmp_ok($kills, '>', 3, "$kills sessions were killed");
-cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM sampled'), '>', 100, 'many samples');
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM sampled'), '>', 20, 'many samples');
 is($node->safe_psql('postgres', 'SELECT budget, count(*), max(spent + reserved) FROM violation GROUP BY 1'), '',
   'never more spent and reserved than there is, but for errors of estimates');
 fs_check_ok($node, 'memory equals the rows, reservations what running jobs hold');
