@@ -12,7 +12,7 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "config.h"
-#include "keepaway.h"
+#include "inbox.h"
 #include "keepaway.h"
 #include "launcher.h"
 #include "ledger.h"
@@ -66,6 +66,7 @@ _PG_init(void)
 	fs_tables_init();
 	fs_config_init();
 	fs_keepaway_install_hooks();
+	fs_inbox_install_hooks();
 	fs_launcher_register();
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = object_access;

@@ -39,6 +39,7 @@
 
 #include "access/genam.h"
 
+#include "inbox.h"
 #include "ledger.h"
 #include "rebuild.h"
 #include "tables.h"
@@ -232,6 +233,7 @@ fs_state_ready(const char *command)
 	PreventCommandDuringRecovery(command);
 	PreventCommandIfReadOnly(command);
 	PreventCommandIfParallelMode(command);
+	fs_inbox_settle();
 	d = fs_state_attach();
 	while (d->state != FS_DB_READY)
 	{
@@ -390,6 +392,13 @@ fs_spi(const char *sql, int nargs, const Oid *types, const Datum *values, const 
 
 /* ---------- counters ---------- */
 
+static int64 *
+next_number(FsDatabase *d, FsCounter which)
+{
+	return which == FS_COUNTER_JOB ? &d->next_job :
+		which == FS_COUNTER_POSITION ? &d->next_position : &d->next_token;
+}
+
 /*
  * fs_state_numbers: the first of n consecutive numbers.  They come from blocks
  * that a sequence reserved beforehand, so they never repeat after a crash, and
@@ -401,8 +410,7 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 	const FsCatalog *c = fs_catalog();
 	Oid			seq = which == FS_COUNTER_JOB ? c->job_seq :
 		which == FS_COUNTER_POSITION ? c->position_seq : c->token_seq;
-	int64	   *next = which == FS_COUNTER_JOB ? &d->next_job :
-		which == FS_COUNTER_POSITION ? &d->next_position : &d->next_token;
+	int64	   *next = next_number(d, which);
 	int64	   *limit = which == FS_COUNTER_JOB ? &d->job_limit :
 		which == FS_COUNTER_POSITION ? &d->position_limit : &d->token_limit;
 	int			block = which == FS_COUNTER_JOB ? 8192 : 65536;
@@ -433,6 +441,18 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 		FsUnlock();
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/* fs_state_numbers_unused: from … to - 1 were drawn in vain; the next one may have them. */
+void
+fs_state_numbers_unused(FsDatabase *d, FsCounter which, int64 from, int64 to)
+{
+	int64	   *next = next_number(d, which);
+
+	FsLock();
+	if (*next == to)
+		*next = from;
+	FsUnlock();
 }
 
 /* ---------- snapshots ---------- */
