@@ -182,9 +182,11 @@ fs_enqueue_read_place(const FsOption *o, FsNewJobs *j)
 	j->lane = o[OPT_LANE].isnull ? "default" : fs_text_name(o[OPT_LANE].value, "lane");
 	j->lane_text = o[OPT_LANE].isnull ? word("default") : plain_text(o[OPT_LANE].value);
 	j->caps_len = 0;
+	j->caps = "";
 	j->capabilities = j->resources = j->budgets = (Datum) 0;
 	if (!o[OPT_CAPABILITIES].isnull)
 	{
+		j->caps = palloc(FS_CAPS_LEN);
 		j->caps_len = fs_text_caps(o[OPT_CAPABILITIES].value, j->caps);
 		if (j->caps_len > 0)
 			j->capabilities = fs_caps_array(j->caps, j->caps_len);
@@ -298,7 +300,7 @@ queue_length(const FsWorkspace *ws)
  */
 void
 fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
-				   const uint64 *spec, TimestampTz now, FsPlace *p)
+				   const uint64 *spec, FsPlace *p)
 {
 	bool		looked = false; /* for jobs that are there already */
 	int			own_table = -1;	/* set where this very transaction froze the workspace */
@@ -339,8 +341,6 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 				: fs_enqueue_flow(db, p->workspace, j->lane, j->caps, j->caps_len, spec);
 			if (p->flow != FS_NONE)
 			{
-				double		age = (double) (now - ws->rate_since) / USECS_PER_SEC;
-
 				p->reserved = fs_ledger_reserved_into(p->reserved, p->workspace, p->flow, n);
 				p->flow_id = fs_flows[p->flow].id;
 				p->own = own_table >= 0;
@@ -352,10 +352,9 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 					for (int c = 0; c <= j->cls; c++)
 						p->ahead += ws->ready[c];
 				}
-				p->rate = 0;
-				if (ws->rate_since != 0 && age > 0)
-					p->rate = ws->rate * exp(-(double) (now - ws->rate_at) / (FS_RATE_TAU * USECS_PER_SEC)) /
-						(1.0 - exp(-Max(age, 0.1) / FS_RATE_TAU));
+				p->rate = ws->rate;
+				p->rate_since = ws->rate_since;
+				p->rate_at = ws->rate_at;
 			}
 		}
 		FsUnlock();
@@ -398,6 +397,7 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 	}
 }
 
+/* fs_enqueue_reserve_more: one more job of a place that is reserved; fs->lock held. */
 bool
 fs_enqueue_reserve_more(FsPlace *p)
 {
@@ -410,6 +410,7 @@ fs_enqueue_reserve_more(FsPlace *p)
 	return true;
 }
 
+/* fs_enqueue_row: the columns of a row but numbers, cost, payload and unique key. */
 void
 fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *row)
 {
@@ -445,6 +446,7 @@ fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *
 	nulls[FS_COL_CHECKPOINT] = nulls[FS_COL_ERRORS] = nulls[FS_COL_PRIORITY_NOTE] = true;
 }
 
+/* fs_enqueue_queue: a row was inserted; fs->lock held, room in the ledger reserved. */
 int
 fs_enqueue_queue(int at, const FsPlace *p, FsJobRel *jr, HeapTuple row)
 {
@@ -480,7 +482,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	fs_enqueue_spec(j->resources, j->budgets, spec);
 
 	place->reserved = last_reserved;
-	fs_enqueue_reserve(db, j, n, keys, spec, now, place);
+	fs_enqueue_reserve(db, j, n, keys, spec, place);
 	last_reserved = place->reserved;
 	fs_ledger_reserve(n);
 	fs_enqueue_row(j, place, now, &row);
@@ -524,7 +526,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 		}
 		if (plain > 0)
 		{
-			fs_rows_insert(jr, tuples, plain);
+			fs_rows_insert(jr, tuples, plain, GetCurrentCommandId(true));
 			FsLock();
 			for (int i = 0; i < plain; i++)
 				last_queued = fs_enqueue_queue(last_queued, place, jr, tuples[i]);
@@ -536,6 +538,18 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	fs_rows_close(jr);
 	if (!row.ready)
 		place->ahead = -1;
+}
+
+/* The rate at which jobs of the workspace are claimed, a second; 0 unknown. */
+static double
+service_rate(const FsPlace *p, TimestampTz now)
+{
+	double		age = (double) (now - p->rate_since) / USECS_PER_SEC;
+
+	if (p->rate_since == 0 || age <= 0)
+		return 0;
+	return p->rate * exp(-(double) (now - p->rate_at) / (FS_RATE_TAU * USECS_PER_SEC)) /
+		(1.0 - exp(-Max(age, 0.1) / FS_RATE_TAU));
 }
 
 #define ARG(n) ((FsOption) {PG_ARGISNULL(n) ? (Datum) 0 : PG_GETARG_DATUM(n), PG_ARGISNULL(n)})
@@ -560,6 +574,7 @@ fs_enqueue(PG_FUNCTION_ARGS)
 	Datum		key;
 	int64		id;
 	bool		dup;
+	double		rate = 0;
 	TupleDesc	desc;
 	Datum		out[4];
 	bool		nulls[4] = {0};
@@ -579,9 +594,11 @@ fs_enqueue(PG_FUNCTION_ARGS)
 	out[1] = BoolGetDatum(dup);
 	out[2] = Int64GetDatum(place.ahead);
 	nulls[2] = nulls[3] = dup || place.ahead < 0;
-	if (!nulls[3] && (place.rate > 0 || place.ahead == 0))
+	if (!nulls[3])
+		rate = service_rate(&place, GetCurrentTimestamp());
+	if (!nulls[3] && (rate > 0 || place.ahead == 0))
 	{
-		double		secs = place.ahead == 0 ? 0 : Min(place.ahead / place.rate, 1e9);
+		double		secs = place.ahead == 0 ? 0 : Min(place.ahead / rate, 1e9);
 		Interval   *i = palloc0(sizeof(Interval));
 
 		i->time = (int64) (secs * USECS_PER_SEC);

@@ -32,7 +32,7 @@ typedef struct FsNewJobs
 	Datum		workspace_text;
 	Datum		lane_text;
 	int			caps_len;
-	char		caps[FS_CAPS_LEN];
+	char	   *caps;			/* sorted names, each NUL-terminated */
 	Datum		capabilities;
 	Datum		resources;
 	Datum		budgets;
@@ -57,7 +57,9 @@ typedef struct FsPlace
 	bool		own;			/* this transaction froze the workspace: it need not wait */
 	int			reserved;		/* ledger item, as fs_ledger_reserved_into knows it */
 	int64		ahead;			/* ready jobs before the first one; -1 unknown */
-	double		rate;			/* jobs a second; 0 unknown */
+	double		rate;			/* of service, as in FsWorkspace */
+	TimestampTz rate_since;
+	TimestampTz rate_at;
 } FsPlace;
 
 /* A row to be: what is the same in all jobs of a call is filled in once. */
@@ -68,17 +70,20 @@ typedef struct FsNewRow
 	bool		ready;			/* or waits for its time */
 } FsNewRow;
 
-/* Check options; raise for the first that is wrong. */
+/* Check options; raise for the first that is wrong.  Texts are made in the current memory context. */
 extern void fs_enqueue_read_place(const FsOption *o, FsNewJobs *j);
 extern void fs_enqueue_read_job(const FsOption *o, FsNewJobs *j);
 extern Datum fs_enqueue_key(Datum key, bool isnull);
 extern int	fs_enqueue_cost(const FsNewJobs *j, Datum payload);
 
-/* Find the place of n jobs and reserve them there; may wait, raises when there is no room. */
+/*
+ * Find the place of n jobs and reserve them there; may wait, raises when there
+ * is no room.  p->reserved is a ledger item to use if it fits, or FS_NONE.
+ */
 extern void fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
-							   const uint64 *spec, TimestampTz now, FsPlace *p);
+							   const uint64 *spec, FsPlace *p);
 
-/* The same for one more job of a place; false: it takes the above. fs->lock held, no errors. */
+/* The same for one more job of a place; false: it takes the above.  fs->lock held, no errors. */
 extern bool fs_enqueue_reserve_more(FsPlace *p);
 
 /* What does not differ between the rows of a call. */

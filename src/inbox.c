@@ -10,8 +10,11 @@
  * with a unique key is written at once, since its job_id depends on who else
  * has the key; numbers are drawn in the order of the rows all the same.
  *
- * So the jobs exist when the statement ends.  Within it they are found by
- * functions of the extension (fs_state_ready settles first), not by SQL.
+ * So that they can be seen as rows of any INSERT can, they are written before a
+ * function of the extension (fs_state_ready), or a query that reads a table of
+ * its schema (ExecutorStart), runs within the statement, and carry the command
+ * id of when they came.  The exception: what runs in a subtransaction, an
+ * EXCEPTION block that the statement called, does not see them yet.
  *
  * What makes sure that no row is forgotten:
  * - Statement triggers of a view are queued when the ModifyTable node is
@@ -24,12 +27,12 @@
  *	 trigger.  ExecutorFinish runs in any case: our hook writes what is left.
  * - A transaction does not commit while rows wait (fs_inbox_before_commit).
  *
- * Rows belong to the subtransaction their statement runs in.  A function that
- * the statement calls may insert into the inbox in a subtransaction of its own
- * (EXCEPTION block): that gets a buffer of its own, on top of the first, so
- * that its rows are never written by a parent's transaction id, nor the other
- * way round; it is discarded when the subtransaction aborts.  A statement
- * within a statement of the same subtransaction shares the buffer.
+ * Rows belong to the subtransaction their statement runs in.  If a function
+ * that the statement called inserts into the inbox in a subtransaction of its
+ * own, that gets a buffer of its own, on top of the first, so that its rows
+ * are never written by a parent's transaction id, nor the other way round; it
+ * is discarded when the subtransaction aborts.  A statement within a statement
+ * of the same subtransaction shares the buffer.
  *
  * Rows of one place (workspace, lane, capabilities, resources, budgets) share
  * a group, found by the bytes given: it is checked, and looked up in shared
@@ -42,12 +45,14 @@
 #include "access/detoast.h"
 #include "access/heaptoast.h"
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "enqueue.h"
@@ -59,6 +64,7 @@ PG_FUNCTION_INFO_V1(fs_inbox_flush);
 #define BATCH_TABLE_ROWS 20		/* … more when they go to many tables: so many for each, */
 #define BATCH_BYTES		(1024 * 1024)	/* but no more bytes than this */
 #define GROUPS_BYTES	(4 * 1024 * 1024)	/* groups are forgotten beyond this */
+#define KEPT_BYTES		(256 * 1024)	/* of each memory context for the next statement; used in part only */
 #define DRAW_MOST		1024	/* numbers drawn at once */
 
 /* The columns of the view, in order (sql/parts/20_producers.sql). */
@@ -143,12 +149,15 @@ typedef struct FsInbox
 	FsInboxNumbers jobs;
 	FsInboxNumbers positions;
 	int			n;				/* rows that wait */
+	CommandId	cid;			/* when the last of them came */
 	Size		bytes;
+	bool		others;			/* the view has other triggers on rows: they get what we return */
 	bool		busy;			/* in take_row or write_rows: not to be written now */
 } FsInbox;
 
 static FsInbox *top = NULL;
 static FsInbox *spare = NULL;	/* an empty one, for the next statement */
+static ExecutorStart_hook_type prev_ExecutorStart = NULL;
 static ExecutorFinish_hook_type prev_ExecutorFinish = NULL;
 
 /* ---------- buffers ---------- */
@@ -166,7 +175,7 @@ forget_groups(FsInbox *b)
 
 /* The buffer of the current subtransaction. */
 static FsInbox *
-open_buffer(Oid view)
+open_buffer(Relation view)
 {
 	SubTransactionId subid = GetCurrentSubTransactionId();
 	MemoryContext old = CurrentMemoryContext;
@@ -174,7 +183,14 @@ open_buffer(Oid view)
 	FsInbox    *b;
 
 	if (top && top->subid == subid)
+	{
+		if (top->busy)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("fairsched.inbox is being written"),
+					 errhint("An index expression of a job table must not insert jobs.")));
 		return top;
+	}
 	db = fs_state_ready("INSERT into fairsched.inbox");
 	b = spare;
 	if (b == NULL)
@@ -184,15 +200,22 @@ open_buffer(Oid view)
 
 		b = MemoryContextAllocZero(cxt, sizeof(FsInbox));
 		b->cxt = cxt;
-		b->lookup = AllocSetContextCreate(cxt, "fairsched inbox groups", ALLOCSET_DEFAULT_SIZES);
-		b->rows = GenerationContextCreate(cxt, "fairsched inbox rows", ALLOCSET_DEFAULT_SIZES);
+		b->lookup = AllocSetContextCreate(cxt, "fairsched inbox groups", KEPT_BYTES, KEPT_BYTES,
+										  ALLOCSET_DEFAULT_MAXSIZE);
+		b->rows = GenerationContextCreate(cxt, "fairsched inbox rows", KEPT_BYTES, KEPT_BYTES,
+										  ALLOCSET_DEFAULT_MAXSIZE);
 		MemoryContextSwitchTo(cxt);
 		initStringInfo(&b->key);
 		MemoryContextSwitchTo(old);
 	}
 	spare = NULL;
 	b->subid = subid;
-	b->view = view;
+	b->view = RelationGetRelid(view);
+	b->others = false;
+	for (int i = 0, ours = 0; i < view->trigdesc->numtriggers; i++)
+		if (TRIGGER_TYPE_MATCHES(view->trigdesc->triggers[i].tgtype, TRIGGER_TYPE_ROW,
+								 TRIGGER_TYPE_INSTEAD, TRIGGER_TYPE_INSERT) && ++ours > 1)
+			b->others = true;
 	b->db = db;
 	b->jobs = b->positions = (FsInboxNumbers) {.draw = 1};
 	b->outer = top;
@@ -235,10 +258,19 @@ draw_number(FsInbox *b, FsCounter which, FsInboxNumbers *n)
 }
 
 static void
-return_numbers(FsInbox *b, FsCounter which, FsInboxNumbers *n)
+return_unused(FsInbox *b, FsCounter which, FsInboxNumbers *n)
 {
 	if (n->next != n->end)
 		fs_state_numbers_unused(b->db, which, n->next, n->end);
+	n->next = n->end;
+}
+
+/* So that numbers, and with them the order of jobs, go by when rows came. */
+static void
+return_numbers(FsInbox *b)
+{
+	return_unused(b, FS_COUNTER_JOB, &b->jobs);
+	return_unused(b, FS_COUNTER_POSITION, &b->positions);
 }
 
 /* ---------- writing ---------- */
@@ -260,7 +292,7 @@ write_rows(FsInbox *b)
 		if (t->n == 0)
 			continue;
 		jr = fs_rows_open(t->job_table, false);
-		fs_rows_insert(jr, t->rows, t->n);
+		fs_rows_insert(jr, t->rows, t->n, b->cid);
 		fs_ledger_reserve(t->n);
 		FsLock();
 		for (int i = 0; i < t->n; i++)
@@ -292,9 +324,13 @@ fs_inbox_settle(void)
 	if (top == NULL)
 		return;
 	subid = GetCurrentSubTransactionId();
-	for (FsInbox *b = top; b && b->subid == subid; b = b->outer)
+	for (FsInbox *b = top; b; b = b->outer)
 		if (!b->busy)
-			write_rows(b);
+		{
+			return_numbers(b);
+			if (b->subid == subid)
+				write_rows(b);
+		}
 }
 
 /* A statement is over. */
@@ -306,8 +342,7 @@ end_statement(void)
 	while (top && top->subid == subid && !top->busy)
 	{
 		write_rows(top);
-		return_numbers(top, FS_COUNTER_JOB, &top->jobs);
-		return_numbers(top, FS_COUNTER_POSITION, &top->positions);
+		return_numbers(top);
 		drop_buffer();
 	}
 }
@@ -408,7 +443,7 @@ table_of(FsInbox *b, int job_table)
 
 /* Reserve one job of the group, and find out where it goes if that is not known. */
 static void
-reserve(FsInbox *b, FsInboxGroup *g, const Datum *key, TimestampTz now)
+reserve(FsInbox *b, FsInboxGroup *g, const Datum *key)
 {
 	if (g->place.flow != FS_NONE)
 	{
@@ -421,7 +456,7 @@ reserve(FsInbox *b, FsInboxGroup *g, const Datum *key, TimestampTz now)
 		if (done)
 			return;
 	}
-	fs_enqueue_reserve(b->db, &g->jobs, 1, key, g->spec, now, &g->place);
+	fs_enqueue_reserve(b->db, &g->jobs, 1, key, g->spec, &g->place);
 	if (g->table == NULL || g->table->job_table != g->place.job_table)
 		g->table = table_of(b, g->place.job_table);
 }
@@ -487,7 +522,7 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 	b->busy = true;
 	fs_enqueue_read_job(o, &g->jobs);
 	cost = fs_enqueue_cost(&g->jobs, payload);
-	reserve(b, g, key ? &key : NULL, now);
+	reserve(b, g, key ? &key : NULL);
 	fs_enqueue_row(&g->jobs, &g->place, now, &row);
 	id = FsMakeJobId(g->place.job_table, draw_number(b, FS_COUNTER_JOB, &b->jobs));
 	row.values[FS_COL_JOB_ID] = Int64GetDatum(id);
@@ -510,6 +545,7 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 		tuple = toast_flatten_tuple(tuple, b->desc);	/* what it points to may go before it is written */
 	MemoryContextSwitchTo(old);
 	keep_row(b, g, tuple);
+	b->cid = GetCurrentCommandId(true);
 	b->busy = false;
 	if (b->bytes >= BATCH_BYTES || (b->n >= BATCH_ROWS && b->n >= b->ntables * BATCH_TABLE_ROWS))
 		write_rows(b);
@@ -518,34 +554,53 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 
 /* ---------- triggers ---------- */
 
+/* {}, made once. */
+static Datum
+empty_payload(void)
+{
+	static Datum payload = (Datum) 0;
+
+	if (payload == 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		payload = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		MemoryContextSwitchTo(old);
+	}
+	return payload;
+}
+
 /* INSTEAD OF INSERT FOR EACH ROW on fairsched.inbox */
 Datum
 fs_inbox_insert(PG_FUNCTION_ARGS)
 {
 	TriggerData *t = (TriggerData *) fcinfo->context;
+	TupleTableSlot *slot;
 	FsInbox    *b;
 	TupleDesc	desc;
 	Datum		v[IN_COLUMNS];
 	bool		isnull[IN_COLUMNS];
+	Datum		payload;
 	Datum		key;
+	int64		id;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_INSTEAD(t->tg_event) ||
 		!TRIGGER_FIRED_BY_INSERT(t->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("fairsched.inbox_insert() must be called as an INSTEAD OF INSERT trigger")));
+	slot = t->tg_trigslot;
 	desc = RelationGetDescr(t->tg_relation);
 	if (desc->natts != IN_COLUMNS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("fairsched.inbox_insert() works for fairsched.inbox only")));
-	b = open_buffer(RelationGetRelid(t->tg_relation));
-	heap_deform_tuple(t->tg_trigtuple, desc, v, isnull);
-	if (isnull[IN_PAYLOAD])
-		v[IN_PAYLOAD] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
-	key = fs_enqueue_key(v[IN_UNIQUE_KEY], isnull[IN_UNIQUE_KEY]);
+	b = open_buffer(t->tg_relation);
+	slot_getallattrs(slot);
+	payload = slot->tts_isnull[IN_PAYLOAD] ? empty_payload() : slot->tts_values[IN_PAYLOAD];
+	key = fs_enqueue_key(slot->tts_values[IN_UNIQUE_KEY], slot->tts_isnull[IN_UNIQUE_KEY]);
 	{
-#define COL(n) ((FsOption) {v[n], isnull[n]})
+#define COL(n) ((FsOption) {slot->tts_values[n], slot->tts_isnull[n]})
 		FsOption	o[OPT_COUNT] = {
 			[OPT_WORKSPACE] = COL(IN_WORKSPACE), [OPT_KIND] = COL(IN_KIND),
 			[OPT_PRIORITY] = COL(IN_PRIORITY), [OPT_RUN_AT] = COL(IN_RUN_AT),
@@ -555,8 +610,19 @@ fs_inbox_insert(PG_FUNCTION_ARGS)
 			[OPT_RUN_ID] = COL(IN_RUN_ID), [OPT_MAX_RUNTIME] = COL(IN_MAX_RUNTIME)
 		};
 
-		v[IN_JOB_ID] = Int64GetDatum(take_row(b, o, v[IN_PAYLOAD], key));
+		id = take_row(b, o, payload, key);
 	}
+	if (TTS_IS_VIRTUAL(slot) && !b->others && !slot->tts_isnull[IN_PAYLOAD])
+	{
+		/* nobody but RETURNING looks at the row again, and it looks here: no row needs to be formed */
+		slot->tts_values[IN_JOB_ID] = Int64GetDatum(id);
+		slot->tts_isnull[IN_JOB_ID] = false;
+		return PointerGetDatum(t->tg_trigtuple);
+	}
+	memcpy(v, slot->tts_values, sizeof(v));
+	memcpy(isnull, slot->tts_isnull, sizeof(isnull));
+	v[IN_PAYLOAD] = payload;
+	v[IN_JOB_ID] = Int64GetDatum(id);
 	isnull[IN_JOB_ID] = isnull[IN_PAYLOAD] = false;
 	return PointerGetDatum(heap_form_tuple(desc, v, isnull));
 }
@@ -577,6 +643,29 @@ fs_inbox_flush(PG_FUNCTION_ARGS)
 }
 
 /* ---------- ends of statements and transactions ---------- */
+
+static void
+executor_start(QueryDesc *q, int eflags)
+{
+	ListCell   *lc;
+
+	if (top && top->n > 0)
+		foreach(lc, q->plannedstmt->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+			if (rte->rtekind == RTE_RELATION && rte->relid != top->view &&
+				get_rel_namespace(rte->relid) == fs_catalog()->nsp)
+			{
+				fs_inbox_settle();
+				break;
+			}
+		}
+	if (prev_ExecutorStart)
+		prev_ExecutorStart(q, eflags);
+	else
+		standard_ExecutorStart(q, eflags);
+}
 
 static void
 executor_finish(QueryDesc *q)
@@ -600,6 +689,8 @@ executor_finish(QueryDesc *q)
 void
 fs_inbox_install_hooks(void)
 {
+	prev_ExecutorStart = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
 	prev_ExecutorFinish = ExecutorFinish_hook;
 	ExecutorFinish_hook = executor_finish;
 }
