@@ -101,15 +101,19 @@ fs_soft_name(FsDatabase *db, FsTaken *taken, int n)
 	FsLock();
 	for (int i = 0; i < n; i++)
 	{
+		int32		other;
+
 		if (jobs[i] == 0)
 			continue;
-		if (is_guarded(fs_my_db, jobs[i]))
-			taken[i].result = FS_ROW_LOCKED;
-		else if (fs_lease_find_softly(fs_my_db, jobs[i]) == FS_NONE)
+		other = fs_lease_find_softly(fs_my_db, jobs[i]);
+		if (other == FS_NONE && !is_guarded(fs_my_db, jobs[i]))
 		{
 			fs_lease_set_job(taken[i].lease, jobs[i]);
 			taken[i].named = true;
 		}
+		/* one that is only named may yet back off, from another version of the row, and hint nothing */
+		else if (other == FS_NONE || fs_leases[other].token == 0)
+			taken[i].result = FS_ROW_LOCKED;
 	}
 	FsUnlock();
 	pfree(jobs);
@@ -124,8 +128,13 @@ fs_soft_filter(FsDatabase *db, FsCandidate *found, const int64 *jobs, int n)
 		return n;
 	FsLockShared();
 	for (int i = 0; i < n; i++)
-		if (fs_lease_find_softly(FsDbIndex(db), jobs[i]) == FS_NONE)
+	{
+		int32		l = fs_lease_find_softly(FsDbIndex(db), jobs[i]);
+
+		/* who is only named may yet back off (fs_soft_name) */
+		if (l == FS_NONE || fs_leases[l].token == 0)
 			found[left++] = found[i];
+	}
 	FsUnlock();
 	return left;
 }
