@@ -33,14 +33,26 @@ new_run(System sys, Mode mode, int batch)
 	return r;
 }
 
+/* go_with: with a setting of the server as given, whatever comes of the run. */
+void
+go_with(Run *r, const char *setting, const char *val, const char *variant, const char *system)
+{
+	uint64_t	t;
+
+	if (setting)
+		set_guc(setting, val);
+	t = now_ns();
+	run_load(r, control, postmaster_pid);
+	measuring_ns += now_ns() - t;
+	if (setting)
+		set_guc(setting, NULL);
+	record(variant, system, r);
+}
+
 void
 go(Run *r, const char *variant, const char *system)
 {
-	uint64_t	t = now_ns();
-
-	run_load(r, control, postmaster_pid);
-	measuring_ns += now_ns() - t;
-	record(variant, system, r);
+	go_with(r, NULL, NULL, variant, system);
 }
 
 int

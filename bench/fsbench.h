@@ -142,7 +142,6 @@ extern const char *value(PGconn *c, const char *fmt,...) __attribute__((format(p
 extern PGconn *connect_or_give_up(const char *db);
 extern void find_postmaster(void);
 extern void set_guc(const char *name, const char *val);
-extern bool has_setting(const char *name);
 extern void drop_db(void);
 extern void create_db(System sys);
 extern void load(System sys, long n, int base_ws, int workspaces, bool mixed);
@@ -190,6 +189,7 @@ extern int	failures;
 
 extern Run	new_run(System sys, Mode mode, int batch);
 extern void go(Run *r, const char *variant, const char *system);
+extern void go_with(Run *r, const char *setting, const char *val, const char *variant, const char *system);
 extern int	reps(int quick, int in_full);
 extern double secs(double quick, double in_full);
 extern bool skip(System sys);

@@ -118,12 +118,6 @@ set_guc(const char *name, const char *val)
 	usleep(100000);
 }
 
-bool
-has_setting(const char *name)
-{
-	return strcmp(value(control, "SELECT count(*) FROM pg_settings WHERE name = '%s'", name), "1") == 0;
-}
-
 /* Drop a database; sessions that are just ending may hold it for a moment. */
 static void
 drop(const char *name)

@@ -1,6 +1,7 @@
 /*
  * enqueue.c
- *		New jobs: fairsched_enqueue, fairsched_enqueue_many, fairsched.inbox.
+ *		New jobs: fairsched_enqueue, fairsched_enqueue_many, and what inbox.c
+ *		shares with them.
  *
  * Order of a call: arguments are checked; under fs->lock the workspace, its
  * queue limit and the flow are looked up, and the jobs are reserved against the
@@ -13,9 +14,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "math.h"
 #include "miscadmin.h"
@@ -33,7 +32,6 @@
 
 PG_FUNCTION_INFO_V1(fs_enqueue);
 PG_FUNCTION_INFO_V1(fs_enqueue_many);
-PG_FUNCTION_INFO_V1(fs_inbox_insert);
 
 #define CHUNK 4096				/* numbers drawn and rows inserted at once */
 
@@ -163,57 +161,63 @@ check_resources(Datum jsonb)
 	}
 }
 
-/* The options, as arguments or as columns of the inbox: isnull means the default. */
-typedef struct FsOption
+/* Words that most rows have, as text. */
+static Datum
+word(const char *s)
 {
-	Datum		value;
-	bool		isnull;
-} FsOption;
+	static struct
+	{
+		varattrib_1b head;
+		char		text[15];
+	}			words[2 + FS_CLASSES + 2];
+	static const char *const of[] = {"available", "scheduled", "P0", "P1", "P2", "P3", "default", ""};
 
-enum
+	for (int i = 0; i < lengthof(of); i++)
+	{
+		if (strcmp(of[i], s) != 0)
+			continue;
+		if (words[i].head.va_header == 0)
+		{
+			int			len = strlen(s);
+
+			memcpy((char *) &words[i] + VARHDRSZ_SHORT, s, len);
+			SET_VARSIZE_SHORT(&words[i], VARHDRSZ_SHORT + len);
+		}
+		return PointerGetDatum(&words[i]);
+	}
+	return CStringGetTextDatum(s);
+}
+
+/* Text as rows hold it: neither compressed nor elsewhere. */
+static Datum
+plain_text(Datum value)
 {
-	OPT_WORKSPACE, OPT_KIND, OPT_PRIORITY, OPT_RUN_AT, OPT_LANE, OPT_COST, OPT_MAX_ATTEMPTS,
-	OPT_CAPABILITIES, OPT_RESOURCES, OPT_BUDGETS, OPT_RUN_ID, OPT_MAX_RUNTIME, OPT_COUNT
-};
+	return PointerGetDatum(DatumGetTextPP(value));
+}
 
-static void
-read_options(const FsOption *o, FsNewJobs *j)
+/* fs_enqueue_read_place: workspace, lane, and what makes flows; the kind has a say in resources and budgets. */
+void
+fs_enqueue_read_place(const FsOption *o, FsNewJobs *j)
 {
 	Datum		by_kind;
 
-	memset(j, 0, sizeof(FsNewJobs));
 	if (o[OPT_WORKSPACE].isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("workspace must not be null"),
 				 errhint("Every job belongs to a workspace: name the tenant.")));
 	j->workspace = fs_text_name(o[OPT_WORKSPACE].value, "workspace");
-	j->kind = o[OPT_KIND].isnull ? "default" : fs_text_name(o[OPT_KIND].value, "kind");
+	j->workspace_text = plain_text(o[OPT_WORKSPACE].value);
 	j->lane = o[OPT_LANE].isnull ? "default" : fs_text_name(o[OPT_LANE].value, "lane");
-	j->cls = o[OPT_PRIORITY].isnull ? 2 : fs_text_priority(o[OPT_PRIORITY].value);
-	j->run_at = o[OPT_RUN_AT].isnull ? 0 : DatumGetTimestampTz(o[OPT_RUN_AT].value);
-	if (!o[OPT_RUN_AT].isnull && TIMESTAMP_NOT_FINITE(j->run_at))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("run_at must be finite"),
-				 errhint("Leave it out to run the job as soon as possible.")));
-	if (!o[OPT_COST].isnull)
-	{
-		j->cost = DatumGetInt32(o[OPT_COST].value);
-		if (j->cost < 1 || j->cost > fs_max_cost)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("cost must be between 1 and %d", fs_max_cost),
-					 errhint("fairsched.max_cost sets the limit.")));
-	}
-	j->max_attempts = o[OPT_MAX_ATTEMPTS].isnull ? 25 : DatumGetInt32(o[OPT_MAX_ATTEMPTS].value);
-	if (j->max_attempts < 1 || j->max_attempts > 1000000)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_attempts must be between 1 and 1000000"),
-				 errhint("Use 1 for a job that must not be tried again.")));
+	j->lane_text = o[OPT_LANE].isnull ? word("default") : plain_text(o[OPT_LANE].value);
+	j->kind = o[OPT_KIND].isnull ? "default" : fs_text_name(o[OPT_KIND].value, "kind");
+	j->kind_text = o[OPT_KIND].isnull ? word("default") : plain_text(o[OPT_KIND].value);
+	j->caps_len = 0;
+	j->caps = "";
+	j->capabilities = j->resources = j->budgets = (Datum) 0;
 	if (!o[OPT_CAPABILITIES].isnull)
 	{
+		j->caps = palloc(FS_CAPS_LEN);
 		j->caps_len = fs_arg_caps(o[OPT_CAPABILITIES].value, j->caps);
 		if (j->caps_len > 0)
 			j->capabilities = fs_caps_array(j->caps, j->caps_len);
@@ -237,10 +241,40 @@ read_options(const FsOption *o, FsNewJobs *j)
 			j->budgets = o[OPT_BUDGETS].value;
 		fs_budget_check(j->budgets, j->resources);
 	}
+}
+
+/* fs_enqueue_read_job: what may differ between jobs of one place. */
+void
+fs_enqueue_read_job(const FsOption *o, FsNewJobs *j)
+{
+	j->cls = o[OPT_PRIORITY].isnull ? 2 : fs_text_priority(o[OPT_PRIORITY].value);
+	j->run_at = o[OPT_RUN_AT].isnull ? 0 : DatumGetTimestampTz(o[OPT_RUN_AT].value);
+	if (!o[OPT_RUN_AT].isnull && TIMESTAMP_NOT_FINITE(j->run_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("run_at must be finite"),
+				 errhint("Leave it out to run the job as soon as possible.")));
+	j->cost = 0;
+	if (!o[OPT_COST].isnull)
+	{
+		j->cost = DatumGetInt32(o[OPT_COST].value);
+		if (j->cost < 1 || j->cost > fs_max_cost)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("cost must be between 1 and %d", fs_max_cost),
+					 errhint("fairsched.max_cost sets the limit.")));
+	}
+	j->max_attempts = o[OPT_MAX_ATTEMPTS].isnull ? 25 : DatumGetInt32(o[OPT_MAX_ATTEMPTS].value);
+	if (j->max_attempts < 1 || j->max_attempts > 1000000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_attempts must be between 1 and 1000000"),
+				 errhint("Use 1 for a job that must not be tried again.")));
+	j->run_id = j->max_runtime = (Datum) 0;
 	if (!o[OPT_RUN_ID].isnull)
 	{
 		(void) fs_text_name(o[OPT_RUN_ID].value, "run_id");
-		j->run_id = o[OPT_RUN_ID].value;
+		j->run_id = plain_text(o[OPT_RUN_ID].value);
 	}
 	if (!o[OPT_MAX_RUNTIME].isnull)
 	{
@@ -249,22 +283,61 @@ read_options(const FsOption *o, FsNewJobs *j)
 	}
 }
 
+/* fs_enqueue_key: a unique key: NULL is none (0), and empty is refused. */
+Datum
+fs_enqueue_key(Datum key, bool isnull)
+{
+	text	   *t;
+
+	if (isnull)
+		return (Datum) 0;
+	t = DatumGetTextPP(key);
+	if (VARSIZE_ANY_EXHDR(t) < 1 || VARSIZE_ANY_EXHDR(t) > 512)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unique_key must have 1 to 512 bytes"),
+				 errhint("Leave it out for a job that may be there twice, or hash a longer key.")));
+	return PointerGetDatum(t);
+}
+
+/* fs_enqueue_cost: of one job, given or by its kind. */
+int
+fs_enqueue_cost(const FsNewJobs *j, Datum payload)
+{
+	int			cost = j->cost ? j->cost : fs_kind_cost(j->kind, payload);
+
+	if (cost > fs_max_cost)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("job costs %d, more than fairsched.max_cost", cost),
+				 errdetail("The cost follows from its kind \"%s\" and payload; the limit is %d.",
+						   j->kind, fs_max_cost),
+				 errhint("Split the job, or raise fairsched.max_cost.")));
+	return cost;
+}
+
 /* ---------- the work ---------- */
 
-typedef struct FsPlace
+/* Jobs a workspace may have, 0 = any number, and those it has or is about to; fs->lock held. */
+static int64
+queue_limit(const FsWorkspace *ws)
 {
-	int32		workspace;
-	int32		flow;
-	int32		flow_id;
-	int			job_table;
-	int64		ahead;			/* ready jobs before the first one; -1 unknown */
-	double		rate;			/* jobs a second; 0 unknown */
-} FsPlace;
+	return ws->set.max_queue_size >= 0 ? ws->set.max_queue_size : fs_max_queue_size;
+}
 
-/* Look up workspace and flow, and reserve n jobs (keys: as enqueue) against the queue limit. */
-static void
-reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const FsFlowSpec *spec,
-		TimestampTz now, FsPlace *p)
+static int64
+queue_length(const FsWorkspace *ws)
+{
+	return (int64) ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] + ws->waiting + ws->reserved;
+}
+
+/*
+ * fs_enqueue_reserve: look up workspace and flow, and reserve n jobs (keys: as
+ * enqueue) against the queue limit.
+ */
+void
+fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
+				   const FsFlowSpec *spec, FsPlace *p)
 {
 	bool		looked = false; /* for jobs that are there already */
 	int			own_table = -1;	/* set where this very transaction froze the workspace */
@@ -295,8 +368,8 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const FsFl
 		}
 		if (own_table >= 0)
 			moving = false;
-		limit = ws->set.max_queue_size >= 0 ? ws->set.max_queue_size : fs_max_queue_size;
-		queued = ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] + ws->waiting + ws->reserved;
+		limit = queue_limit(ws);
+		queued = queue_length(ws);
 		if (!moving)
 		{
 			full = limit > 0 && n > 0 && queued + n > limit;
@@ -305,22 +378,20 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const FsFl
 				: fs_enqueue_flow(db, p->workspace, j->lane, j->caps, j->caps_len, spec);
 			if (p->flow != FS_NONE)
 			{
-				double		age = (double) (now - ws->rate_since) / USECS_PER_SEC;
-
-				fs_ledger_reserved(p->workspace, p->flow, n);
+				p->reserved = fs_ledger_reserved_into(p->reserved, p->workspace, p->flow, n);
 				p->flow_id = fs_flows[p->flow].id;
-				p->job_table = own_table >= 0 ? own_table : ws->set.job_table;
+				p->own = own_table >= 0;
+				p->job_table = p->own ? own_table : ws->set.job_table;
 				p->ahead = -1;
 				if (db->counted)
 				{
-					p->ahead = fs_ledger_pending(p->workspace, j->cls);
+					p->ahead = 0;
 					for (int c = 0; c <= j->cls; c++)
 						p->ahead += ws->ready[c];
 				}
-				p->rate = 0;
-				if (ws->rate_since != 0 && age > 0)
-					p->rate = ws->rate * exp(-(double) (now - ws->rate_at) / (FS_RATE_TAU * USECS_PER_SEC)) /
-						(1.0 - exp(-Max(age, 0.1) / FS_RATE_TAU));
+				p->rate = ws->rate;
+				p->rate_since = ws->rate_since;
+				p->rate_at = ws->rate_at;
 			}
 		}
 		FsUnlock();
@@ -363,60 +434,45 @@ reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys, const FsFl
 	}
 }
 
-/*
- * Insert n jobs; payloads are jsonb, keys (or NULL) text with 0 for none.
- * ids[] gets the job ids, dup[] whether each is an earlier job's.
- */
-static void
-enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const Datum *keys,
-		int64 *ids, bool *dup, FsPlace *place)
+/* fs_enqueue_reserve_more: one more job of a place that is reserved; fs->lock held. */
+bool
+fs_enqueue_reserve_more(FsPlace *p)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz run_at = j->run_at == 0 ? now : j->run_at;
-	bool		ready = run_at <= now;
-	int			rank = FsRankOf(j->cls, false);
-	FsFlowSpec	spec;
-	Datum		values[FS_JOB_COLUMNS];
-	bool		nulls[FS_JOB_COLUMNS];
-	HeapTuple  *tuples = palloc(sizeof(HeapTuple) * Min(n, CHUNK));
-	int		   *costs = palloc(sizeof(int) * n);
-	FsJobRel   *jr;
-	FsCandidate cand;
+	FsWorkspace *ws = &fs_workspaces[p->workspace];
+	int64		limit = queue_limit(ws);
 
-	for (int i = 0; i < n; i++)
-	{
-		costs[i] = j->cost ? j->cost : fs_kind_cost(j->kind, payloads[i]);
-		if (costs[i] > fs_max_cost)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("job costs %d, more than fairsched.max_cost", costs[i]),
-					 errdetail("The cost follows from its kind \"%s\" and payload; the limit is %d.",
-							   j->kind, fs_max_cost),
-					 errhint("Split the job, or raise fairsched.max_cost.")));
-	}
-	fs_enqueue_spec(db, j->resources, j->budgets, j->kind, &spec);
+	if ((ws->parked == FS_PARK_MOVING && !p->own) || (limit > 0 && queue_length(ws) + 1 > limit))
+		return false;
+	p->reserved = fs_ledger_reserved_into(p->reserved, p->workspace, p->flow, 1);
+	return true;
+}
 
-	reserve(db, j, n, keys, &spec, now, place);
-	fs_ledger_reserve(n);
-	if (j->run_at != 0 && ready)
-		run_at = now;			/* it has been ready since now, not since a past run_at */
-	memset(nulls, 0, sizeof(nulls));
+/* fs_enqueue_row: the columns of a row but numbers, cost, payload and unique key. */
+void
+fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *row)
+{
+	Datum	   *values = row->values;
+	bool	   *nulls = row->nulls;
+
+	row->ready = j->run_at <= now;
+	memset(nulls, 0, sizeof(row->nulls));
 	values[FS_COL_CREATED_AT] = TimestampTzGetDatum(now);
-	values[FS_COL_RUN_AT] = TimestampTzGetDatum(run_at);
-	values[FS_COL_JOB_TABLE] = Int32GetDatum(place->job_table);
-	values[FS_COL_FLOW] = Int32GetDatum(place->flow_id);
+	/* it has been ready since now, not since a past run_at */
+	values[FS_COL_RUN_AT] = TimestampTzGetDatum(row->ready ? now : j->run_at);
+	values[FS_COL_JOB_TABLE] = Int32GetDatum(p->job_table);
+	values[FS_COL_FLOW] = Int32GetDatum(p->flow_id);
 	values[FS_COL_MAX_ATTEMPTS] = Int32GetDatum(j->max_attempts);
-	values[FS_COL_RANK] = Int32GetDatum(rank);
+	values[FS_COL_RANK] = Int32GetDatum(FsRankOf(j->cls, false));
 	values[FS_COL_ATTEMPT] = Int32GetDatum(0);
 	values[FS_COL_TOKEN] = Int64GetDatum(0);
 	values[FS_COL_CLAIMED_AT] = TimestampTzGetDatum(DT_NOBEGIN);
 	values[FS_COL_LEASE_MS] = Int32GetDatum(0);
-	values[FS_COL_WORKER] = CStringGetTextDatum("");
-	values[FS_COL_STATE] = CStringGetTextDatum(ready ? "available" : "scheduled");
-	values[FS_COL_PRIORITY] = CStringGetTextDatum(FsPriorityNames[j->cls]);
-	values[FS_COL_WORKSPACE] = CStringGetTextDatum(j->workspace);
-	values[FS_COL_LANE] = CStringGetTextDatum(j->lane);
-	values[FS_COL_KIND] = CStringGetTextDatum(j->kind);
+	values[FS_COL_WORKER] = word("");
+	values[FS_COL_STATE] = word(row->ready ? "available" : "scheduled");
+	values[FS_COL_PRIORITY] = word(FsPriorityNames[j->cls]);
+	values[FS_COL_WORKSPACE] = j->workspace_text;
+	values[FS_COL_LANE] = j->lane_text;
+	values[FS_COL_KIND] = j->kind_text;
 	values[FS_COL_RUN_ID] = j->run_id;
 	nulls[FS_COL_RUN_ID] = j->run_id == 0;
 	values[FS_COL_CAPABILITIES] = j->capabilities;
@@ -430,6 +486,48 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 	for (int col = FS_COL_CHECKPOINT; col < FS_JOB_COLUMNS; col++)
 		if (col != FS_COL_MAX_RUNTIME)
 			nulls[col] = true;
+}
+
+/* fs_enqueue_queue: a row was inserted; fs->lock held, room in the ledger reserved. */
+int
+fs_enqueue_queue(int at, const FsPlace *p, FsJobRel *jr, HeapTuple row)
+{
+	FsJobFixed *job = FsJob(row);
+	bool		ready = job->position > 0;
+	FsCandidate cand;
+
+	return fs_ledger_queue_into(at, p->workspace, ready ? p->flow : FS_NONE, FsRankSlot(job->rank),
+								fs_rows_candidate(jr, row, &cand), ready ? 1 : 0, ready ? 0 : 1,
+								ready ? 0 : job->run_at, ready, false);
+}
+
+/*
+ * Insert n jobs; payloads are jsonb, keys (or NULL) text with 0 for none.
+ * ids[] gets the job ids, dup[] whether each is an earlier job's.
+ */
+static void
+enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const Datum *keys,
+		int64 *ids, bool *dup, FsPlace *place)
+{
+	/* ledger items of the last call: calls for one flow in one transaction share them */
+	static int	last_reserved = FS_NONE;
+	static int	last_queued = FS_NONE;
+	TimestampTz now = GetCurrentTimestamp();
+	FsFlowSpec	spec;
+	FsNewRow	row;
+	HeapTuple  *tuples = palloc(sizeof(HeapTuple) * Min(n, CHUNK));
+	int		   *costs = palloc(sizeof(int) * n);
+	FsJobRel   *jr;
+
+	for (int i = 0; i < n; i++)
+		costs[i] = fs_enqueue_cost(j, payloads[i]);
+	fs_enqueue_spec(db, j->resources, j->budgets, j->kind, &spec);
+
+	place->reserved = last_reserved;
+	fs_enqueue_reserve(db, j, n, keys, &spec, place);
+	last_reserved = place->reserved;
+	fs_ledger_reserve(n);
+	fs_enqueue_row(j, place, now, &row);
 
 	jr = fs_rows_open(place->job_table, false);
 	for (int from = 0; from < n; from += CHUNK)
@@ -437,7 +535,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 		int			m = Min(CHUNK, n - from);
 		int			plain = 0;
 		int64		first_job = fs_state_numbers(db, FS_COUNTER_JOB, m);
-		int64		first_position = ready ? fs_state_numbers(db, FS_COUNTER_POSITION, m) : 0;
+		int64		first_position = row.ready ? fs_state_numbers(db, FS_COUNTER_POSITION, m) : 0;
 
 		for (int i = 0; i < m; i++)
 		{
@@ -446,13 +544,13 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 
 			ids[from + i] = FsMakeJobId(place->job_table, first_job + i);
 			dup[from + i] = false;
-			values[FS_COL_JOB_ID] = Int64GetDatum(ids[from + i]);
-			values[FS_COL_POSITION] = Int64GetDatum(ready ? first_position + i : 0);
-			values[FS_COL_COST] = Int32GetDatum(costs[from + i]);
-			values[FS_COL_PAYLOAD] = payloads[from + i];
-			values[FS_COL_UNIQUE_KEY] = key;
-			nulls[FS_COL_UNIQUE_KEY] = key == 0;
-			tuple = fs_rows_form(jr, values, nulls);
+			row.values[FS_COL_JOB_ID] = Int64GetDatum(ids[from + i]);
+			row.values[FS_COL_POSITION] = Int64GetDatum(row.ready ? first_position + i : 0);
+			row.values[FS_COL_COST] = Int32GetDatum(costs[from + i]);
+			row.values[FS_COL_PAYLOAD] = payloads[from + i];
+			row.values[FS_COL_UNIQUE_KEY] = key;
+			row.nulls[FS_COL_UNIQUE_KEY] = key == 0;
+			tuple = fs_rows_form(jr, row.values, row.nulls);
 			tuples[i] = tuple;
 			if (key == 0)
 			{
@@ -464,45 +562,36 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 			else
 			{
 				FsLock();
-				fs_ledger_queue(place->workspace, ready ? place->flow : FS_NONE,
-								FsRankSlot(rank), fs_rows_candidate(jr, tuple, &cand),
-								ready ? 1 : 0, ready ? 0 : 1, ready ? 0 : run_at, ready, false);
+				last_queued = fs_enqueue_queue(last_queued, place, jr, tuple);
 				FsUnlock();
 			}
 		}
 		if (plain > 0)
 		{
-			fs_rows_insert(jr, tuples, plain);
+			fs_rows_insert(jr, tuples, plain, GetCurrentCommandId(true));
 			FsLock();
 			for (int i = 0; i < plain; i++)
-				fs_ledger_queue(place->workspace, ready ? place->flow : FS_NONE,
-								FsRankSlot(rank), fs_rows_candidate(jr, tuples[i], &cand),
-								ready ? 1 : 0, ready ? 0 : 1, ready ? 0 : run_at, ready, false);
+				last_queued = fs_enqueue_queue(last_queued, place, jr, tuples[i]);
 			FsUnlock();
 		}
 		for (int i = 0; i < plain; i++)
 			heap_freetuple(tuples[i]);
 	}
 	fs_rows_close(jr);
-	if (!ready)
+	if (!row.ready)
 		place->ahead = -1;
 }
 
-/* A unique key: NULL is none, and empty is refused. */
-static Datum
-check_key(Datum key, bool isnull)
+/* The rate at which jobs of the workspace are claimed, a second; 0 unknown. */
+static double
+service_rate(const FsPlace *p, TimestampTz now)
 {
-	text	   *t;
+	double		age = (double) (now - p->rate_since) / USECS_PER_SEC;
 
-	if (isnull)
-		return (Datum) 0;
-	t = DatumGetTextPP(key);
-	if (VARSIZE_ANY_EXHDR(t) < 1 || VARSIZE_ANY_EXHDR(t) > 512)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unique_key must have 1 to 512 bytes"),
-				 errhint("Leave it out for a job that may be there twice, or hash a longer key.")));
-	return PointerGetDatum(t);
+	if (p->rate_since == 0 || age <= 0)
+		return 0;
+	return p->rate * exp(-(double) (now - p->rate_at) / (FS_RATE_TAU * USECS_PER_SEC)) /
+		(1.0 - exp(-Max(age, 0.1) / FS_RATE_TAU));
 }
 
 #define ARG(n) ((FsOption) {PG_ARGISNULL(n) ? (Datum) 0 : PG_GETARG_DATUM(n), PG_ARGISNULL(n)})
@@ -527,15 +616,19 @@ fs_enqueue(PG_FUNCTION_ARGS)
 	Datum		key;
 	int64		id;
 	bool		dup;
+	double		rate = 0;
 	TupleDesc	desc;
 	Datum		out[4];
 	bool		nulls[4] = {0};
 
-	read_options(o, &j);
+	fs_enqueue_read_place(o, &j);
+	fs_enqueue_read_job(o, &j);
 	fs_need_arg(fcinfo, 1, "payload");
 	payload = PG_GETARG_DATUM(1);
-	key = check_key(PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7), PG_ARGISNULL(7));
+	key = fs_enqueue_key(PG_ARGISNULL(7) ? (Datum) 0 : PG_GETARG_DATUM(7), PG_ARGISNULL(7));
 	enqueue(db, &j, 1, &payload, &key, &id, &dup, &place);
+	if (place.ahead >= 0)
+		place.ahead += fs_ledger_pending(place.workspace, j.cls) - 1;	/* it is one of them */
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -543,9 +636,11 @@ fs_enqueue(PG_FUNCTION_ARGS)
 	out[1] = BoolGetDatum(dup);
 	out[2] = Int64GetDatum(place.ahead);
 	nulls[2] = nulls[3] = dup || place.ahead < 0;
-	if (!nulls[3] && (place.rate > 0 || place.ahead == 0))
+	if (!nulls[3])
+		rate = service_rate(&place, GetCurrentTimestamp());
+	if (!nulls[3] && (rate > 0 || place.ahead == 0))
 	{
-		double		secs = place.ahead == 0 ? 0 : Min(place.ahead / place.rate, 1e9);
+		double		secs = place.ahead == 0 ? 0 : Min(place.ahead / rate, 1e9);
 		Interval   *i = palloc0(sizeof(Interval));
 
 		i->time = (int64) (secs * USECS_PER_SEC);
@@ -582,7 +677,8 @@ fs_enqueue_many(PG_FUNCTION_ARGS)
 	bool	   *dup;
 	Datum	   *out;
 
-	read_options(o, &j);
+	fs_enqueue_read_place(o, &j);
+	fs_enqueue_read_job(o, &j);
 	fs_need_arg(fcinfo, 1, "payloads");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT,
 					  &payloads, &nulls, &n);
@@ -602,7 +698,7 @@ fs_enqueue_many(PG_FUNCTION_ARGS)
 					 errmsg("unique_keys has %d elements for %d payloads", nkeys, n),
 					 errhint("Give one key for each payload, null for those without.")));
 		for (int i = 0; i < n; i++)
-			keys[i] = check_key(keys[i], key_nulls[i]);
+			keys[i] = fs_enqueue_key(keys[i], key_nulls[i]);
 	}
 	if (n == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
@@ -614,51 +710,4 @@ fs_enqueue_many(PG_FUNCTION_ARGS)
 		out[i] = Int64GetDatum(ids[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(out, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
 										  TYPALIGN_DOUBLE));
-}
-
-/* INSTEAD OF INSERT on fairsched.inbox: its columns are in the order of the arguments. */
-Datum
-fs_inbox_insert(PG_FUNCTION_ARGS)
-{
-	TriggerData *t = (TriggerData *) fcinfo->context;
-	FsDatabase *db;
-	TupleDesc	desc;
-	Datum		v[16];
-	bool		isnull[16];
-	FsNewJobs	j;
-	FsPlace		place;
-	Datum		key;
-	int64		id;
-	bool		dup;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_INSTEAD(t->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(t->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("fairsched.inbox_insert() must be called as an INSTEAD OF INSERT trigger")));
-	db = fs_state_ready("INSERT into fairsched.inbox");
-	desc = RelationGetDescr(t->tg_relation);
-	if (desc->natts != 15)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("fairsched.inbox_insert() works for fairsched.inbox only")));
-	heap_deform_tuple(t->tg_trigtuple, desc, v, isnull);
-	{
-#define COL(n) ((FsOption) {v[n], isnull[n]})
-		FsOption	o[OPT_COUNT] = {
-			[OPT_WORKSPACE] = COL(0), [OPT_KIND] = COL(2), [OPT_PRIORITY] = COL(3),
-			[OPT_RUN_AT] = COL(4), [OPT_LANE] = COL(5), [OPT_COST] = COL(6),
-			[OPT_MAX_ATTEMPTS] = COL(8), [OPT_CAPABILITIES] = COL(9), [OPT_RESOURCES] = COL(10),
-			[OPT_BUDGETS] = COL(11), [OPT_RUN_ID] = COL(12), [OPT_MAX_RUNTIME] = COL(13)
-		};
-
-		read_options(o, &j);
-	}
-	if (isnull[1])
-		v[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
-	key = check_key(v[7], isnull[7]);
-	enqueue(db, &j, 1, &v[1], &key, &id, &dup, &place);
-	v[14] = Int64GetDatum(id);
-	isnull[14] = isnull[1] = false;
-	return PointerGetDatum(heap_form_tuple(desc, v, isnull));
 }

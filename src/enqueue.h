@@ -10,24 +10,87 @@
 
 #include "utils/jsonb.h"
 
-/* What jobs of one call have in common; checked. */
+/* The options, as arguments or as columns of the inbox: isnull means the default. */
+typedef struct FsOption
+{
+	Datum		value;
+	bool		isnull;
+} FsOption;
+
+enum
+{
+	OPT_WORKSPACE, OPT_KIND, OPT_PRIORITY, OPT_RUN_AT, OPT_LANE, OPT_COST, OPT_MAX_ATTEMPTS,
+	OPT_CAPABILITIES, OPT_RESOURCES, OPT_BUDGETS, OPT_RUN_ID, OPT_MAX_RUNTIME, OPT_COUNT
+};
+
+/* What jobs of one call have in common; checked.  Datums are 0 where there is none. */
 typedef struct FsNewJobs
 {
+	/* where they belong: fs_enqueue_read_place */
 	char	   *workspace;
-	char	   *kind;
 	char	   *lane;
-	int			cls;
-	TimestampTz run_at;
-	int			cost;			/* 0: by kind */
-	int			max_attempts;
+	Datum		workspace_text;
+	Datum		lane_text;
+	char	   *kind;
+	Datum		kind_text;
 	int			caps_len;
-	char		caps[FS_CAPS_LEN];
-	Datum		capabilities;	/* 0: none */
+	char	   *caps;			/* sorted names, each NUL-terminated */
+	Datum		capabilities;
 	Datum		resources;
 	Datum		budgets;
+	/* the rest: fs_enqueue_read_job */
+	int			cls;
+	TimestampTz run_at;			/* 0: now */
+	int			cost;			/* 0: by kind */
+	int			max_attempts;
 	Datum		run_id;
 	Datum		max_runtime;
 } FsNewJobs;
+
+/* Where new jobs go, reserved there until the end of the transaction. */
+typedef struct FsPlace
+{
+	int32		workspace;
+	int32		flow;
+	int32		flow_id;
+	int			job_table;
+	bool		own;			/* this transaction froze the workspace: it need not wait */
+	int			reserved;		/* ledger item, as fs_ledger_reserved_into knows it */
+	int64		ahead;			/* ready jobs before the first one; -1 unknown */
+	double		rate;			/* of service, as in FsWorkspace */
+	TimestampTz rate_since;
+	TimestampTz rate_at;
+} FsPlace;
+
+/* A row to be: what is the same in all jobs of a call is filled in once. */
+typedef struct FsNewRow
+{
+	Datum		values[FS_JOB_COLUMNS];
+	bool		nulls[FS_JOB_COLUMNS];
+	bool		ready;			/* or waits for its time */
+} FsNewRow;
+
+/* Check options; raise for the first that is wrong.  Texts are made in the current memory context. */
+extern void fs_enqueue_read_place(const FsOption *o, FsNewJobs *j);
+extern void fs_enqueue_read_job(const FsOption *o, FsNewJobs *j);
+extern Datum fs_enqueue_key(Datum key, bool isnull);
+extern int	fs_enqueue_cost(const FsNewJobs *j, Datum payload);
+
+/*
+ * Find the place of n jobs and reserve them there; may wait, raises when there
+ * is no room.  p->reserved is a ledger item to use if it fits, or FS_NONE.
+ */
+extern void fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
+							   const FsFlowSpec *spec, FsPlace *p);
+
+/* The same for one more job of a place; false: it takes the above.  fs->lock held, no errors. */
+extern bool fs_enqueue_reserve_more(FsPlace *p);
+
+/* What does not differ between the rows of a call. */
+extern void fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *row);
+
+/* Tell the ledger of a row that was inserted, in item `at` if it can; fs->lock held. */
+extern int	fs_enqueue_queue(int at, const FsPlace *p, FsJobRel *jr, HeapTuple row);
 
 extern Datum fs_jsonb_empty_is_null(Datum jsonb);
 

@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 
 #include "flows.h"
+#include "inbox.h"
 #include "keepaway.h"
 #include "ledger_items.h"
 #include "park.h"
@@ -214,11 +215,24 @@ void
 fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand, int cls_delta,
 				int waiting_delta, TimestampTz due, bool on_commit, bool on_abort)
 {
+	(void) fs_ledger_queue_into(nitems - 1, workspace, flow, slot, cand, cls_delta, waiting_delta,
+								due, on_commit, on_abort);
+}
+
+/*
+ * fs_ledger_queue_into: the same, counted in an item that says just this of
+ * other jobs, when `at` is one.  Returns the item that was used.  Items are
+ * known by what they are, so an outdated `at` costs a new item and no more.
+ */
+int
+fs_ledger_queue_into(int at, int32 workspace, int32 flow, int slot, const FsCandidate *cand,
+					 int cls_delta, int waiting_delta, TimestampTz due, bool on_commit, bool on_abort)
+{
 	FsLedgerItem *item;
 
-	if (nitems > 0)
+	if (at >= 0 && at < nitems)
 	{
-		item = &items[nitems - 1];
+		item = &items[at];
 		if (item->kind == ITEM_QUEUE && item->subid == GetCurrentSubTransactionId() &&
 			item->u.queue.workspace == workspace && item->u.queue.flow == flow &&
 			item->u.queue.slot == slot && item->u.queue.on_commit == on_commit &&
@@ -229,7 +243,7 @@ fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand, 
 			if (cand)
 				item->u.queue.cand.position = Min(item->u.queue.cand.position, cand->position);
 			item->u.queue.due = Min(item->u.queue.due, due);
-			return;
+			return at;
 		}
 	}
 	item = add_item(ITEM_QUEUE);
@@ -249,20 +263,41 @@ fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand, 
 	fs_workspaces[workspace].refs++;
 	if (flow != FS_NONE)
 		fs_flows[flow].refs++;
+	return nitems - 1;
 }
 
 /* fs_ledger_reserved: n jobs count against the queue limit until the end of the transaction. */
 void
 fs_ledger_reserved(int32 workspace, int32 flow, int n)
 {
-	FsLedgerItem *item = add_item(ITEM_RESERVED);
+	(void) fs_ledger_reserved_into(FS_NONE, workspace, flow, n);
+}
 
+/* fs_ledger_reserved_into: the same, in item `at` when it is one of the same place; see above. */
+int
+fs_ledger_reserved_into(int at, int32 workspace, int32 flow, int n)
+{
+	FsLedgerItem *item;
+
+	fs_workspaces[workspace].reserved += n;
+	if (at >= 0 && at < nitems)
+	{
+		item = &items[at];
+		if (item->kind == ITEM_RESERVED && item->subid == GetCurrentSubTransactionId() &&
+			item->u.reserved.workspace == workspace && item->u.reserved.flow == flow &&
+			item->u.reserved.n < PG_INT32_MAX / 2)
+		{
+			item->u.reserved.n += n;
+			return at;
+		}
+	}
+	item = add_item(ITEM_RESERVED);
 	item->u.reserved.workspace = workspace;
 	item->u.reserved.n = n;
 	item->u.reserved.flow = flow;
-	fs_workspaces[workspace].reserved += n;
 	fs_workspaces[workspace].refs++;
 	fs_flows[flow].refs++;
+	return nitems - 1;
 }
 
 /* fs_ledger_spend: it counts at commit; the budget is kept in memory until then. */
@@ -605,6 +640,9 @@ xact_callback(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+			fs_inbox_before_commit();
+			break;
 		case XACT_EVENT_COMMIT:
 			if (nitems > 0)
 				commit_all();
@@ -612,11 +650,13 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 			fs_state_abort_cleanup();
+			fs_inbox_discard(InvalidSubTransactionId);
 			if (nitems > 0)
 				abort_items(InvalidSubTransactionId);
 			fs_keepaway_at_xact_end(false);
 			break;
 		case XACT_EVENT_PRE_PREPARE:
+			fs_inbox_before_commit();
 			if (nitems > 0)
 				check_prepare();
 			break;
@@ -644,9 +684,11 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId 
 		case SUBXACT_EVENT_COMMIT_SUB:
 			for (int i = nitems - 1; i >= 0 && items[i].subid == mySubid; i--)
 				items[i].subid = parentSubid;
+			fs_inbox_hand_up(mySubid, parentSubid);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			fs_state_abort_cleanup();
+			fs_inbox_discard(mySubid);
 			if (nitems > 0 && items[nitems - 1].subid == mySubid)
 				abort_items(mySubid);
 			break;

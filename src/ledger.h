@@ -26,7 +26,11 @@ extern bool fs_ledger_freezes(int32 workspace);
 extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand,
 							int cls_delta, int waiting_delta, TimestampTz due,
 							bool hint_on_commit, bool hint_on_abort);
+extern int	fs_ledger_queue_into(int at, int32 workspace, int32 flow, int slot,
+								 const FsCandidate *cand, int cls_delta, int waiting_delta,
+								 TimestampTz due, bool hint_on_commit, bool hint_on_abort);
 extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
+extern int	fs_ledger_reserved_into(int at, int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
 extern void fs_ledger_spend(const FsSpendItem *spend);
 extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);

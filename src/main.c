@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "config.h"
+#include "inbox.h"
 #include "keepaway.h"
 #include "launcher.h"
 #include "ledger.h"
@@ -93,6 +94,7 @@ _PG_init(void)
 	fs_tables_init();
 	fs_config_init();
 	fs_keepaway_install_hooks();
+	fs_inbox_install_hooks();
 	fs_launcher_register();
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = object_access;

@@ -166,7 +166,7 @@ fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 			FsRowResult soft = fs_soft_lock(db, jr, row, r->wait, &held);
 
 			if (soft == FS_ROW_DONE && held.soft)
-				soft = fs_soft_harden(db, jr, &row, &held, r->wait);
+				soft = fs_soft_harden(db, jr, &row, &held, true);	/* the row is locked by us */
 			if (soft != FS_ROW_DONE)
 			{
 				fs_rows_close(jr);

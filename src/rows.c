@@ -530,16 +530,22 @@ fs_rows_insert_plain(Relation rel, HeapTuple tuple)
 
 /* ---------- forming ---------- */
 
+/* fs_rows_form_as: with the descriptor of any job table. */
 HeapTuple
-fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls)
+fs_rows_form_as(TupleDesc desc, Datum *values, bool *nulls)
 {
-	TupleDesc	desc = RelationGetDescr(jr->rel);
 	bool		optional = false;
-	HeapTuple	row;
 
 	for (int i = FS_COL_OPTIONAL; i < FS_JOB_COLUMNS && !optional; i++)
 		optional = !nulls[i];
-	row = heap_form_tuple(optional ? desc : short_desc(desc), values, nulls);
+	return heap_form_tuple(optional ? desc : short_desc(desc), values, nulls);
+}
+
+HeapTuple
+fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls)
+{
+	HeapTuple	row = fs_rows_form_as(RelationGetDescr(jr->rel), values, nulls);
+
 	row->t_tableOid = RelationGetRelid(jr->rel);
 	return row;
 }
@@ -819,11 +825,30 @@ fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls, bool 
 
 #define INSERT_CHUNK 100
 
-void
-fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n)
+static int
+compare_ready(const void *a, const void *b)
 {
-	CommandId	cid = GetCurrentCommandId(true);
+	FsJobFixed *x = FsJob(*(HeapTuple const *) a);
+	FsJobFixed *y = FsJob(*(HeapTuple const *) b);
+
+	if (x->flow != y->flow)
+		return x->flow < y->flow ? -1 : 1;
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return x->position < y->position ? -1 : x->position > y->position;
+}
+
+/*
+ * fs_rows_insert: rows without unique keys, together, as inserted by command
+ * cid: their pages are filled and logged as wholes.  Indexes follow one by one,
+ * the ready index in its own order, so that what is needed of them stays in
+ * cache.
+ */
+void
+fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
+{
 	TupleTableSlot *slots[INSERT_CHUNK];
+	HeapTuple  *sorted;
 	int			nslots;
 
 	if (n == 1)
@@ -840,21 +865,31 @@ fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n)
 		int			m = Min(INSERT_CHUNK, n - from);
 
 		for (int i = 0; i < m; i++)
-			ExecStoreHeapTuple(tuples[from + i], slots[i], false);
+			ExecStoreHeapTuple(tuples[from + i], slots[i], true);
 		heap_multi_insert(jr->rel, slots, m, cid, 0, NULL);
 		for (int i = 0; i < m; i++)
 		{
 			tuples[from + i]->t_self = slots[i]->tts_tid;
+			slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;	/* it stays the caller's */
 			ExecClearTuple(slots[i]);
 		}
-		/* index by index, so that each stays in cache */
-		for (int x = 0; x < jr->table.nindexes; x++)
-			for (int i = 0; i < m; i++)
-				insert_index(jr, x, tuples[from + i], UNIQUE_CHECK_YES);
 		CHECK_FOR_INTERRUPTS();
 	}
 	for (int i = 0; i < nslots; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
+
+	sorted = palloc(sizeof(HeapTuple) * n);
+	memcpy(sorted, tuples, sizeof(HeapTuple) * n);
+	qsort(sorted, n, sizeof(HeapTuple), compare_ready);
+	for (int x = 0; x < jr->table.nindexes; x++)
+	{
+		HeapTuple  *in = jr->table.kind[x] == FS_INDEX_READY ? sorted : tuples;
+
+		for (int i = 0; i < n; i++)
+			insert_index(jr, x, in[i], UNIQUE_CHECK_YES);
+		CHECK_FOR_INTERRUPTS();
+	}
+	pfree(sorted);
 }
 
 /* ---------- unique keys ---------- */

@@ -164,8 +164,9 @@ extern FsRowResult fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values,
 								  bool *replace, bool wait);
 
 /* Insert rows that were formed by fs_rows_form. */
+extern HeapTuple fs_rows_form_as(TupleDesc desc, Datum *values, bool *nulls);
 extern HeapTuple fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls);
-extern void fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n);
+extern void fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid);
 
 /* Insert a row with a unique key; false: *existing has it already. */
 extern bool fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *workspace,

@@ -31,7 +31,10 @@ extern int32 fs_soft_attempt(int64 job_id);
  */
 extern FsRowResult fs_soft_lock(FsDatabase *db, FsJobRel *jr, HeapTuple row, bool wait, FsHeld *held);
 
-/* Write a soft lease into its available row, which becomes *row, in this transaction. */
+/*
+ * Write a soft lease into its available row, which becomes *row, in this
+ * transaction.  A row that we locked counts as locked without `wait`.
+ */
 extern FsRowResult fs_soft_harden(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsHeld *held,
 								  bool wait);
 

@@ -45,6 +45,7 @@
 #include "hints.h"
 #include "lease.h"
 #include "claimlog.h"
+#include "inbox.h"
 #include "ledger.h"
 #include "park.h"
 #include "rebuild.h"
@@ -270,6 +271,7 @@ fs_state_ready(const char *command)
 
 	fs_catalog();
 	refuse_where_nothing_can_change(command);
+	fs_inbox_settle();
 	d = fs_state_attach();
 	while (d->state != FS_DB_READY)
 	{
@@ -437,6 +439,13 @@ fs_spi(const char *sql, int nargs, const Oid *types, const Datum *values, const 
 
 /* ---------- counters ---------- */
 
+static int64 *
+next_number(FsDatabase *d, FsCounter which)
+{
+	return which == FS_COUNTER_JOB ? &d->next_job :
+		which == FS_COUNTER_POSITION ? &d->next_position : &d->next_token;
+}
+
 /*
  * What a sequence has logged goes to disk.  For numbers that somebody may rely on
  * without a commit that would flush more than this: tokens of soft claims.
@@ -466,8 +475,7 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 	const FsCatalog *c = fs_catalog();
 	Oid			seq = which == FS_COUNTER_JOB ? c->job_seq :
 		which == FS_COUNTER_POSITION ? c->position_seq : c->token_seq;
-	int64	   *next = which == FS_COUNTER_JOB ? &d->next_job :
-		which == FS_COUNTER_POSITION ? &d->next_position : &d->next_token;
+	int64	   *next = next_number(d, which);
 	int64	   *limit = which == FS_COUNTER_JOB ? &d->job_limit :
 		which == FS_COUNTER_POSITION ? &d->position_limit : &d->token_limit;
 	int			block = which == FS_COUNTER_JOB ? 8192 : 65536;
@@ -503,6 +511,18 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 		FsUnlock();
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/* fs_state_numbers_unused: from … to - 1 were drawn in vain; the next one may have them. */
+void
+fs_state_numbers_unused(FsDatabase *d, FsCounter which, int64 from, int64 to)
+{
+	int64	   *next = next_number(d, which);
+
+	FsLock();
+	if (*next == to)
+		*next = from;
+	FsUnlock();
 }
 
 /* ---------- snapshots ---------- */

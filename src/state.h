@@ -60,6 +60,7 @@ typedef enum FsCounter
 	FS_COUNTER_TOKEN
 } FsCounter;
 extern int64 fs_state_numbers(FsDatabase *db, FsCounter which, int n);
+extern void fs_state_numbers_unused(FsDatabase *db, FsCounter which, int64 from, int64 to);
 
 /* A snapshot newer than anything the caller read from shared memory before. */
 extern void fs_push_snapshot(void);

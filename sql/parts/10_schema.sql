@@ -193,8 +193,22 @@ BEGIN
 		CREATE TABLE %1$s (LIKE fairsched.jobs INCLUDING DEFAULTS INCLUDING COMMENTS,
 			CONSTRAINT jobs_%2$s_job_table CHECK (job_table = %2$s))
 			WITH (fillfactor = 47, autovacuum_vacuum_scale_factor = 0.05,
-				autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0,
+				autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_insert_scale_factor = 0.2,
+				autovacuum_vacuum_cost_delay = 0,
 				autovacuum_analyze_scale_factor = 2, autovacuum_analyze_threshold = 100000);
+		-- the functions plan nothing by statistics; views need few, and autovacuum collects them often
+		ALTER TABLE %1$s
+			ALTER job_id SET STATISTICS 10, ALTER position SET STATISTICS 10, ALTER created_at SET STATISTICS 10,
+			ALTER run_at SET STATISTICS 10, ALTER job_table SET STATISTICS 10, ALTER flow SET STATISTICS 10,
+			ALTER cost SET STATISTICS 10, ALTER max_attempts SET STATISTICS 10, ALTER rank SET STATISTICS 10,
+			ALTER attempt SET STATISTICS 10, ALTER token SET STATISTICS 10, ALTER state SET STATISTICS 10,
+			ALTER priority SET STATISTICS 10, ALTER workspace SET STATISTICS 10, ALTER lane SET STATISTICS 10,
+			ALTER kind SET STATISTICS 10, ALTER payload SET STATISTICS 0, ALTER unique_key SET STATISTICS 10,
+			ALTER run_id SET STATISTICS 10, ALTER capabilities SET STATISTICS 0, ALTER resources SET STATISTICS 0,
+			ALTER budgets SET STATISTICS 0, ALTER checkpoint SET STATISTICS 0, ALTER errors SET STATISTICS 0,
+			ALTER max_runtime SET STATISTICS 0, ALTER priority_note SET STATISTICS 0, ALTER claimed_at SET STATISTICS 0,
+			ALTER lease_ms SET STATISTICS 0, ALTER worker SET STATISTICS 10, ALTER request_id SET STATISTICS 0,
+			ALTER preemptions SET STATISTICS 0;
 		CREATE UNIQUE INDEX jobs_%2$s_job ON %1$s (job_id);
 		CREATE INDEX jobs_%2$s_ready ON %1$s (flow, rank, position) WHERE position > 0;
 		CREATE INDEX jobs_%2$s_due ON %1$s (run_at) WHERE position = 0;

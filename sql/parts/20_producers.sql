@@ -34,6 +34,12 @@ COMMENT ON FUNCTION fairsched.inbox_insert() IS 'Trigger of fairsched.inbox.';
 REVOKE ALL ON FUNCTION fairsched.inbox_insert() FROM PUBLIC;
 CREATE TRIGGER enqueue INSTEAD OF INSERT ON fairsched.inbox
 	FOR EACH ROW EXECUTE FUNCTION fairsched.inbox_insert();
+CREATE FUNCTION fairsched.inbox_flush() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_inbox_flush';
+COMMENT ON FUNCTION fairsched.inbox_flush() IS 'Statement trigger of fairsched.inbox: writes the rows that its row trigger collected.';
+REVOKE ALL ON FUNCTION fairsched.inbox_flush() FROM PUBLIC;
+CREATE TRIGGER flush AFTER INSERT ON fairsched.inbox
+	FOR EACH STATEMENT EXECUTE FUNCTION fairsched.inbox_flush();
 COMMENT ON VIEW fairsched.inbox IS 'INSERT or COPY jobs of many workspaces into it; each row is enqueued as fairsched_enqueue does, NULL = default. Always empty.';
 COMMENT ON COLUMN fairsched.inbox.workspace IS 'Tenant; required.';
 COMMENT ON COLUMN fairsched.inbox.payload IS 'What the worker gets; default {}.';
