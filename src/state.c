@@ -58,6 +58,16 @@ bool		fs_own_changes = false;
 
 static FsCatalog catalog;
 static bool catalog_valid = false;
+
+/* Who called, for each block that is open: what runs in one may open another. */
+static struct
+{
+	Oid			user;
+	int			context;
+	int			level;			/* of the subtransaction */
+}			callers[4];
+static int	spi_depth = 0;
+
 static int32 building = FS_NONE;	/* slot that this backend builds */
 static int32 filling_flow = FS_NONE;
 static int32 filling_db;
@@ -341,6 +351,9 @@ fs_state_reading(FsReading what)
 void
 fs_state_abort_cleanup(void)
 {
+	/* blocks of the subtransaction that is undone, or all; the server resets the user */
+	while (spi_depth > 0 && callers[spi_depth - 1].level >= GetCurrentTransactionNestLevel())
+		spi_depth--;
 	fs_own_changes = false;
 	if (building != FS_NONE)
 	{
@@ -381,15 +394,17 @@ fs_state_abort_cleanup(void)
 
 /* ---------- SPI as the owner ---------- */
 
-static Oid	saved_user;
-static int	saved_context;
-
 void
 fs_spi_begin(void)
 {
-	GetUserIdAndSecContext(&saved_user, &saved_context);
-	SetUserIdAndSecContext(fs_catalog()->owner,
-						   saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	Oid			owner = fs_catalog()->owner;
+
+	if (spi_depth == lengthof(callers))
+		elog(ERROR, "too many nested SPI blocks");
+	GetUserIdAndSecContext(&callers[spi_depth].user, &callers[spi_depth].context);
+	SetUserIdAndSecContext(owner, callers[spi_depth].context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	callers[spi_depth++].level = GetCurrentTransactionNestLevel();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
@@ -398,7 +413,8 @@ void
 fs_spi_end(void)
 {
 	SPI_finish();
-	SetUserIdAndSecContext(saved_user, saved_context);
+	spi_depth--;
+	SetUserIdAndSecContext(callers[spi_depth].user, callers[spi_depth].context);
 }
 
 /*
