@@ -25,6 +25,10 @@ SELECT fairsched_create_workspace('adm_b', 'enterprise', 'enterprise', 7, 50, tr
 SELECT fairsched_create_workspace('adm_c', max_running => -1, max_queue_size => -1);
 SELECT * FROM adm_ws;
 SELECT workspace, max_running, max_queue_size, job_table > 0 AS own_table, paused FROM fairsched.workspaces WHERE workspace LIKE 'adm\_%' ORDER BY 1;
+-- job tables are analysed often, so with a small sample: few statistics of columns one searches by, none of the others
+SELECT a.attstattarget, string_agg(a.attname, ' ' ORDER BY a.attnum)
+FROM pg_attribute a JOIN fairsched.workspaces w ON a.attrelid = to_regclass('fairsched.jobs_' || w.job_table)
+WHERE w.workspace = 'adm_b' AND a.attnum > 0 AND NOT a.attisdropped GROUP BY 1 ORDER BY 1;
 SELECT fairsched_create_workspace('adm_a');
 \echo :SQLSTATE
 -- created in a transaction that rolls back, it never was

@@ -483,9 +483,17 @@ insert_other_index(Relation rel, Relation index, HeapTuple tuple)
 }
 
 static bool
-insert_index(FsJobRel *jr, int i, HeapTuple tuple, IndexUniqueCheck check)
+insert_key(FsJobRel *jr, int i, Datum *key, bool *isnull, ItemPointer tid, IndexUniqueCheck check)
 {
 	static IndexInfo info = {.type = T_IndexInfo};
+
+	info.ii_AmCache = NULL;
+	return index_insert(index_at(jr, i), key, isnull, tid, jr->rel, check, false, &info);
+}
+
+static bool
+insert_index(FsJobRel *jr, int i, HeapTuple tuple, IndexUniqueCheck check)
+{
 	Datum		key[3];
 	bool		isnull[3];
 	FsIndexKind kind = jr->table.kind[i];
@@ -499,8 +507,7 @@ insert_index(FsJobRel *jr, int i, HeapTuple tuple, IndexUniqueCheck check)
 		return true;
 	if (kind != FS_INDEX_JOB && kind != FS_INDEX_UNIQUE)
 		check = UNIQUE_CHECK_NO;
-	info.ii_AmCache = NULL;
-	return index_insert(index_at(jr, i), key, isnull, &tuple->t_self, jr->rel, check, false, &info);
+	return insert_key(jr, i, key, isnull, &tuple->t_self, check);
 }
 
 static void
@@ -825,30 +832,91 @@ fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls, bool 
 
 #define INSERT_CHUNK 100
 
-static int
-compare_ready(const void *a, const void *b)
+/* What the indexes that most rows are in need of them; the rows themselves do not stay in cache. */
+typedef struct FsNewEntry
 {
-	FsJobFixed *x = FsJob(*(HeapTuple const *) a);
-	FsJobFixed *y = FsJob(*(HeapTuple const *) b);
+	int64		job_id;
+	int64		position;
+	int32		flow;
+	int32		rank;
+	ItemPointerData tid;
+} FsNewEntry;
 
-	if (x->flow != y->flow)
-		return x->flow < y->flow ? -1 : 1;
-	if (x->rank != y->rank)
-		return x->rank < y->rank ? -1 : 1;
-	return x->position < y->position ? -1 : x->position > y->position;
+static inline int
+compare_ready(const FsNewEntry *a, const FsNewEntry *b)
+{
+	if (a->flow != b->flow)
+		return a->flow < b->flow ? -1 : 1;
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	return a->position < b->position ? -1 : a->position > b->position;
+}
+
+#define ST_SORT sort_ready
+#define ST_ELEMENT_TYPE FsNewEntry
+#define ST_COMPARE(a, b) compare_ready(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Enter new rows into their indexes: one after the other, the ready index in its own order. */
+static void
+insert_indexes_of_many(FsJobRel *jr, HeapTuple *tuples, FsNewEntry *entries, int n)
+{
+	bool		holds[FS_INDEX_OTHER + 1] = {[FS_INDEX_JOB] = true, [FS_INDEX_OTHER] = true};
+	bool		isnull[3] = {0};
+
+	for (int i = 0; i < n; i++)
+	{
+		FsJobFixed *job = FsJob(tuples[i]);
+
+		entries[i] = (FsNewEntry) {
+			.job_id = job->job_id, .position = job->position, .flow = job->flow,
+			.rank = job->rank, .tid = tuples[i]->t_self
+		};
+		holds[job->position > 0 ? FS_INDEX_READY : FS_INDEX_DUE] = true;
+		holds[FS_INDEX_RUN] |= !heap_attisnull(tuples[i], FS_COL_RUN_ID + 1, NULL);
+		holds[FS_INDEX_UNIQUE] |= !heap_attisnull(tuples[i], FS_COL_UNIQUE_KEY + 1, NULL);
+	}
+	holds[FS_INDEX_WAITING] = holds[FS_INDEX_DUE];
+	for (int x = 0; x < jr->table.nindexes; x++)
+	{
+		FsIndexKind kind = jr->table.kind[x];
+
+		if (kind == FS_INDEX_READY)
+			sort_ready(entries, n);
+		for (int i = 0; i < n && holds[kind]; i++)
+		{
+			FsNewEntry *e = &entries[i];
+
+			if (kind == FS_INDEX_JOB)
+			{
+				Datum		key[1] = {Int64GetDatum(e->job_id)};
+
+				insert_key(jr, x, key, isnull, &e->tid, UNIQUE_CHECK_YES);
+			}
+			else if (kind == FS_INDEX_READY && e->position > 0)
+			{
+				Datum		key[3] = {Int32GetDatum(e->flow), Int32GetDatum(e->rank), Int64GetDatum(e->position)};
+
+				insert_key(jr, x, key, isnull, &e->tid, UNIQUE_CHECK_NO);
+			}
+			else if (kind != FS_INDEX_READY)
+				insert_index(jr, x, tuples[i], UNIQUE_CHECK_YES);
+		}
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /*
  * fs_rows_insert: rows without unique keys, together, as inserted by command
- * cid: their pages are filled and logged as wholes.  Indexes follow one by one,
- * the ready index in its own order, so that what is needed of them stays in
- * cache.
+ * cid: their pages are filled and logged as wholes.
  */
 void
 fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
 {
 	TupleTableSlot *slots[INSERT_CHUNK];
-	HeapTuple  *sorted;
+	FsNewEntry *entries;
 	int			nslots;
 
 	if (n == 1)
@@ -870,26 +938,16 @@ fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
 		for (int i = 0; i < m; i++)
 		{
 			tuples[from + i]->t_self = slots[i]->tts_tid;
-			slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;	/* it stays the caller's */
+			slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;	/* it was a loan that spared a copy */
 			ExecClearTuple(slots[i]);
 		}
 		CHECK_FOR_INTERRUPTS();
 	}
 	for (int i = 0; i < nslots; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
-
-	sorted = palloc(sizeof(HeapTuple) * n);
-	memcpy(sorted, tuples, sizeof(HeapTuple) * n);
-	qsort(sorted, n, sizeof(HeapTuple), compare_ready);
-	for (int x = 0; x < jr->table.nindexes; x++)
-	{
-		HeapTuple  *in = jr->table.kind[x] == FS_INDEX_READY ? sorted : tuples;
-
-		for (int i = 0; i < n; i++)
-			insert_index(jr, x, in[i], UNIQUE_CHECK_YES);
-		CHECK_FOR_INTERRUPTS();
-	}
-	pfree(sorted);
+	entries = palloc(sizeof(FsNewEntry) * n);
+	insert_indexes_of_many(jr, tuples, entries, n);
+	pfree(entries);
 }
 
 /* ---------- unique keys ---------- */

@@ -30,7 +30,7 @@ CREATE VIEW fairsched.inbox AS
 	WHERE false;
 CREATE FUNCTION fairsched.inbox_insert() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_inbox_insert';
-COMMENT ON FUNCTION fairsched.inbox_insert() IS 'Trigger of fairsched.inbox.';
+COMMENT ON FUNCTION fairsched.inbox_insert() IS 'Row trigger of fairsched.inbox: checks a row, gives it its job_id and collects it.';
 REVOKE ALL ON FUNCTION fairsched.inbox_insert() FROM PUBLIC;
 CREATE TRIGGER enqueue INSTEAD OF INSERT ON fairsched.inbox
 	FOR EACH ROW EXECUTE FUNCTION fairsched.inbox_insert();
@@ -40,7 +40,7 @@ COMMENT ON FUNCTION fairsched.inbox_flush() IS 'Statement trigger of fairsched.i
 REVOKE ALL ON FUNCTION fairsched.inbox_flush() FROM PUBLIC;
 CREATE TRIGGER flush AFTER INSERT ON fairsched.inbox
 	FOR EACH STATEMENT EXECUTE FUNCTION fairsched.inbox_flush();
-COMMENT ON VIEW fairsched.inbox IS 'INSERT or COPY jobs of many workspaces into it; each row is enqueued as fairsched_enqueue does, NULL = default. Always empty.';
+COMMENT ON VIEW fairsched.inbox IS 'INSERT or COPY jobs of many workspaces into it; each row is enqueued as fairsched_enqueue does, NULL = default. Always empty. Rows are written in batches, all of them before the statement ends; what runs in an EXCEPTION block that the statement itself calls does not find its jobs yet. Where session_replication_role is replica, as in the apply worker of logical replication, triggers of views do not fire and rows are dropped: call fairsched_enqueue there.';
 COMMENT ON COLUMN fairsched.inbox.workspace IS 'Tenant; required.';
 COMMENT ON COLUMN fairsched.inbox.payload IS 'What the worker gets; default {}.';
 COMMENT ON COLUMN fairsched.inbox.kind IS 'Kind of work; default ''default''.';
