@@ -94,5 +94,17 @@ is(scalar(keys %done), $enqueued, 'every job was done');
 is((grep { $_ > 1 } values %done), 0, 'none twice');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM fairsched.jobs'), '0', 'none is left');
 
+# Heartbeats write no rows, so each lease is given its own length anew, and fairsched.rebuild_grace at least.
+$node->safe_psql('postgres', q{
+  SELECT fairsched_enqueue(w, lane => w) FROM unnest('{brief,long}'::text[]) w;
+  SELECT fairsched_claim('w', lease => '20 s', lanes => '{brief}');
+  SELECT fairsched_claim('w', lease => '10 min', lanes => '{long}')});
+$node->restart;
+is($node->safe_psql('postgres', q{SELECT string_agg(lane, ',' ORDER BY lane)
+  FROM fairsched.running_jobs r, fairsched.database_status d
+  WHERE lease_expires_at > rebuilt_at + interval '50 s'
+    AND (lane = 'long') = (lease_expires_at > rebuilt_at + interval '9 min')}), 'brief,long',
+  'a short lease gets the grace, a long one its length');
+
 $node->stop;
 done_testing();

@@ -56,6 +56,30 @@ is($node->safe_psql('postgres', q{SELECT fairsched_resume_workspace('calm');
   SELECT count(*) FROM fairsched_claim('next', 1, lanes => '{calm}')}) =~ /0$/, 1,
   'and the job does not come again');
 
+# Expired, and no room any more: a heartbeat or checkpoint does not take it above the ceiling.
+$node->safe_psql('postgres', q{SELECT fairsched_create_workspace('full', max_running => 1);
+  SELECT fairsched_enqueue('full', lane => 'full') FROM generate_series(1, 2)});
+($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token
+  FROM fairsched_claim('slow', 1, lease => '300 ms', lanes => '{full}')}))[0] };
+my ($other, $others) = fs_claim_until($node, q{'next', 1, lease => '10 min', lanes => '{full}'});
+cmp_ok($other, '!=', $job, 'its slot goes to the next job');
+is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])"),
+  'lost', 'no room: heartbeat says lost');
+is($node->safe_psql('postgres', qq{SELECT fairsched_checkpoint($job, $token, '{"at": 1}')}), 'lost',
+  'no room: so does checkpoint');
+is($node->safe_psql('postgres', "SELECT checkpoint FROM fairsched.jobs WHERE job_id = $job"), '{"at": 1}',
+  'no room: but what it says is saved');
+is($node->safe_psql('postgres', q{SELECT running FROM fairsched.workspace_status WHERE workspace = 'full'}),
+  '1', 'no room: nothing changed');
+is($node->safe_psql('postgres', "SELECT fairsched_pause_workspace('full')::text || fairsched_complete($other, $others)"),
+  'true', 'the other one ends');
+is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])"),
+  'lost', 'paused: heartbeat says lost');
+$node->safe_psql('postgres', q{SELECT fairsched_resume_workspace('full')});
+is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])"),
+  'continue', 'room again: it goes on');
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't', 'and is done');
+
 # Heartbeats keep a lease.
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('kept', lane => 'kept')
   FROM generate_series(1, 2)});

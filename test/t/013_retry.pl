@@ -41,6 +41,32 @@ is($node->safe_psql('postgres', "SELECT state FROM fairsched_job_status($job)"),
 is($node->safe_psql('postgres', "SELECT fairsched_complete(job_id, token) $claim"), 't',
   'retried: it can be done');
 
+# A worker that gave a job away, in whatever manner, has no say any more, also before anybody else has
+# claimed it: its token is stale. (One that only was late still has; see 012_lease_expiry.)
+my %away = (
+  fail    => q{fairsched_fail(job_id, token, 'x', retry_in => '1 ms') = 'retryable'},
+  release => q{fairsched_release(job_id, token)},
+  yield   => q{fairsched_yield(job_id, token, '{}')});
+foreach my $how (sort keys %away)
+{
+  $node->safe_psql('postgres', qq{SELECT fairsched_create_workspace('$how');
+    SELECT fairsched_enqueue('$how', lane => '$how')});
+  ($job, $token) = @{ (fs_rows($node, qq{SELECT job_id, token FROM fairsched_claim('w', lanes => '{$how}')}))[0] };
+  # paused, so that it stays available
+  $node->safe_psql('postgres', qq{SELECT fairsched_pause_workspace('$how')});
+  is($node->safe_psql('postgres', "SELECT $away{$how} FROM (VALUES ($job, $token)) v(job_id, token)"), 't',
+    "$how: the job is given away");
+  ok($node->poll_query_until('postgres', "SELECT state = 'available' FROM fairsched.jobs WHERE job_id = $job"),
+    "$how: it is available again");
+  is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 'f', "$how: complete says no");
+  is($node->safe_psql('postgres', "SELECT fairsched_fail($job, $token, 'late')"), 'lost', "$how: fail says lost");
+  is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])"),
+    'lost', "$how: heartbeat says lost");
+  is($node->safe_psql('postgres', qq{SELECT fairsched_resume_workspace('$how');
+    SELECT fairsched_complete(job_id, token) FROM fairsched_claim('w', lanes => '{$how}')}) =~ /t$/, 1,
+    "$how: another can have it");
+}
+
 # discard => true does not wait for the last attempt.
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme')});
 is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'hopeless', discard => true) $claim"),

@@ -136,8 +136,42 @@ like($session->fails(q{SELECT fairsched_enqueue('acme')}), qr/54000/, 'too many 
   foreach 1 .. 2;
 $session->ask(join ';', map { "DROP INDEX fairsched.extra_$_" } 1 .. 40);
 is($session->ask(q{SELECT is_duplicate FROM fairsched_enqueue('acme')}), 'f', 'without them: served');
-$_->quit foreach $session, $admin;
+$_->quit foreach $session;
+
+# A count that was given up is in nobody's way: other databases are counted. (This one is not due again.)
+$node->safe_psql('postgres', 'CREATE DATABASE two');
+$node->safe_psql('two', q{CREATE EXTENSION fairsched});
+$node->safe_psql('two', q{SELECT fairsched_enqueue_many('beta', array_agg('{}'::jsonb)) FROM generate_series(1, 7)});
+$admin->ask('BEGIN; LOCK TABLE fairsched.jobs_0 IN ACCESS EXCLUSIVE MODE');
+like(fs_error($node, q{SET statement_timeout = '200ms'; SELECT fairsched.recount()}), qr/57014/,
+  'two databases: a count is given up in one');
+$admin->ask('ROLLBACK');
+$node->safe_psql('two', q{UPDATE fairsched.jobs SET priority = priority});
+ok($node->poll_query_until('two', q{SELECT ready = 7 FROM fairsched.workspace_status WHERE workspace = 'beta'}),
+  'two databases: the other is counted');
+$admin->quit;
 
 fs_check_ok($node, 'fairsched_check finds nothing');
 $node->stop;
+
+# A job table that came from elsewhere (a restore, say) and could not be taken over when a session first
+# saw it.  No scheduler here, so that nobody else does it.
+my $alone = fs_node('alone', conf => { 'fairsched.background_workers' => 'off' });
+$admin = fs_session($alone);
+$session = fs_session($alone);
+$session->ask(q{SELECT fairsched_create_workspace('acme', own_table => true)});
+$session->ask(q{SELECT fairsched_enqueue('acme')});
+$session->ask(q{SELECT count(*) FROM fairsched_claim('w')});
+$admin->ask(q{UPDATE fairsched.job_tables SET relid = 0 WHERE job_table <> 0});
+$admin->ask(q{GRANT SELECT ON fairsched.jobs TO CURRENT_USER});
+$admin->ask('BEGIN; LOCK TABLE fairsched.job_tables IN ACCESS EXCLUSIVE MODE');
+$session->ask(q{SET statement_timeout = '200ms'});
+like($session->fails(q{SELECT count(*) FROM fairsched_claim('w')}), qr/57014/, 'a table to take over: it cannot be');
+$admin->ask('ROLLBACK');
+$session->ask(q{SET statement_timeout = 0});
+$session->ask(q{SELECT count(*) FROM fairsched_claim('w')});
+is($session->ask(q{SELECT relid = 'fairsched.jobs_1'::regclass FROM fairsched.job_tables WHERE job_table = 1}), 't',
+  'a table to take over: it is, once it can');
+$_->quit foreach $session, $admin;
+$alone->stop;
 done_testing();
