@@ -33,26 +33,14 @@ new_run(System sys, Mode mode, int batch)
 	return r;
 }
 
-/* go_with: with a setting of the server as given, whatever comes of the run. */
-void
-go_with(Run *r, const char *setting, const char *val, const char *variant, const char *system)
-{
-	uint64_t	t;
-
-	if (setting)
-		set_guc(setting, val);
-	t = now_ns();
-	run_load(r, control, postmaster_pid);
-	measuring_ns += now_ns() - t;
-	if (setting)
-		set_guc(setting, NULL);
-	record(variant, system, r);
-}
-
 void
 go(Run *r, const char *variant, const char *system)
 {
-	go_with(r, NULL, NULL, variant, system);
+	uint64_t	t = now_ns();
+
+	run_load(r, control, postmaster_pid);
+	measuring_ns += now_ns() - t;
+	record(variant, system, r);
 }
 
 int
@@ -83,7 +71,7 @@ static const struct
 {
 	const char *name;
 	void		(*run) (void);
-	char		in;				/* q: quick and full, f: full only, x: when named */
+	char		in;				/* q: quick and full, f: full only */
 	const char *what;
 }			scenarios[] =
 {
@@ -92,9 +80,8 @@ static const struct
 	{"checkpoint", sc_checkpoint, 'f', "batch 100 right after a checkpoint: full page images"},
 	{"enqueue", sc_enqueue, 'q', "one by one, 1,000 a call, COPY"},
 	{"workspaces", sc_workspaces, 'q', "10, 1,000, 100,000 workspaces"},
-	{"backlog", sc_backlog, 'q', "10 thousand, 1 million, in full 5 million jobs waiting"},
-	{"backlog10m", sc_backlog10m, 'x', "10 million jobs waiting"},
-	{"held", sc_held, 'q', "enqueue + claim + complete under a held snapshot"},
+	{"backlog", sc_backlog, 'q', "10 thousand and 1 million jobs waiting"},
+		{"held", sc_held, 'q', "enqueue + claim + complete under a held snapshot"},
 	{"hot", sc_hot, 'q', "one tenant's flood before 1,000 small tenants"},
 	{"jain", sc_jain, 'q', "service against weight, 20 tenants of four tiers"},
 	{"limits", sc_limits, 'f', "weights and ceilings on against off"},
@@ -104,7 +91,8 @@ static const struct
 	{"shm", sc_shm, 'q', "shared memory"},
 	{"memory", sc_memory, 'f', "private memory of a session over 1M claims"},
 	{"rebuild", sc_rebuild, 'f', "restart with 1M jobs, 5,000 running"},
-	{"rebuild10m", sc_rebuild10m, 'x', "restart with 10M jobs, 10,000 running"},
+	{"backlog10m", sc_backlog10m, 'f', "10 million jobs waiting"},
+	{"rebuild10m", sc_rebuild10m, 'f', "restart with 10M jobs, 10,000 running"},
 };
 
 #define NSCENARIOS	((int) (sizeof(scenarios) / sizeof(scenarios[0])))
@@ -144,7 +132,7 @@ usage(void)
 		   "The server is found by PGHOST, PGPORT, PGUSER; it must run on this machine. Scenarios:\n");
 	for (int i = 0; i < NSCENARIOS; i++)
 		printf("  %-12s %s%s\n", scenarios[i].name, scenarios[i].what,
-			   scenarios[i].in == 'q' ? "" : scenarios[i].in == 'f' ? " (full only)" : " (only when named)");
+			   scenarios[i].in == 'q' ? "" : " (full only)");
 }
 
 int

@@ -5,7 +5,8 @@
  * fsspeed.c fsfair.c fswake.c fsrestart.c
  *              the scenarios
  * fsdb.c       what they do to the server outside of a measurement
- * fsreport.c   figures, medians, targets, and the files they are written to
+ * fsreport.c   figures of the runs, medians, and the files they are written to
+ * fstargets.c  what is to be reached, and whether it was
  * fsload.c     one run: N client threads against one database, and its figures
  * fsproc.c     clocks, histograms, CPU time of the server from /proc
  *
@@ -43,7 +44,7 @@ extern double hist_quantile_us(const Hist *h, double q);
 typedef struct CpuSample
 {
 	uint64_t	total_ns;		/* postmaster, its children, and those that are gone */
-	uint64_t	vacuum_ns;		/* of that, autovacuum workers alive now */
+	uint64_t	vacuum_ns;		/* of that, autovacuum workers and all that are gone */
 } CpuSample;
 
 extern int	parent_pid(int pid);
@@ -70,7 +71,9 @@ typedef enum Mode
 	M_ENQUEUE,					/* one job a statement */
 	M_ENQUEUE_MANY,				/* run.batch jobs a statement */
 	M_COPY,						/* run.batch jobs a COPY */
-	M_CLAIM_ONLY				/* claims and never completes */
+	M_CLAIM_ONLY,				/* claims and never completes */
+	M_COMMITS,					/* floor: run.commits transactions a job that only insert a narrow row */
+	M_READ						/* floor: reads run.batch rows by their places, run.places in turn */
 } Mode;
 
 #define MAX_CLIENTS		256
@@ -83,6 +86,13 @@ typedef struct Order
 	uint64_t	size;
 	uint64_t	next;			/* changed atomically */
 } Order;
+
+/* Where a row is, as ctid says. */
+typedef struct Place
+{
+	uint32_t	block;
+	uint16_t	offset;
+} Place;
 
 typedef struct Run
 {
@@ -97,8 +107,12 @@ typedef struct Run
 	int			workspaces;		/* names ws0 … are used for enqueues */
 	int			warmup;			/* rounds of each client that are not measured */
 	bool		pipeline;		/* completion and next claim share a round trip */
+	bool		scatter;		/* each job of M_CYCLE goes to another workspace */
 	const char *session_sql;	/* run by each client after connecting, or NULL */
 	Order	   *order;			/* or NULL */
+	int			commits;		/* of M_COMMITS */
+	const Place *places;		/* of M_READ */
+	uint64_t	nplaces;
 
 	/* out */
 	bool		ok;
@@ -112,7 +126,10 @@ typedef struct Run
 	double		claim_cpu_us;	/* backend CPU per job inside claim calls */
 	double		done_cpu_us;	/* … inside completion calls */
 	double		client_cpu_us;	/* of the load generator */
+	double		vacuum_cpu_us;	/* of autovacuum workers */
 	double		wal_bytes;		/* per job */
+	char		wal_from[32],
+				wal_to[32];		/* positions in the log */
 	double		claim_p50,
 				claim_p99,
 				done_p50,
@@ -124,6 +141,7 @@ typedef struct Run
 
 extern void run_load(Run *r, PGconn *control, int postmaster_pid);
 extern PGconn *connect_db(const char *dbname);
+extern void disconnect(PGconn *c);
 extern const char *claim_sql(System sys, int batch);
 extern void base_session(PGconn *c);
 
@@ -142,15 +160,26 @@ extern const char *value(PGconn *c, const char *fmt,...) __attribute__((format(p
 extern PGconn *connect_or_give_up(const char *db);
 extern void find_postmaster(void);
 extern void set_guc(const char *name, const char *val);
+extern bool has_setting(const char *name);
 extern void drop_db(void);
 extern void create_db(System sys);
-extern void load(System sys, long n, int base_ws, int workspaces, bool mixed);
+
+/* To which workspaces jobs go, and of which priority. */
+typedef enum Arrival
+{
+	MIXED,						/* in turns; 10 % P1, 80 % P2, 10 % P3 */
+	PLAIN,						/* in turns; P2 */
+	RANDOM						/* at random; P2 */
+} Arrival;
+
+extern void load(System sys, long n, int base_ws, int workspaces, Arrival arrival);
 extern void settle(void);
 extern bool from_stock(const char *name);
 extern void to_stock(const char *name);
 extern void drop_stock(void);
 extern void prepare_db(System sys, long n, int workspaces);
 extern void prepare_copy(System sys, long n, int workspaces);
+extern bool have_10m;			/* the database is what sc_backlog10m has loaded */
 
 /* ---- fsreport.c ---- */
 
@@ -163,10 +192,15 @@ extern void reports_close(void);
 extern void record(const char *variant, const char *system, Run *r);
 extern void fact(const char *name, const char *fmt,...) __attribute__((format(printf, 2, 3)));
 extern void note_failure(const char *what, const char *message);
-extern void check(const char *what, const char *target, int pass, const char *fmt,...)
-			__attribute__((format(printf, 4, 5)));
-extern void check_min(const char *what, double got, double least, const char *unit);
-extern void check_max(const char *what, double got, double most, const char *unit);
+extern double med(const char *scenario, const char *variant, const char *system, const char *name);
+
+/* ---- fstargets.c ---- */
+
+extern void reach(const char *key, double got);
+extern void reach_note(const char *key, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+extern void reach_floor(const char *key, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+extern void targets_of_medians(void);
+extern void write_targets(FILE *f);
 
 /* ---- fsbench.c ---- */
 
@@ -189,7 +223,6 @@ extern int	failures;
 
 extern Run	new_run(System sys, Mode mode, int batch);
 extern void go(Run *r, const char *variant, const char *system);
-extern void go_with(Run *r, const char *setting, const char *val, const char *variant, const char *system);
 extern int	reps(int quick, int in_full);
 extern double secs(double quick, double in_full);
 extern bool skip(System sys);

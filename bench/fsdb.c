@@ -17,6 +17,7 @@
 
 PGconn	   *control;
 int			postmaster_pid;
+bool		have_10m = false;
 
 void
 give_up(const char *what, const char *message)
@@ -61,7 +62,7 @@ const char *value(PGconn *c, const char *fmt,...) __attribute__((format(printf, 
 const char *
 value(PGconn *c, const char *fmt,...)
 {
-	static char buf[4][256];
+	static char buf[4][1024];
 	static int	turn;
 	va_list		ap;
 	char	   *s;
@@ -118,6 +119,12 @@ set_guc(const char *name, const char *val)
 	usleep(100000);
 }
 
+bool
+has_setting(const char *name)
+{
+	return strcmp(value(control, "SELECT count(*) FROM pg_settings WHERE name = '%s'", name), "1") == 0;
+}
+
 /* Drop a database; sessions that are just ending may hold it for a moment. */
 static void
 drop(const char *name)
@@ -142,6 +149,7 @@ void
 drop_db(void)
 {
 	drop(DB);
+	have_10m = false;
 }
 
 /* The baseline's indexes come after loading, in settle(). */
@@ -168,25 +176,26 @@ create_db(System sys)
 			" created_at timestamptz NOT NULL DEFAULT now())"
 			" WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0,"
 			" autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_insert_threshold = 100000,"
-			" autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2000000000)");
-	PQfinish(c);
+			" autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2000000000);"
+			"CREATE TABLE floor (x int) WITH (autovacuum_enabled = off)");
+	disconnect(c);
 }
 
 #define MAX_LOADERS		8
 #define LOAD_CHUNK		2000	/* jobs a transaction */
 
 /*
- * load: n jobs, job i in workspace ws(base_ws + i mod workspaces), one in ten of a
- * higher and one in ten of a lower priority when mixed.  A connection for each
- * core, so that jobs of all workspaces arrive interleaved, and side by side.
+ * load: n jobs for the workspaces from ws(base_ws) on.  A connection for each core,
+ * so jobs of all workspaces arrive interleaved, and side by side.
  */
 void
-load(System sys, long n, int base_ws, int workspaces, bool mixed)
+load(System sys, long n, int base_ws, int workspaces, Arrival arrival)
 {
 	PGconn	   *c[MAX_LOADERS];
 	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
 	int			loaders = cores < 2 ? 2 : cores > MAX_LOADERS ? MAX_LOADERS : (int) cores;
-	const char *priority = mixed ? "(ARRAY[1,2,2,2,2,2,2,2,2,3])[1 + abs(hashint8(i) % 10)]" : "2";
+	const char *turn = arrival == RANDOM ? "abs(hashint8extended(i, 1) %" : "(i %";
+	const char *priority = arrival == MIXED ? "(ARRAY[1,2,2,2,2,2,2,2,2,3])[1 + abs(hashint8(i) % 10)]" : "2";
 	char		message[512] = "";
 
 	for (int k = 0; k < loaders; k++)
@@ -198,12 +207,12 @@ load(System sys, long n, int base_ws, int workspaces, bool mixed)
 		snprintf(s, sizeof(s),
 				 "DO $$ DECLARE first bigint := %ld; BEGIN WHILE first < %ld LOOP"
 				 " INSERT INTO %s (workspace, priority, payload)"
-				 " SELECT 'ws' || (%d + i %% %d), %s%s,"
+				 " SELECT 'ws' || (%d + %s %d)), %s%s,"
 				 " ('{\"n\": ' || i || ', \"path\": \"/srv/data/incoming/' ||"
 				 " lpad(i::text, 8, '0') || '/part.bin\", \"kind\": \"sha256\"}')::jsonb"
 				 " FROM generate_series(first, least(first + %d, %ld) - 1) i;"
 				 " COMMIT; first := first + %d; END LOOP; END $$",
-				 (long) k * LOAD_CHUNK, n, sys == SYS_FS ? "fairsched.inbox" : "base", base_ws, workspaces,
+				 (long) k * LOAD_CHUNK, n, sys == SYS_FS ? "fairsched.inbox" : "base", base_ws, turn, workspaces,
 				 sys == SYS_FS ? "'P' || " : "", priority, LOAD_CHUNK, n, loaders * LOAD_CHUNK);
 		if (!PQsendQuery(c[k], s))
 			give_up("load", PQerrorMessage(c[k]));
@@ -218,7 +227,7 @@ load(System sys, long n, int base_ws, int workspaces, bool mixed)
 				snprintf(message, sizeof(message), "%s", PQresultErrorMessage(res));
 			PQclear(res);
 		}
-		PQfinish(c[k]);
+		disconnect(c[k]);
 	}
 	if (message[0])
 		give_up("load", message);
@@ -241,7 +250,7 @@ settle(void)
 	}
 	sql(c, "SET default_statistics_target = 10");
 	sql(c, "VACUUM (ANALYZE)");
-	PQfinish(c);
+	disconnect(c);
 }
 
 /* ---- copies of a loaded database ---- */
@@ -273,7 +282,7 @@ warm(void)
 			usleep(5000);
 		}
 	}
-	PQfinish(c);
+	disconnect(c);
 }
 
 /* from_stock: make the database a copy of what was set aside as `name`; false = there is none. */
@@ -294,8 +303,8 @@ to_stock(const char *name)
 {
 	PGconn	   *c = connect_or_give_up(DB);
 
-	sql(c, "CREATE EXTENSION pg_prewarm");
-	PQfinish(c);
+	sql(c, "CREATE EXTENSION IF NOT EXISTS pg_prewarm");
+	disconnect(c);
 	sql(control, "ALTER DATABASE " DB " RENAME TO fsbench_%s", name);
 	from_stock(name);
 }
@@ -317,7 +326,7 @@ void
 prepare_db(System sys, long n, int workspaces)
 {
 	create_db(sys);
-	load(sys, n, 0, workspaces, true);
+	load(sys, n, 0, workspaces, MIXED);
 	settle();
 }
 

@@ -39,6 +39,7 @@ typedef struct Client
 	char	   *ids;			/* binary bigint[], header and held elements */
 	char	   *tokens;
 	char	   *payloads;		/* text of a jsonb[] or of a COPY */
+	char	   *spaces;			/* text of a text[], of run.scatter */
 
 	Hist		claim,
 				done,
@@ -61,6 +62,7 @@ static struct
 	int			go;
 	int			stop;
 	uint64_t	claimed;		/* by measured rounds */
+	uint64_t	next_place;		/* of run.places */
 	uint64_t	start;
 }			now;
 
@@ -94,6 +96,26 @@ claim_sql(System sys, int batch)
 			 " WHERE id IN (SELECT id FROM base WHERE state = 0"
 			 " ORDER BY priority, id FOR UPDATE SKIP LOCKED LIMIT %d) RETURNING *", batch);
 	return sql;
+}
+
+static void
+await_exit(int pid)
+{
+	for (int i = 0; i < 2000 && pid > 0 && parent_pid(pid) > 0; i++)
+		sleep_ns(1000000);
+}
+
+/*
+ * disconnect: and wait until the backend is gone, whose CPU goes from its own sum to
+ * that of all that ended: a measurement that starts meanwhile would see it twice.
+ */
+void
+disconnect(PGconn *c)
+{
+	int			pid = c ? PQbackendPID(c) : 0;
+
+	PQfinish(c);
+	await_exit(pid);
 }
 
 static bool
@@ -154,6 +176,7 @@ base_session(PGconn *conn)
 #define ARRAY_HEADER	20
 #define ARRAY_SIZE(n)	(ARRAY_HEADER + (n) * 12)
 #define INT8OID			20
+#define TIDOID			27
 #define INT8ARRAYOID	1016
 
 static void
@@ -212,6 +235,11 @@ prepare_all(Client *c)
 		case M_ENQUEUE_MANY:
 		case M_COPY:
 			break;
+		case M_COMMITS:
+			return prepare(c, "commit", "INSERT INTO floor VALUES ($1)");
+		case M_READ:
+			return prepare(c, "read", "SELECT job_id, workspace, lane, kind, payload, priority, attempt, token"
+						   " FROM fairsched.jobs_0 WHERE ctid = ANY ($1)");
 		default:
 			if (!prepare(c, "claim", claim_sql(r->sys, r->batch)))
 				return false;
@@ -243,6 +271,13 @@ prepare_all(Client *c)
 		return prepare(c, "enq", base
 					   ? "INSERT INTO base (workspace, priority, payload) VALUES ($1, 2, $2)"
 					   : "SELECT job_id FROM fairsched_enqueue(workspace => $1, payload => $2)");
+	if (r->scatter)
+	{
+		snprintf(sql, sizeof(sql), "INSERT INTO %s (workspace, priority, payload)"
+				 " SELECT unnest($1::text[]), %s, unnest($2::jsonb[])",
+				 base ? "base" : "fairsched.inbox", base ? "2" : "'P2'");
+		return prepare(c, "enq", sql);
+	}
 	if (r->mode == M_ENQUEUE_MANY || r->mode == M_CYCLE)
 		return prepare(c, "enq", base
 					   ? "INSERT INTO base (workspace, priority, payload)"
@@ -265,6 +300,9 @@ build_payloads(Client *c)
 	c->payloads = p = malloc(room);
 	if (p == NULL)
 		return fail(c, "payloads", "out of memory");
+	*p = 0;
+	if (r->mode == M_COMMITS || r->mode == M_READ)
+		return true;
 	if (r->mode == M_ENQUEUE || (r->mode == M_CYCLE && r->batch == 1))
 		sprintf(p, PAYLOAD_FORMAT, c->no, c->no);
 	else if (r->mode == M_COPY)
@@ -555,6 +593,14 @@ do_enqueue(Client *c, bool measured)
 	char		ws[32];
 
 	snprintf(ws, sizeof(ws), "ws%d", rand_r(&c->seed) % r->workspaces);
+	if (r->scatter && r->batch > 1)
+	{
+		char	   *p = c->spaces;
+
+		for (int i = 0; i < r->batch; i++)
+			p += sprintf(p, "%cws%d", i == 0 ? '{' : ',', rand_r(&c->seed) % r->workspaces);
+		strcpy(p, "}");
+	}
 	t = now_ns();
 	if (r->mode == M_COPY)
 	{
@@ -573,7 +619,7 @@ do_enqueue(Client *c, bool measured)
 	}
 	else
 	{
-		const char *v[2] = {ws, c->payloads};
+		const char *v[2] = {r->scatter && r->batch > 1 ? c->spaces : ws, c->payloads};
 
 		if (!PQsendQueryPrepared(c->conn, "enq", 2, v, NULL, NULL, 1))
 			return fail(c, "enqueue", PQerrorMessage(c->conn));
@@ -586,6 +632,80 @@ do_enqueue(Client *c, bool measured)
 		hist_add(&c->enq, t2 - t);
 	if (r->mode != M_CYCLE)
 		note_done(c, r->batch, r->batch, t2, measured);
+	return true;
+}
+
+/* What a flushed commit costs, with as little else as a transaction can do. */
+static bool
+do_commits(Client *c, bool measured)
+{
+	const char *v[1] = {"1"};
+
+	for (int k = 0; k < c->run->commits; k++)
+	{
+		uint64_t	cpu = backend_ns(c);
+		uint64_t	t = now_ns();
+		PGresult   *res;
+
+		if (!PQsendQueryPrepared(c->conn, "commit", 1, v, NULL, NULL, 1))
+			return fail(c, "commit", PQerrorMessage(c->conn));
+		if ((res = receive(c, "commit")) == NULL)
+			return false;
+		PQclear(res);
+		if (!measured)
+			continue;
+		hist_add(k == 0 ? &c->claim : &c->done, now_ns() - t);
+		*(k == 0 ? &c->claim_cpu : &c->done_cpu) += backend_ns(c) - cpu;
+	}
+	if (measured)
+		c->split_jobs++;
+	note_done(c, 1, 1, now_ns(), measured);
+	return true;
+}
+
+/* Read the rows at the next places, and send them as a claim does. */
+static bool
+do_read(Client *c, bool measured)
+{
+	Run		   *r = c->run;
+	uint64_t	at = ADD(now.next_place, (uint64_t) r->batch);
+	const char *v[1] = {c->ids};
+	int			l[1] = {ARRAY_HEADER + r->batch * 10};
+	int			f[1] = {1};
+	uint64_t	cpu,
+				t;
+	PGresult   *res;
+	int			n;
+
+	array_header(c->ids, r->batch);
+	put32(c->ids + 8, TIDOID);
+	for (int i = 0; i < r->batch; i++)
+	{
+		const Place *place = &r->places[(at + (uint64_t) i) % r->nplaces];
+		char	   *p = c->ids + ARRAY_HEADER + i * 10;
+		uint16_t	offset = htons(place->offset);
+
+		put32(p, 6);
+		put32(p + 4, place->block);
+		memcpy(p + 8, &offset, 2);
+	}
+	cpu = backend_ns(c);
+	t = now_ns();
+	if (!PQsendQueryPrepared(c->conn, "read", 1, v, l, f, 1))
+		return fail(c, "read", PQerrorMessage(c->conn));
+	if ((res = receive(c, "read")) == NULL)
+		return false;
+	n = PQntuples(res);
+	PQclear(res);
+	if (n != r->batch)
+		return fail(c, "read", "rows are not where they were");
+	if (measured)
+	{
+		hist_add(&c->claim, now_ns() - t);
+		c->claim_cpu += backend_ns(c) - cpu;
+		c->split_jobs += (uint64_t) n;
+	}
+	note_done(c, n, n, now_ns(), measured);
 	return true;
 }
 
@@ -614,6 +734,10 @@ one_round(Client *c, bool measured)
 			if (!do_enqueue(c, measured) || !do_claim(c, measured))
 				return false;
 			return c->held == 0 || do_done(c, measured);
+		case M_COMMITS:
+			return do_commits(c, measured);
+		case M_READ:
+			return do_read(c, measured);
 		case M_DRAIN:
 		default:
 			if (r->pipeline)
@@ -700,12 +824,14 @@ client_main(void *arg)
 	return NULL;
 }
 
+/* Where the log is: in bytes, and as text in at[32]. */
 static double
-wal_position(PGconn *control)
+wal_position(PGconn *control, char *at)
 {
-	PGresult   *res = PQexec(control, "SELECT pg_current_wal_insert_lsn() - '0/0'");
+	PGresult   *res = PQexec(control, "SELECT l - '0/0', l FROM pg_current_wal_insert_lsn() l");
 	double		v = PQntuples(res) == 1 ? atof(PQgetvalue(res, 0, 0)) : 0;
 
+	snprintf(at, 32, "%s", PQntuples(res) == 1 ? PQgetvalue(res, 0, 1) : "");
 	PQclear(res);
 	return v;
 }
@@ -794,6 +920,7 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 		snprintf(c->worker, sizeof(c->worker), "bench-%d", i);
 		c->ids = calloc(1, (size_t) ARRAY_SIZE(r->batch));
 		c->tokens = calloc(1, (size_t) ARRAY_SIZE(r->batch));
+		c->spaces = calloc(1, (size_t) r->batch * 16 + 16);
 		pthread_create(&c->thread, NULL, client_main, c);
 	}
 	await(&now.ready, r->clients, now_ns() + PATIENCE_NS, clients, r->clients);
@@ -801,7 +928,7 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 	profile("enable\n");
 	for (int i = 0; i < r->clients; i++)
 		backend0 += sched_pid_ns(clients[i].backend_pid);
-	wal0 = wal_position(control);
+	wal0 = wal_position(control, r->wal_from);
 	cpu0 = cpu_sample(postmaster_pid);
 	self0 = self_cpu_ns();
 	now.start = now_ns();
@@ -813,7 +940,7 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 	await(&now.finished, r->clients, now_ns() + PATIENCE_NS, clients, r->clients);
 	r->client_cpu_us = (double) (self_cpu_ns() - self0) / 1000;
 	cpu1 = cpu_sample(postmaster_pid);
-	wal1 = wal_position(control);
+	wal1 = wal_position(control, r->wal_to);
 	for (int i = 0; i < r->clients; i++)
 		backend1 += sched_pid_ns(clients[i].backend_pid);
 	profile("disable\n");
@@ -848,7 +975,10 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 		free(c->ids);
 		free(c->tokens);
 		free(c->payloads);
+		free(c->spaces);
 	}
+	for (int i = 0; i < r->clients; i++)
+		await_exit(clients[i].backend_pid);
 	if (r->ok && r->jobs == 0)
 	{
 		r->ok = false;
@@ -862,6 +992,8 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 		r->jobs_s = n / r->elapsed;
 		r->cpu_us = (double) (cpu1.total_ns - cpu0.total_ns) / 1000 / n;
 		r->cpu_backend_us = (double) (backend1 - backend0) / 1000 / n;
+		if (cpu1.vacuum_ns > cpu0.vacuum_ns)	/* else less than the clock's tick */
+			r->vacuum_cpu_us = (double) (cpu1.vacuum_ns - cpu0.vacuum_ns) / 1000 / n;
 		r->client_cpu_us /= n;
 		r->wal_bytes = (wal1 - wal0) / n;
 		r->claim_cpu_us = split_jobs ? (double) claim_cpu / 1000 / (double) split_jobs : 0;

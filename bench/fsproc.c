@@ -6,7 +6,8 @@
  * plus the postmaster's own, plus its cutime + cstime, which is where children
  * that ended in the meantime (autovacuum workers, closed connections) go.
  * A child that ends between two readings moves from one sum to the other and
- * loses at most one clock tick (10 ms).  Where schedstat is missing the ticks
+ * loses at most one clock tick (10 ms).  In a measurement only autovacuum workers
+ * end, so those alive and all that ended are what autovacuum used.  Where schedstat is missing the ticks
  * of /proc/PID/stat are used.
  */
 #include "fsbench.h"
@@ -183,6 +184,7 @@ cpu_sample(int postmaster_pid)
 		if (pid == postmaster_pid)
 		{
 			s.total_ns += sched_pid_ns(pid) + children * tick_ns();
+			s.vacuum_ns += children * tick_ns();
 			continue;
 		}
 		if (ppid != postmaster_pid)
@@ -190,7 +192,8 @@ cpu_sample(int postmaster_pid)
 		ns = sched_pid_ns(pid);
 		s.total_ns += ns;
 		snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-		if (read_file(path, cmd, sizeof(cmd)) && strstr(cmd, "autovacuum worker"))
+		/* without a command line: it is just ending */
+		if (!read_file(path, cmd, sizeof(cmd)) || strstr(cmd, "autovacuum worker"))
 			s.vacuum_ns += ns;
 	}
 	closedir(d);

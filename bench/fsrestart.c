@@ -20,16 +20,16 @@ server(const char *command)
 		give_up(cmd, "failed");
 }
 
+/* rebuild: restart with so many jobs; those that were loaded already stay when `loaded`. */
 static void
-rebuild(long jobs, long running, double most)
+rebuild(long jobs, long running, bool loaded, const char *key)
 {
 	static const char *const how[] = {"stop", "crash"};
 	char		v[96];
 	Run			r = new_run(SYS_FS, M_CLAIM_ONLY, 100);
 
-	create_db(SYS_FS);
-	load(SYS_FS, jobs, 0, 1000, true);
-	settle();
+	if (!loaded)
+		prepare_db(SYS_FS, jobs, 1000);
 	r.max_jobs = (uint64_t) running;
 	r.seconds = 30;
 	r.warmup = 0;
@@ -58,7 +58,7 @@ rebuild(long jobs, long running, double most)
 			c = connect_db(DB);
 			if (PQstatus(c) == CONNECTION_OK || now_ns() > end)
 				break;
-			PQfinish(c);
+			disconnect(c);
 			usleep(2000);
 		}
 		control = connect_db("postgres");
@@ -78,13 +78,12 @@ rebuild(long jobs, long running, double most)
 		t2 = now_ns();
 		snprintf(running_now, sizeof(running_now), "%s",
 				 value(c, "SELECT sum(running) FROM fairsched.workspace_status"));
-		PQfinish(c);
+		disconnect(c);
 		snprintf(v, sizeof(v), "%ld jobs, %ld running, after %s", jobs, running,
 				 k ? "immediate stop" : "clean stop");
 		fact(v, "first claim %.2f s after the first connection, %.2f s after the start command; running says %s",
 			 (double) (t2 - t1) / 1e9, (double) (t2 - t0) / 1e9, running_now);
-		snprintf(v, sizeof(v), "rebuild of %ldM jobs, %ld running (%s)", jobs / 1000000, running, how[k]);
-		check_max(v, (double) (t2 - t1) / 1e9, most, " s");
+		reach(key, (double) (t2 - t1) / 1e9);
 	}
 }
 
@@ -92,19 +91,24 @@ void
 sc_rebuild(void)
 {
 	if (!skip(SYS_FS))
-		rebuild(1000000, 5000, 3);
+		rebuild(1000000, 5000, false, "rebuild1m");
 }
 
 void
 sc_rebuild10m(void)
 {
 	if (!skip(SYS_FS))
-		rebuild(10000000, 10000, 10);
+		rebuild(10000000, 10000, have_10m, "rebuild10m");
 }
 
+/* Shared memory, as bench/sizes has measured it on servers of their own, and what the documentation says. */
 void
 sc_shm(void)
 {
+	char	   *sizes = getenv("FSBENCH_SIZES") ? strdup(getenv("FSBENCH_SIZES")) : NULL;
+	int			wrong = 0,
+				rows = 0;
+
 	if (skip(SYS_FS))
 		return;
 	fact("fairsched.max_workspaces, max_running", "%s, %s", value(control, "SHOW fairsched.max_workspaces"),
@@ -112,13 +116,31 @@ sc_shm(void)
 	fact("entries named fairsched in pg_shmem_allocations", "%s",
 		 value(control, "SELECT coalesce(pg_size_pretty(sum(allocated_size)), 'none')"
 			   " FROM pg_shmem_allocations WHERE name ILIKE 'fairsched%%'"));
-	if (getenv("FSBENCH_SHM_WITH") && getenv("FSBENCH_SHM_WITHOUT"))
+	for (char *line = sizes ? strtok(sizes, "\n") : NULL; line; line = strtok(NULL, "\n"))
 	{
-		double		mb = atof(getenv("FSBENCH_SHM_WITH")) - atof(getenv("FSBENCH_SHM_WITHOUT"));
+		char	   *name = line;
+		char	   *documented = strchr(name, '\t');
+		char	   *measured = documented ? strchr(documented + 1, '\t') : NULL;
 
-		fact("shared memory for 100,000 workspaces, 10,000 running", "%.0f MB (shared_memory_size with − without the library)", mb);
-		check_max("shared memory for 100,000 workspaces, 10,000 running", mb, 128, " MB");
+		if (measured == NULL)
+			continue;
+		*documented++ = 0;
+		*measured++ = 0;
+		if (!strcmp(name, "whole"))
+		{
+			fact("shared memory for 100,000 workspaces, 10,000 running",
+				 "%s MB (shared_memory_size with − without the library)", measured);
+			reach("shm.128", atof(measured));
+			continue;
+		}
+		fact(name, "%s%s%s", measured, strcmp(documented, measured) ? ", in the documentation " : "",
+			 strcmp(documented, measured) ? documented : "");
+		wrong += strcmp(documented, measured) != 0;
+		rows++;
 	}
+	if (rows > 0)
+		reach("shm.docs", wrong);
+	free(sizes);
 }
 
 /* Private memory of one session that claims and completes many jobs. */
@@ -158,7 +180,7 @@ sc_memory(void)
 	}
 	PQclear(res);
 	late = anon_kb(PQbackendPID(c));
-	PQfinish(c);
+	disconnect(c);
 	fact("private memory of one session", "%ld kB after %ld claims, %ld kB after %ld", early, jobs / 5, late, done);
-	check_max("growth of a session over its claims", (double) (late - early), 256, " kB");
+	reach("memory", (double) (late - early));
 }

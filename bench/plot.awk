@@ -6,11 +6,14 @@ file == 1 && FNR == 1 { for (i = 1; i <= NF; i++) col[$i] = i; next }
 file == 1 {
     k = $1 SUBSEP $2 SUBSEP $3
     speed[k] = $col["jobs_s"]; ratio[k] = $col["speed_ratio"]; cpu[k] = $col["cpu_us"]; claim[k] = $col["claim_cpu_us"]
-    if (($1 == "drain1" || $1 == "drain100" || $1 == "enqueue") && $3 != "baseline" && $col["speed_ratio"] != "")
+    if (($1 == "drain1" || $1 == "drain100" || $1 == "enqueue") && $3 != "baseline" && $3 !~ /^floor/ && $2 !~ /paused/ &&
+        $col["speed_ratio"] != "")
         bar[++nbar] = k
-    if (($1 == "workspaces" || $1 == "backlog" || $1 == "backlog10m") && $3 == "fairsched") {
+    if (($1 == "workspaces" || $1 ~ /^backlog/) && ($3 == "fairsched" || $3 == "floor: reading rows") && $2 !~ /one priority/) {
         split($2, v, ", batch ")
-        line = ($1 == "workspaces" ? "workspaces" : "backlog") ", batch " v[2]
+        line = $1 == "workspaces" ? "workspaces" : $3 != "fairsched" ? "reading rows alone" : \
+            v[1] ~ /own/ ? "backlog, own tables" : "backlog"
+        line = line ", batch " v[2]
         if (!(line in npt)) lines[++nline] = line
         npt[line]++
         px[line, npt[line]] = v[1]; py[line, npt[line]] = $col["claim_cpu_us"]
