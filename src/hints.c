@@ -157,7 +157,12 @@ fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 		if (known[i].slot == slot)
 		{
 			if (known[i].position == position)
+			{
+				/* another place of the same job: the row moved, and which of them is the later one is not known */
+				if (known[i].relfile != cand->relfile || !ItemPointerEquals(&known[i].tid, (ItemPointer) &cand->tid))
+					fs_sched_ready_many(flow, slot, position);
 				return;
+			}
 			if (known[i].position > position)
 				at = i;
 			if (last < 0)

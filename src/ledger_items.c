@@ -331,6 +331,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 					fs_sched_unpark_if_fits(lease->workspace);
 				fs_wait_wake(item->db, fs_shares[lease->share].lane, 1);
 				note_soft_row(item->db, lease, lease->rank_slot);
+				if (lease->soft && item->u.lease.tell == FS_LOST)
+					d->rescan = true;	/* its row was changed by hand: whatever that is now */
 				if (item->u.lease.tell == FS_CONTINUE)
 					fs_lease_free(item->u.lease.lease);
 				else
@@ -489,7 +491,10 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				fs_flows[flow].refs++;
 				fs_workspaces[item->u.lease.workspace].refs--;
 				fs_ledger_undo_claim(item->u.lease.lease);
-				fs_sched_ready_one(flow, slot, &cand);
+				if (item->u.lease.soft)
+					fs_sched_ready_many(flow, slot, cand.position); /* nothing kept its row in place */
+				else
+					fs_sched_ready_one(flow, slot, &cand);
 				fs_flows[flow].refs--;
 				fs_wait_wake(item->db, lane, 1);
 				break;
