@@ -282,7 +282,7 @@ fs_fair_state(const FsWorkspace *ws, int32 least_quantum, FsFairState *state)
 	state->entitled = ws->fair.entitled;
 	state->competed = ws->fair.served;
 	state->lag = state->bound = 0;
-	state->tolerance = ws->set.quantum;
+	state->tolerance = 0;
 	state->contends = false;
 	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
 	{
@@ -293,7 +293,7 @@ fs_fair_state(const FsWorkspace *ws, int32 least_quantum, FsFairState *state)
 		double		lag;
 		double		bound;
 
-		state->tolerance = Max(state->tolerance, ws->set.quantum + lane->max_cost);
+		state->tolerance += ws->set.quantum + lane->max_cost;
 		if (share->home == FS_NONE)
 			continue;
 		clock = clock_of(share->home);

@@ -44,6 +44,7 @@ typedef struct FsFairState
 } FsFairState;
 
 extern int32 fs_fair_least_quantum(const FsDatabase *db);
+extern void fs_fair_percentiles(DwellHistogram *dwell, TimestampTz now, Datum *values, bool *nulls);	/* no lock; views_fairness.c */
 extern void fs_fair_state(const FsWorkspace *ws, int32 least_quantum, FsFairState *state);
 
 #endif							/* FS_FAIRNESS_H */
