@@ -303,6 +303,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				}
 				ws->refs--;
 				ws->served_jobs++;
+				d->claims++;
 				ws->served_cost += item->u.lease.charged;
 				measure_rate(ws, now);
 				/* the lease may be ENDING by now, by us */

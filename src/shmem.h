@@ -394,6 +394,8 @@ typedef enum FsTask
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
+	FS_TASK_FAIRNESS,			/* a sample of fairness */
+	FS_TASK_ALERTS,				/* raise and resolve alerts */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -551,6 +553,8 @@ typedef struct FsDatabase
 	struct Latch *worker_latch;
 	FsTaskStatus tasks[FS_TASK_COUNT];
 
+	int64		claims;			/* jobs handed out, committed; since memory was built */
+	int64		expired;		/* leases that ran out */
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
 } FsDatabase;

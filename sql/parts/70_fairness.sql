@@ -161,3 +161,8 @@ COMMENT ON COLUMN fairsched.fairness_summary.sampled_score IS 'score of the last
 COMMENT ON COLUMN fairsched.fairness_summary.sampled_at IS 'When that was.';
 
 REVOKE ALL ON fairsched.fairness, fairsched.fairness_tiers, fairsched.fairness_summary, fairsched.fairness_samples FROM PUBLIC;
+
+CREATE FUNCTION fairsched.sample_fairness(now timestamptz DEFAULT clock_timestamp()) RETURNS integer
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_sample_fairness';
+COMMENT ON FUNCTION fairsched.sample_fairness(timestamptz) IS 'Internal: what the scheduler does every fairsched.fairness_interval: writes rows of fairsched.fairness_samples about the time since this process did so before, as of now. Returns how many; NULL when it is the first time, which writes none.';
+REVOKE ALL ON FUNCTION fairsched.sample_fairness(timestamptz) FROM PUBLIC;
