@@ -68,11 +68,18 @@ fair_rounds(FairClock *clock, uint64_t before, uint64_t after)
 	clock->round = after;
 }
 
+/* fair_start: the round in which the period began: near that of the clock, of which it has the low bits. */
+uint64_t
+fair_start(const FairPeriod *period, const FairClock *clock)
+{
+	return clock->round - (uint64_t) (int64_t) (int32_t) ((uint32_t) clock->round - period->round);
+}
+
 /* fair_is_stale: the period began in rounds that were no offer; a new one is to begin. */
 bool
 fair_is_stale(const FairPeriod *period, const FairClock *clock)
 {
-	return (int32_t) ((uint32_t) clock->base - period->round) > 0;
+	return clock->base > fair_start(period, clock);
 }
 
 /*
@@ -82,14 +89,13 @@ fair_is_stale(const FairPeriod *period, const FairClock *clock)
 double
 fair_lag(const FairPeriod *period, const FairClock *clock, int32_t quantum)
 {
-	int32_t		rounds;
+	uint64_t	start = fair_start(period, clock);
 
 	if (fair_is_stale(period, clock))
 		return (double) quantum * (clock->round - clock->base);
-	rounds = (int32_t) ((uint32_t) clock->round - period->round);
-	if (rounds < 0)
-		rounds = 0;				/* it came in a round that this ring's claimers have not seen yet */
-	return (double) quantum * rounds - period->served;
+	if (start > clock->round)
+		start = clock->round;	/* it came in a round that this ring's claimers have not seen yet */
+	return (double) quantum * (clock->round - start) - period->served;
 }
 
 /* fair_bound: of the lag, normalised to the least quantum (DESIGN of the round robin). */

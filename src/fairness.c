@@ -302,8 +302,7 @@ fs_fair_state(const FsWorkspace *ws, int32 least_quantum, FsFairState *state)
 		state->competed += share->period.served;
 		lag = fair_lag(&share->period, clock, share->drr.quantum) * norm;
 		bound = fair_bound(least_quantum, lane->max_cost,
-						   lane->jumped_at != 0 &&
-						   (int32) ((uint32) lane->jumped_at - share->period.round) >= 0) +
+						   lane->jumped_at != 0 && lane->jumped_at >= fair_start(&share->period, clock)) +
 			share->drr.refunded * norm;
 		state->contends |= clock->shares > 1;
 		if (fabs(lag) / bound > worst)
