@@ -107,7 +107,7 @@ fair_bound(int32_t least_quantum, int32_t max_cost, bool urgent)
 
 /*
  * fair_satisfaction: service as a part of entitlement.  Who is served in rounds
- * is ahead or behind by a visit at any moment: within that it has what is its.
+ * is ahead or behind at any moment: within that (tolerance) it has what is its.
  */
 double
 fair_satisfaction(double entitled, double served, double tolerance)
@@ -119,7 +119,7 @@ fair_satisfaction(double entitled, double served, double tolerance)
 	return served > 0 ? served / entitled : 0.0;
 }
 
-/* fair_lacking: of the entitlement, beyond what a visit accounts for. */
+/* fair_lacking: of the entitlement, beyond what the bound accounts for. */
 double
 fair_lacking(double entitled, double served, double tolerance)
 {

@@ -188,7 +188,6 @@ bound_holds(void)
 			drr_join(&drr[i], round);
 			head[i] = (int32_t) (1 + rnd(50));
 			drr_resume(&drr[i], round, head[i]);
-			drr[i].refunded = 0;
 			fair_begin(&period[i], &clock, drr[i].quantum, round);
 			in[i] = true;
 		}
@@ -222,6 +221,7 @@ bound_holds(void)
 				drr_refund(&drr[first], head[first]);
 				clock.time -= (double) head[first] / clock.quanta;
 				period[first].served -= head[first];
+				fair_settle(&period[first], &clock, drr[first].quantum, round, &totals[first]);
 			}
 			else
 				head[first] = (int32_t) (1 + rnd(50));
@@ -230,7 +230,7 @@ bound_holds(void)
 			if (in[j])
 			{
 				double		f = drr[j].quantum / 20.0;
-				double		by = (fabs(fair_lag(&period[j], &clock, drr[j].quantum)) - drr[j].refunded) / f /
+				double		by = fabs(fair_lag(&period[j], &clock, drr[j].quantum)) / f /
 					fair_bound(20, 50, false);
 
 				if (by > worst)
