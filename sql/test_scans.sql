@@ -48,4 +48,4 @@ SELECT pg_reload_conf();
 
 SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE lane IN ('scan', 'scan_cost');
 SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE lane IN ('scan', 'scan_cost');
-SELECT * FROM fairsched_check();
+SELECT * FROM fairsched_check() WHERE workspace IN ('scan', 'scan_cost');
