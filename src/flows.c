@@ -19,6 +19,7 @@
 #include "budget.h"
 #include "hints.h"
 #include "ring.h"
+#include "stats.h"
 
 /* ---------- names and hashes ---------- */
 
@@ -131,6 +132,7 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 		fs_lanes[l].next = d->lanes;
 		d->lanes = l;
 		d->rings_gen++;
+		fs_stats_lane_made(l);
 	}
 	for (r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 		if (fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)

@@ -27,6 +27,7 @@
 #include "park.h"
 #include "pick.h"
 #include "preempt.h"
+#include "stats.h"
 #include "wait.h"
 
 /* fs_ledger_undo_claim: give a claim back at once: the lease goes, the workspace gets slot and cost. */
@@ -301,6 +302,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 					fs_admit_confirm(item->u.lease.lease, now);
 				}
 				ws->refs--;
+				if (item->u.lease.charged > 0)
+					FsStatsOfLane(item->u.lease.lane)->jobs++;
+				else
+					FsStatsOfLane(item->u.lease.lane)->retaken++;
 				ws->served_jobs++;
 				ws->served_cost += item->u.lease.charged;
 				measure_rate(ws, now);
@@ -319,6 +324,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			{
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
 
+				fs_stats_ended(item->u.lease.lane, item->u.lease.how,
+							   lease->stamp == item->u.lease.stamp ? now - lease->claimed_at : 0);
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
 				fs_admit_end(item->u.lease.lease, now);
@@ -356,6 +363,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 							item->u.queue.waiting_delta * item->u.queue.count);
 			if (item->u.queue.on_commit)
 			{
+				if (item->u.queue.cls_delta > 0)
+					FsStatsOfLane(fs_shares[FsShareOfFlow(item->u.queue.flow)].lane)->arrivals += item->u.queue.count;
 				hint(item->db, item);
 				fs_notify_count(d, FS_EVENT_READY, item->u.queue.count, now);
 			}
@@ -468,6 +477,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				if (item->u.events[i] > 0)
 					fs_notify_count(d, i, item->u.events[i], now);
 			break;
+		case ITEM_ENDED:
+			fs_stats_ended(item->u.lease.lane, item->u.lease.how, 0);
+			break;
 	}
 }
 
@@ -488,6 +500,8 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				.relfile = item->u.lease.relfile, .tid = item->u.lease.tid};
 				int32		lane = fs_shares[lease->share].lane;
 
+				if (item->u.lease.charged > 0)
+					FsStatsOfLane(lane)->undone++;
 				fs_flows[flow].refs++;
 				fs_workspaces[item->u.lease.workspace].refs--;
 				fs_ledger_undo_claim(item->u.lease.lease);
@@ -589,6 +603,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:
+		case ITEM_ENDED:
 			break;
 	}
 }

@@ -528,6 +528,7 @@ typedef struct FsDatabase
 
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
+	TimestampTz stats_since;	/* of its lanes' counters (stats.h) */
 } FsDatabase;
 
 /*
@@ -637,8 +638,18 @@ extern uint32 fs_limits_mask;
 extern Size fs_shmem_size(void);
 extern void fs_shmem_install_hooks(void);
 
-#define FsLock()	LWLockAcquire(fs->lock, LW_EXCLUSIVE)
-#define FsLockShared()	LWLockAcquire(fs->lock, LW_SHARED)
+/* Where it is not free at once, the wait is counted (stats.c). */
+extern void fs_lock_wait(LWLockMode mode);
+
+static inline void
+fs_lock(LWLockMode mode)
+{
+	if (!LWLockConditionalAcquire(fs->lock, mode))
+		fs_lock_wait(mode);
+}
+
+#define FsLock()	fs_lock(LW_EXCLUSIVE)
+#define FsLockShared()	fs_lock(LW_SHARED)
 #define FsUnlock()	LWLockRelease(fs->lock)
 
 /* Take from or give back to a pool; the first int32 of a thing links the free list. */

@@ -35,6 +35,7 @@
 #include "rebuild.h"
 #include "requeue.h"
 #include "rows.h"
+#include "stats.h"
 
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
@@ -172,7 +173,9 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 	else if (l != FS_NONE)
 	{
 		too_long = fs_leases[l].deadline <= now;
-		fs_ledger_finish(l, FS_LOST);
+		fs_ledger_finish(l, FS_LOST, FS_ENDED_EXPIRED |
+						 (row && fs_job_state(row) == FS_JOB_RUNNING &&
+						  FsJob(row)->attempt >= FsJob(row)->max_attempts ? FS_ENDED_DISCARDED : 0));
 		mine = true;
 	}
 	FsUnlock();
