@@ -460,6 +460,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		if (now > db->clock || db->clock - now > USECS_PER_SEC)
 			db->clock = now;
 		e.now = db->clock;
+		if (first)
+			fs_stats_asked(worker, e.lanes, e.nlanes, e.now);
 		if (ngifts)
 			fs_sched_offer_gifts(&e);
 		if (db->nrevisits)

@@ -89,6 +89,8 @@ fs_ledger_claim(int32 lease, const FsCandidate *cand)
 	item->u.lease.charged = fs_leases[lease].charged;
 	item->u.lease.soft = fs_leases[lease].soft;
 	item->u.lease.lane = fs_shares[fs_leases[lease].share].lane;
+	item->u.lease.flow = fs_leases[lease].flow;
+	item->u.lease.flow_id = fs_flows[fs_leases[lease].flow].id;
 	fs_workspaces[item->u.lease.workspace].refs++;
 }
 
@@ -525,6 +527,14 @@ fs_ledger_settings_stale(void)
 {
 	fs_ledger_reserve(1);
 	add_item(ITEM_STALE);
+}
+
+/* fs_ledger_signal_stale: only the settings of the capacity signal changed, which claims do not look at. */
+void
+fs_ledger_signal_stale(void)
+{
+	fs_ledger_reserve(1);
+	add_item(ITEM_STALE)->u.flag = true;
 }
 
 /* fs_ledger_extension: CREATE or DROP EXTENSION; of a drop fs_my_db is the slot. */

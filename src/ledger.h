@@ -55,6 +55,7 @@ extern bool fs_ledger_preempts(int64 job_id);
 extern void fs_ledger_events(const int64 *events, bool sent);
 extern void fs_ledger_rescan(bool on_abort_too);
 extern void fs_ledger_settings_stale(void);
+extern void fs_ledger_signal_stale(void);
 extern void fs_ledger_extension(Oid extension, bool created);
 extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
 							 int caps_len, const char *node);

@@ -79,6 +79,8 @@ typedef struct FsLedgerItem
 			bool		soft;
 			int64		token;	/* by which the lease is known again */
 			int32		lane;
+			int32		flow;	/* of a claim, and its number: it may be another's by then */
+			int32		flow_id;
 			int			how;	/* of an end: FS_ENDED_* */
 		}			lease;
 		struct

@@ -12,6 +12,7 @@
 
 #include "budget.h"
 #include "limits.h"
+#include "recommend_task.h"
 #include "stats.h"
 
 FsShared   *fs = NULL;
@@ -46,6 +47,7 @@ FsAverage  *fs_averages;
 FsBudgetNotices *fs_budget_notices;
 FsLaneStats *fs_lane_stats;
 FsLockStats *fs_lock_stats;
+FsSignal   *fs_signals;
 int32	   *fs_budget_hash;
 int32	   *fs_budget_set_hash;
 uint32		fs_budget_mask;
@@ -135,6 +137,7 @@ layout(char *base)
 	AREA(fs_budget_notices, fs_max_databases);
 	AREA(fs_lane_stats, FsStatsSlots());
 	AREA(fs_lock_stats, 1);
+	AREA(fs_signals, fs_max_rings);
 	AREA(fs_waiters, proc_capacity());
 	AREA(fs_deltas, FS_COUNT_DELTAS);
 	AREA(fs_launches, fs_max_databases + FS_LAUNCH_SPARE);

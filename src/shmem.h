@@ -32,6 +32,7 @@
 #define FS_AGE_MARKS 128
 #define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
 #define FS_ROOMS 16
+#define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
 /* A pool of equal things: a free list by index. */
 typedef struct FsPool
@@ -220,6 +221,7 @@ typedef struct FsFlow
 	/* admission (admit.c) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	int32		ready;			/* jobs; meaningful when db->counted */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
 	int32		park_next;		/* list of its workspace's parked flows */
@@ -319,6 +321,8 @@ typedef struct FsWorker
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	int32		slots;			/* declared; 0 when it never registered */
+	int32		lanes[FS_WORKER_LANES]; /* it asked for last, */
+	TimestampTz asked[FS_WORKER_LANES]; /* and when; 0: unused */
 	bool		declared;
 	int32		leases;			/* list */
 	int32		running;
@@ -371,6 +375,7 @@ typedef enum FsTask
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
+	FS_TASK_CAPACITY,			/* how many workers each lane should have */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -388,10 +393,12 @@ typedef struct FsCountDelta
 {
 	TransactionId xid;
 	int32		workspace;
-	int16		cls;			/* FS_CLASSES: waiting */
-	int16		pad;
+	uint32		cls:4;			/* FS_CLASSES: waiting */
+	uint32		flow:28;		/* FS_DELTA_NO_FLOW: none */
 	int32		delta;
 } FsCountDelta;
+
+#define FS_DELTA_NO_FLOW ((1 << 28) - 1)
 
 #define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a lost job for so long */
 #define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
@@ -529,6 +536,9 @@ typedef struct FsDatabase
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
 	TimestampTz stats_since;	/* of its lanes' counters (stats.h) */
+	TimestampTz signal_due;		/* capacity is evaluated then; DT_NOEND: when jobs arrive */
+	uint64		signal_gen;		/* grows when its settings may have changed */
+	uint64		signal_loaded;	/* as of which they were read */
 } FsDatabase;
 
 /*

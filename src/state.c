@@ -212,6 +212,7 @@ fs_state_attach(void)
 		d->enterprise_quota = fs_enterprise_quota;
 		d->workspace_share = fs_max_workspace_share;
 		fs_stats_reset(free_slot, GetCurrentTimestamp());
+		d->signal_gen = 1;
 		found = free_slot;
 	}
 	FsUnlock();

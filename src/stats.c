@@ -100,14 +100,17 @@ fs_stats_reset_lock(TimestampTz now)
 	pg_atomic_write_u64(&fs_lock_stats->since, now);
 }
 
-/* fs_stats_ended: a lease of the lane ended, and that is committed. */
+/* fs_stats_ended: a lease of the lane ended, and that is committed; below 0: the job had none any more. */
 void
 fs_stats_ended(int32 lane, int how, int64 busy_usec)
 {
 	FsLaneStats *s = FsStatsOfLane(lane);
 
-	s->ends++;
-	s->busy_usec += Max(busy_usec, 0);
+	if (busy_usec >= 0)
+	{
+		s->ends++;
+		s->busy_usec += busy_usec;
+	}
 	for (uint32 bits = how; bits != 0; bits &= bits - 1)
 		s->ended[pg_rightmost_one_pos32(bits)]++;
 }
@@ -145,6 +148,47 @@ fs_stats_refused(int32 lane, const FsRefusal *why)
 		default:
 			break;
 	}
+}
+
+/* fs_stats_asked: a worker asks for these lanes; of more than are remembered, the first ones. */
+void
+fs_stats_asked(int32 w, const int32 *lanes, int nlanes, TimestampTz now)
+{
+	FsWorker   *worker = &fs_workers[w];
+
+	for (int i = 0; i < Min(nlanes, FS_WORKER_LANES); i++)
+	{
+		int			at = 0;
+
+		for (int j = 0; j < FS_WORKER_LANES; j++)
+		{
+			if (worker->asked[j] != 0 && worker->lanes[j] == lanes[i])
+			{
+				at = j;
+				break;
+			}
+			if (worker->asked[j] < worker->asked[at])
+				at = j;			/* unused, or asked for longest ago */
+		}
+		worker->lanes[at] = lanes[i];
+		worker->asked[at] = now;
+	}
+}
+
+/* fs_stats_serves: was the lane among those that the worker asked for when it asked last? Any lock mode. */
+bool
+fs_stats_serves(const FsWorker *worker, int32 lane)
+{
+	TimestampTz last = 0;
+	TimestampTz asked = 0;
+
+	for (int j = 0; j < FS_WORKER_LANES; j++)
+	{
+		last = Max(last, worker->asked[j]);
+		if (worker->asked[j] != 0 && worker->lanes[j] == lane)
+			asked = worker->asked[j];
+	}
+	return asked != 0 && asked + FsMsToUsec(fs_worker_timeout) > last;
 }
 
 void

@@ -89,6 +89,8 @@ extern void fs_stats_reset_lock(TimestampTz now);
 extern void fs_stats_ended(int32 lane, int how, int64 busy_usec);
 extern void fs_stats_refused(int32 lane, const FsRefusal *why);
 extern void fs_stats_parked(int32 lane, FsPark why);
+extern void fs_stats_asked(int32 worker, const int32 *lanes, int nlanes, TimestampTz now);
+extern bool fs_stats_serves(const FsWorker *worker, int32 lane);
 
 /* Without the lock: a call asked for these lanes and got so many jobs. */
 extern void fs_stats_claim(int32 db, const int32 *lanes, int nlanes, int got, int64 usec);

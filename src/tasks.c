@@ -33,6 +33,7 @@
 #include "notify.h"
 #include "preempt.h"
 #include "rebuild.h"
+#include "recommend_task.h"
 #include "requeue.h"
 #include "rows.h"
 #include "stats.h"
@@ -40,7 +41,7 @@
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
 	"preempt", "notify",
-	"budgets"
+	"budgets", "capacity"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -384,6 +385,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_notify_task(db);
 		case FS_TASK_BUDGETS:
 			return fs_budget_task(db);
+		case FS_TASK_CAPACITY:
+			return fs_recommend_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}
