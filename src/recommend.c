@@ -125,7 +125,7 @@ follow(RecommendState *state, int32_t target, int32_t current, int64_t cooldown,
 		state->below_since = 0;
 		return;
 	}
-	if (state->below_since == 0 || state->below_since > now)
+	if (state->below_since == 0 || state->below_since > now || cooldown <= 0)
 	{
 		state->below_since = now;
 		state->highest = target;

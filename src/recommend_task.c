@@ -596,6 +596,9 @@ fs_recommend_evaluate(FsDatabase *db, int *n)
 			s->ready = s->refused = -1;
 	}
 	FsLock();
+	/* jobs that arrived after their lane was looked at have woken nobody: it was not at rest then */
+	for (int i = 0; i < ev.n; i++)
+		rest = rest && FsStatsOfLane(ev.lanes[i].lane)->arrivals == ev.lanes[i].signal.arrivals;
 	if (!lost(&ev))
 		db->signal_due = rest ? DT_NOEND : ev.now + FsMsToUsec(fs_capacity_interval);
 	FsUnlock();
