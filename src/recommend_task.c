@@ -477,6 +477,8 @@ take_over(Evaluation *ev, LaneSum *sum)
 		double		seconds = Max(ev->now - from->at, 0) / 1e6;
 
 		to->arrived = from->arrived * exp(-seconds / ARRIVAL_TAU) + (to->arrivals - from->arrivals);
+		if (to->arrived < RESTING_RATE * ARRIVAL_TAU)
+			to->arrived = 0;	/* or somebody would be wanted for ever */
 		to->ended = from->ended * sum->keep + (to->ends - from->ends);
 		to->busy = Max(from->busy * sum->keep + (to->busy_usec - from->busy_usec) / 1e6, 0);
 	}
@@ -537,7 +539,7 @@ at_rest(const FsRecommended *r)
 {
 	const FsSignal *s = &r->signal;
 
-	return s->running == 0 && s->ready == 0 && s->refused == 0 && r->arrival_rate < RESTING_RATE &&
+	return s->running == 0 && s->ready == 0 && s->refused == 0 && s->arrived == 0 &&
 		s->state.below_since == 0;
 }
 
