@@ -149,8 +149,8 @@ fs_recommend_load(FsDatabase *db)
 		gen = db->signal_gen;
 		FsUnlock();
 		fs_spi_begin();
-		n = (int) fs_spi("SELECT coalesce(s.lane, p.lane), s.min_workers, s.max_workers, s.max_step_up, s.max_step_down, "
-						 "(extract(epoch FROM s.dwell_target) * 1000000)::bigint, p.workers, p.until "
+		n = (int) fs_spi("SELECT coalesce(s.lane, p.lane), s.min_workers, s.max_workers, s.max_step_up, "
+						 "s.max_step_down, (extract(epoch FROM s.dwell_target) * 1000000)::bigint, p.workers, p.until "
 						 "FROM fairsched.capacity_settings s FULL JOIN fairsched.capacity_pins p ON p.lane = s.lane",
 						 0, NULL, NULL, NULL);
 		names = palloc0((Size) (n + 1) * (FS_NAME_LEN + 1));
@@ -275,7 +275,8 @@ static void
 add_leases(Evaluation *ev)
 {
 	HASHCTL		ctl = {.keysize = sizeof(HeldBy), .entrysize = sizeof(HeldBy), .hcxt = CurrentMemoryContext};
-	HTAB	   *holders = hash_create("fairsched workers that hold jobs", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HTAB	   *holders = hash_create("fairsched workers that hold jobs", 256, &ctl,
+									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	HeldBy	   *piece = palloc(sizeof(HeldBy) * PIECE);
 	bool	   *serves = palloc(sizeof(bool) * PIECE);
 
