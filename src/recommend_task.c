@@ -5,7 +5,7 @@
  * An evaluation walks workers, leases, flows and shares, a bounded piece at a
  * time under fs->lock (shared), and adds up in memory of its own what each lane
  * has: workers that serve it, jobs that run and wait, and what refuses those that
- * wait.  So a claim is held up by a few microseconds at most; jobs are never
+ * wait.  So a claim is held up by some microseconds at most; jobs are never
  * looked at.  What is added up is not of one instant, which rates do not mind.
  *
  * It runs every fairsched.capacity_interval while jobs come or run or fewer
@@ -54,7 +54,7 @@
 #define ARRIVAL_TAU		60.0	/* s */
 #define SERVICE_TAU		600.0	/* s */
 #define RESTING_RATE	0.001	/* jobs a second, below which nothing arrives */
-#define PIECE			1024	/* entries of a pool looked at while the lock is held */
+#define PIECE			256		/* entries of a pool looked at while the lock is held */
 #define PARKS			(FS_PARK_CAPACITY + 1)
 
 /* What one evaluation adds up for a lane. */
