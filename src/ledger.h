@@ -6,7 +6,7 @@
 #define FS_LEDGER_H
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */

@@ -6,7 +6,7 @@
 #define FS_LEDGER_ITEMS_H
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 
 typedef enum FsItemKind
 {

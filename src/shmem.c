@@ -11,7 +11,7 @@
 #include "storage/shmem.h"
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;

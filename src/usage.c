@@ -6,7 +6,7 @@
  * count in memory: added when the statement runs, under fs->lock together with
  * the check, so that of two calls that fit only alone one is allowed; confirmed
  * at commit, when the throttle is looked at; taken back at abort (ledger.c).
- * What limits_load.c says about the advisory lock keeps the two in step.
+ * What ws_limits_load.c says about the advisory lock keeps the two in step.
  *
  * The level of storage is a row that is locked before memory is looked at.
  */

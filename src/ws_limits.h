@@ -1,5 +1,5 @@
 /*
- * limits.h
+ * ws_limits.h
  *		What is set for a workspace (quotas, rate limit, throttle), and how much of
  *		it is used: entries of a pool of their own, by name.
  *
@@ -7,8 +7,8 @@
  * has jobs.  fs->lock held exclusively unless said otherwise; what is under
  * "Transactions" takes the lock itself and may raise.
  */
-#ifndef FS_LIMITS_H
-#define FS_LIMITS_H
+#ifndef FS_WS_LIMITS_H
+#define FS_WS_LIMITS_H
 
 #include "state.h"
 
@@ -106,4 +106,4 @@ extern void fs_limits_lock_usage(const char *workspace, bool exclusive);
 
 #define FsWindowOf(limits, r) (&(limits)->used[(r) - FS_RES_TOKENS])
 
-#endif							/* FS_LIMITS_H */
+#endif							/* FS_WS_LIMITS_H */

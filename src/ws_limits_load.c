@@ -1,5 +1,5 @@
 /*
- * limits_load.c
+ * ws_limits_load.c
  *		Limits of workspaces from their tables: all of them, or one that is set.
  *
  * An entry begins with what its workspace used in the last day.  Usage that is
@@ -12,7 +12,7 @@
  * the rate, the throttle) at a time, so that two sessions that change different
  * parts do not undo each other.
  */
-#include "limits.h"
+#include "ws_limits.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"

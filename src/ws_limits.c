@@ -1,5 +1,5 @@
 /*
- * limits.c
+ * ws_limits.c
  *		What is set for a workspace, and how much of it is used: the pool.
  *
  * Entries are found by name, since something may be set, used up or throttled
@@ -7,7 +7,7 @@
  * All functions: fs->lock held exclusively (finders: shared is enough); nothing
  * here allocates, waits or raises.
  */
-#include "limits.h"
+#include "ws_limits.h"
 
 #include "common/hashfn.h"
 
@@ -187,7 +187,7 @@ fs_limits_breach_run(int32 l, const char *run_id)
 	strlcpy(fs_limits[l].run_id, run_id ? run_id : "", sizeof(fs_limits[l].run_id));
 }
 
-/* fs_limits_breach: to be written by the scheduler (violations.c). */
+/* fs_limits_breach: to be written by the scheduler (admission_task.c). */
 void
 fs_limits_breach(int32 l, FsResource r, FsBreachKind kind, int64 actual, int64 job_id, TimestampTz now)
 {
