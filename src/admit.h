@@ -43,7 +43,7 @@ extern void fs_admit_detail(const FsRefusal *why, char *buf, Size len);
 /* ---------- admit_parked.c ---------- */
 
 /* Decide for a claim; a refusal parks the flow or its workspace. */
-extern bool fs_admit_flow(int32 flow, const FsEligible *e);
+extern bool fs_admit_flow(int32 flow, int slot, const FsEligible *e);
 
 /* What lifts refusals. */
 extern bool fs_admit_open(int32 workspace);
@@ -88,7 +88,10 @@ extern void fs_admit_ungift(int32 lease);
 extern void fs_admit_confirm(int32 lease, TimestampTz now);
 extern void fs_admit_end(int32 lease, TimestampTz now);
 
-/* Usage of a resource is, as of commit, what it is now: throttle at the threshold, once. */
-extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, TimestampTz now);
+/* Usage of a resource is, as of commit, what it is now: throttle, or an alert, at the threshold. */
+extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, bool recorded, int64 job_id,
+							 const char *run_id, TimestampTz now);
+extern void fs_admit_rearm(int32 limits, FsResource r, int64 committed);
+extern void fs_admit_disarm(int32 limits, FsResource r, int64 committed);
 
 #endif							/* FS_ADMIT_H */

@@ -143,7 +143,12 @@ fs_admit_take_again(int32 l, const FsFlowSpec *spec, TimestampTz now)
 void
 fs_admit_restore(int32 l, const FsFlowSpec *spec, TimestampTz now)
 {
+	const FsWorkspace *ws = &fs_workspaces[fs_leases[l].workspace];
+
 	charge_spec(l, spec, 0, now);
+	if (ws->limits != FS_NONE)
+		for_each_need(r, fs_leases[l].held.mask & FS_HELD_MASK)
+			fs_admit_disarm(ws->limits, r, ws->held[r]);
 }
 
 /* fs_admit_unclaim: the claim is undone; what it took goes back to where it came from. */
@@ -227,9 +232,9 @@ fs_admit_confirm(int32 l, TimestampTz now)
 			int64		committed = ws->held[r] - ws->open[r];
 
 			if (FsResourceBit(r) & FS_HELD_MASK)
-				fs_admit_crossed(ws->limits, r, committed, now);
+				fs_admit_crossed(ws->limits, r, committed, false, lease->job_id, NULL, now);
 			if (limits->set.quota[r].burst > 0 && committed > limits->set.quota[r].quota)
-				fs_limits_breach(ws->limits, r, FS_BREACH_BURST, committed, lease->job_id, now);
+				(void) fs_limits_breach(ws->limits, r, FS_BREACH_BURST, committed, lease->job_id, NULL, now);
 		}
 	}
 }
@@ -250,7 +255,7 @@ fs_admit_end(int32 l, TimestampTz now)
 			ws->open[r] -= lease->held.amount[r];
 		level_changed(lease->workspace, r, now);
 		if (ws->limits != FS_NONE && (FsResourceBit(r) & FS_HELD_MASK))
-			fs_admit_crossed(ws->limits, r, ws->held[r] - ws->open[r], now);
+			fs_admit_rearm(ws->limits, r, ws->held[r] - ws->open[r]);
 	}
 	lease->held.mask = 0;
 	lease->open = false;
@@ -262,23 +267,58 @@ fs_admit_end(int32 l, TimestampTz now)
 		fs_admit_room(&fs_dbs[ws->db], now);
 }
 
+/* ---------- thresholds ---------- */
+
+static bool
+above_threshold(const FsLimits *limits, FsResource r, int64 committed)
+{
+	return committed >= limits->set.threshold * limits->set.quota[r].quota && committed > 0;
+}
+
+/*
+ * fs_admit_crossed: what is committed crosses the threshold upward: throttle,
+ * once; or an alert, where the throttle does not watch the resource.  What was
+ * `recorded` nobody could refuse: above the quota itself it is an alert, too.
+ */
 void
-fs_admit_crossed(int32 l, FsResource r, int64 committed, TimestampTz now)
+fs_admit_crossed(int32 l, FsResource r, int64 committed, bool recorded, int64 job_id, const char *run_id,
+				 TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
 	uint32		bit = FsResourceBit(r);
-	bool		over;
+	bool		crosses;
 
 	if (!(limits->set.has & bit))
 		return;
-	over = committed >= limits->set.threshold * limits->set.quota[r].quota && committed > 0;
-	if (over && (limits->armed & bit) && limits->set.throttle && (limits->set.throttle_mask & bit))
+	if (!above_threshold(limits, r, committed))
+	{
+		limits->armed |= bit;
+		return;
+	}
+	crosses = (limits->armed & bit) != 0;
+	limits->armed &= ~bit;
+	if (crosses && limits->set.throttle && (limits->set.throttle_mask & bit))
 	{
 		limits->throttled_until = Max(limits->throttled_until, now + limits->set.throttle_usec);
-		fs_limits_breach(l, r, FS_BREACH_THROTTLE, committed, 0, now);
+		(void) fs_limits_breach(l, r, FS_BREACH_THROTTLE, committed, job_id, run_id, now);
 	}
-	if (over)
-		limits->armed &= ~bit;
-	else
-		limits->armed |= bit;
+	else if ((crosses && ((limits->set.throttle_mask | FS_USED_MASK) & bit)) ||
+			 (recorded && committed > limits->set.quota[r].quota))
+		(void) fs_limits_breach(l, r, FS_BREACH_ALERT, committed, job_id, run_id, now);
+}
+
+/* fs_admit_rearm: it was at this for a moment at least. */
+void
+fs_admit_rearm(int32 l, FsResource r, int64 committed)
+{
+	if (!above_threshold(&fs_limits[l], r, committed))
+		fs_limits[l].armed |= FsResourceBit(r);
+}
+
+/* fs_admit_disarm: it is at this since before memory was built: what it crossed it crossed then. */
+void
+fs_admit_disarm(int32 l, FsResource r, int64 committed)
+{
+	if ((fs_limits[l].set.has & FsResourceBit(r)) && above_threshold(&fs_limits[l], r, committed))
+		fs_limits[l].armed &= ~FsResourceBit(r);
 }

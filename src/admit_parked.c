@@ -201,9 +201,22 @@ wake_workspace(int32 w)
 		fs_wait_wake(fs_workspaces[w].db, fs_shares[s].lane, PG_INT32_MAX);
 }
 
-/* fs_admit_flow: true when a job of the flow may be taken now; else it or its workspace is parked. */
+/* A violation: the flow's first job in this slot is refused.  Who that is, the scheduler reads. */
+static void
+breach(int32 w, const FsFlow *f, int slot, const FsRefusal *why, TimestampTz now)
+{
+	FsBreach   *b = fs_limits_breach(fs_workspaces[w].limits, why->resource,
+									 why->whole ? FS_BREACH_PAUSE : FS_BREACH_REJECT, why->value, 0, NULL, now);
+
+	b->flow_id = f->id;
+	b->job_table = fs_workspaces[w].set.job_table;
+	b->rank_slot = slot;
+	b->position = fs_sched_flow_head(f, slot);
+}
+
+/* fs_admit_flow: true when the flow's job in this slot may be taken now; else it or its workspace is parked. */
 bool
-fs_admit_flow(int32 flow, const FsEligible *e)
+fs_admit_flow(int32 flow, int slot, const FsEligible *e)
 {
 	FsFlow	   *f = &fs_flows[flow];
 	int32		w = FsWorkspaceOfFlow(flow);
@@ -223,7 +236,7 @@ fs_admit_flow(int32 flow, const FsEligible *e)
 		why.retry_at = Max(why.retry_at, e->now + MIN_WAIT);
 	if (why.park == FS_PARK_RESOURCE && fs_workspaces[w].limits != FS_NONE &&
 		(fs_limits[fs_workspaces[w].limits].set.has & FsResourceBit(why.resource)))
-		fs_limits_breach(fs_workspaces[w].limits, why.resource, FS_BREACH_REJECT, why.value, 0, e->now);
+		breach(w, f, slot, &why, e->now);
 	if (why.whole)
 	{
 		fs_sched_park(w, why.park);
