@@ -15,6 +15,9 @@ extern void fs_sched_ready_many(int32 flow, int slot, int64 from);
 /* The first candidate of a slot, which there must be, is handed out; the caller relinks the flow. */
 extern FsCandidate fs_sched_take(int32 flow, int slot);
 
+/* All candidates are to be looked for again. */
+extern void fs_sched_reread(int32 flow);
+
 /* A flow's jobs are in another table. */
 extern void fs_sched_forget_places(int32 flow);
 

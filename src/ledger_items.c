@@ -354,6 +354,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			if (item->u.queue.waiting_delta)
 				count_delta(item->db, item->u.queue.workspace, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
+			if (item->u.queue.flow != FS_NONE)
+				fs_admit_head_changed(item->u.queue.flow, item->u.queue.slot, item->u.queue.cls_delta < 0);
 			if (item->u.queue.on_commit)
 			{
 				hint(item->db, item);
