@@ -445,6 +445,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_BUDGETS_STALE:
 			fs_budget_stale(item->db, now);
 			break;
+		case ITEM_USAGE_STALE:
+			d->usage_stale = now;
+			fs_admit_dirty(d);
+			break;
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);
 			break;
@@ -591,6 +595,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:
+		case ITEM_USAGE_STALE:
 			break;
 	}
 }

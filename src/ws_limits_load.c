@@ -19,9 +19,11 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "admit.h"
 #include "amount.h"
@@ -487,6 +489,82 @@ fs_limits_load(FsDatabase *db)
 		if (full)
 			no_room();
 	} while (again);
+}
+
+/*
+ * fs_limits_reread: who records usage holds RowExclusiveLock on its table until
+ * its commit callback has run, so under ShareLock the table has what was
+ * committed, and memory what is pending beside it.  Nobody is waited for.
+ */
+bool
+fs_limits_reread(FsDatabase *db)
+{
+	Oid			nsp = fs_catalog()->nsp;
+	TimestampTz stale = db->usage_stale;
+	TimestampTz now;
+	int			nused;
+	FsUsed	   *used;
+	int			npast;
+	FsPastBreach *past;
+
+	/* what this transaction used itself is in the tables already */
+	if (fs_ledger_open_items() > 0 ||
+		!ConditionalLockRelationOid(get_relname_relid("workspace_usage", nsp), ShareLock) ||
+		!ConditionalLockRelationOid(get_relname_relid("workspace_levels", nsp), ShareLock))
+		return false;
+	used = read_used(NULL, &nused);
+	past = read_breaches(&npast);
+
+	FsLock();
+	now = GetCurrentTimestamp();
+	for (int l = 0; l < fs->limits.capacity; l++)
+	{
+		FsLimits   *limits = &fs_limits[l];
+
+		if (limits->db != FsDbIndex(db))
+			continue;
+		limits->level = 0;
+		for (int i = 0; i < lengthof(limits->used); i++)
+		{
+			window_init(&limits->used[i], USECS_PER_DAY, now);
+			(void) window_add(&limits->used[i], now, limits->pending[i]);
+		}
+		seed_used(l, used, nused, now);
+		for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
+		{
+			limits->armed |= FsResourceBit(r);
+			fs_admit_disarm(l, r, fs_limits_used(limits, r, now));
+		}
+		for (int r = 0; r < FS_RESOURCES; r++)
+		{
+			for (int k = 0; k < FS_BREACH_KINDS; k++)
+				limits->breach[r][k].open = limits->breach[r][k].count > 0;
+			if (FsResourceBit(r) & FS_BURST_MASK)
+				memset(&limits->burst[r], 0, sizeof(FsBurst));
+		}
+	}
+	for (int i = 0; i < npast; i++)
+	{
+		int32		l = fs_limits_find(FsDbIndex(db), past[i].workspace);
+
+		if (l != FS_NONE && past[i].resource >= 0)
+			seed_breach(l, &past[i], now);
+	}
+	for (int l = 0; l < fs->limits.capacity; l++)
+	{
+		FsLimits   *limits = &fs_limits[l];
+
+		if (limits->db != FsDbIndex(db) || limits->workspace == FS_NONE)
+			continue;
+		for (int r = 0; r < FS_RESOURCES; r++)
+			if ((FsResourceBit(r) & FS_BURST_MASK) && limits->set.quota[r].burst > 0)
+				burst_level(&limits->burst[r], &limits->set.quota[r], fs_workspaces[limits->workspace].held[r], now);
+		fs_admit_changed(limits->workspace, now);
+	}
+	if (db->usage_stale == stale)
+		db->usage_stale = 0;
+	FsUnlock();
+	return true;
 }
 
 /* ---------- called by the functions that set limits ---------- */
