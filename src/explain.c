@@ -65,6 +65,22 @@ figures(FsGateRow *r, int64 value, int64 limit)
 	r->limit = limit;
 }
 
+/* Would a claim take a job of this flow, for all that its workspace has set? fs->lock held. */
+static bool
+admissible(FsDatabase *db, int32 w, int32 flow, TimestampTz now)
+{
+	const FsWorkspace *ws = &fs_workspaces[w];
+	const FsFlow *f = &fs_flows[flow];
+	FsRefusal	why;
+
+	if (ws->running >= fs_sched_ceiling(ws) || ws->running >= fs_sched_share_cap(db))
+		return false;
+	if (!fs_admit_gated(ws, f))
+		return true;
+	fs_admit_judge(w, &f->needs, f->budget_set, FS_NONE, FS_GATE_ALL, now, &why);
+	return why.park == FS_PARK_NONE && !fs_capacity_refuses(db, flow, &f->needs, FS_NONE, now, &why);
+}
+
 /*
  * Does any other workspace wait in the job's lane?  Then the cap on a
  * workspace's share holds.  What is in a ring may have nothing any more: who
@@ -72,9 +88,10 @@ figures(FsGateRow *r, int64 value, int64 limit)
  * looked at, FS_NONE: no such.  fs->lock held.
  */
 static bool
-others_wait(int32 w, int32 lane, int32 *flow, int *slot)
+others_wait(FsDatabase *db, int32 w, int32 lane, int32 *flow, int *slot)
 {
 	bool		perhaps = false;
+	TimestampTz now = GetCurrentTimestamp();
 
 	*flow = FS_NONE;
 	for (int m = 0; m < fs->members.capacity; m++)
@@ -83,7 +100,8 @@ others_wait(int32 w, int32 lane, int32 *flow, int *slot)
 		int			s;
 
 		if (fs_members[m].share == FS_NONE || !fs_nodes[m].linked || fs_rings[fs_members[m].ring].lane != lane ||
-			FsWorkspaceOfShare(fs_members[m].share) == w || fs_sched_member_next(m, &f, &s) == FS_NOTHING)
+			FsWorkspaceOfShare(fs_members[m].share) == w || fs_sched_member_next(m, &f, &s) == FS_NOTHING ||
+			!admissible(db, FsWorkspaceOfFlow(f), f, now))
 			continue;
 		if (fs_sched_flow_candidate(&fs_flows[f], s) >= 0)
 		{
@@ -114,7 +132,7 @@ lock_workspace(FsDatabase *db, const char *name, const char *lane, bool *wait)
 		int			slot = 0;
 
 		*wait = l != FS_NONE && fs_workspaces[w].running >= fs_sched_share_cap(db) &&
-			others_wait(w, l, &flow, &slot);
+			others_wait(db, w, l, &flow, &slot);
 		if (flow == FS_NONE || i == LOOKS)
 			return w;
 		fs_sched_fill_begin(flow, slot);

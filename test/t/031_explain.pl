@@ -46,7 +46,7 @@ foreach my $round (1 .. 220)
   push @sql, $put->($needs[0], pick(0, 0, 1, 2)), "SELECT count(*) FROM $claim", "SELECT count(*) FROM $claim";
   foreach my $r (qw(cpu memory gpu concurrent_runs storage tokens cost))
   {
-    my %of = (cpu => [ 0, 2, 5, 7.5 ], memory => [ 3, 8, 100 ], gpu => [ 0, 1, 2 ], concurrent_runs => [ 0, 1, 2, 4 ],
+    my %of = (cpu => [ 0, 2, 5, 7.5 ], memory => [ 1, 3, 8 ], gpu => [ 0, 1, 2 ], concurrent_runs => [ 0, 1, 2, 4 ],
       storage => [ 2, 3, 10 ], tokens => [ 0, 50, 100, 1000 ], cost => [ 0.4, 0.5, 9 ]);
 
     push @sql, "SELECT fairsched_set_quota('$ws', '$r', " . pick(@{ $of{$r} }) .
