@@ -98,12 +98,14 @@ others_wait(FsDatabase *db, int32 w, int32 lane, int32 *flow, int *slot)
 	{
 		int32		f;
 		int			s;
+		int			at;
 
 		if (fs_members[m].share == FS_NONE || !fs_nodes[m].linked || fs_rings[fs_members[m].ring].lane != lane ||
 			FsWorkspaceOfShare(fs_members[m].share) == w || fs_sched_member_next(m, &f, &s) == FS_NOTHING ||
 			!admissible(db, FsWorkspaceOfFlow(f), f, now))
 			continue;
-		if (fs_sched_flow_candidate(&fs_flows[f], s) >= 0)
+		at = fs_sched_flow_candidate(&fs_flows[f], s);
+		if (at >= 0 && !fs_sched_flow_cands(&fs_flows[f])[at].unseen)
 		{
 			*flow = FS_NONE;
 			return true;
@@ -135,6 +137,8 @@ lock_workspace(FsDatabase *db, const char *name, const char *lane, bool *wait)
 			others_wait(db, w, l, &flow, &slot);
 		if (flow == FS_NONE || i == LOOKS)
 			return w;
+		if (fs_sched_flow_candidate(&fs_flows[flow], slot) >= 0)
+			fs_sched_doubt(flow, slot, fs_sched_flow_head(&fs_flows[flow], slot));	/* its row was not looked at */
 		fs_sched_fill_begin(flow, slot);
 		FsUnlock();
 		fs_claim_fill(db, flow, slot);
