@@ -474,13 +474,20 @@ sc_gates(void)
 						" FROM generate_series(0, 99) i, unnest('{cpu,memory,gpu,concurrent_runs,storage,tokens,cost}'::text[]) r");
 					sql(c, "SELECT count(fairsched_set_quota('ws' || i, r, 1e9, burst => 10))"
 						" FROM generate_series(0, 99) i, unnest('{cpu,memory}'::text[]) r");
-					sql(c, "SELECT count(fairsched_set_rate_limit('ws' || i, 1000000000, '1 hour')),"
-						" count(fairsched_set_throttle('ws' || i, true)) FROM generate_series(0, 99) i");
+					sql(c, "SELECT count(fairsched_set_throttle('ws' || i, true)) FROM generate_series(0, 99) i");
 				}
 				disconnect(c);
 				load(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 100, MIXED);
 				settle();
 				to_stock(stock[on]);
+			}
+			if (on)
+			{
+				/* not in the copy: what was claimed before it is not known there, so the window would count as used */
+				PGconn	   *c = connect_or_give_up(DB);
+
+				sql(c, "SELECT count(fairsched_set_rate_limit('ws' || i, 1000000000, '1 hour')) FROM generate_series(0, 99) i");
+				disconnect(c);
 			}
 			go(&r, on ? "all gates set" : "nothing set", "fairsched");
 		}
