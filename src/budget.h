@@ -62,7 +62,7 @@ typedef struct FsBudget
 	Meter		meter;
 	int32		refs;			/* sets, holds and open ledger items that point here */
 	int32		running;		/* leases that hold something of it */
-	int32		waiters;		/* list of the flows parked on it (admit.c) */
+	int32		waiters;		/* list of the flows parked on it (admit_parked.c) */
 } FsBudget;
 
 /* What a job is expected to use: what it declared, else the mean of its kind. */
@@ -200,7 +200,7 @@ extern uint64 fs_budget_name_hash(const char *name);
 
 /* ---------- fs->lock held exclusively; nothing here allocates, waits or raises ---------- */
 
-/* For admit.c and flows.c. */
+/* For admit_*.c and flows.c. */
 extern int32 fs_budget_attach(int32 db, const FsBudgetSpec *spec);
 extern void fs_budget_detach(int32 set);
 extern bool fs_budget_admit(int32 set, int32 workspace, int32 gift, TimestampTz now, FsRefusal *why);

@@ -44,7 +44,6 @@
 #include "utils/memutils.h"
 
 #include "flows.h"
-#include "limits.h"
 #include "miscadmin.h"
 #include "park.h"
 #include "state.h"

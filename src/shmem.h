@@ -125,7 +125,7 @@ typedef struct FsWorkspace
 	FsPark		parked;
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
 	int32		parked_flows;	/* list of its flows that are parked by themselves */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
@@ -229,7 +229,7 @@ typedef struct FsFlow
 	int32		refs;			/* open ledger items that point here */
 	int32		running;		/* leases */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
 	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
@@ -320,7 +320,7 @@ typedef struct FsLease
 	int32		attempt;
 	int64		position;
 
-	/* admission: what it holds (admit.c) */
+	/* admission: what it holds (admit_charge.c) */
 	FsNeeds		held;			/* less what a claim of the same call took over */
 	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
 	bool		open;			/* counted in its workspace's `open` */
@@ -522,6 +522,7 @@ typedef struct FsDatabase
 	TimestampTz clock;			/* latest time the gates were asked at */
 	int32		nlimits;		/* entries of fs_limits */
 	bool		limits_dirty;	/* violations or rate windows are to be written */
+	TimestampTz usage_stale;	/* when tables of what is used last changed behind our back; 0: read since */
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
@@ -667,7 +668,7 @@ extern FsWaiter *fs_waiters;	/* by process number */
 extern FsCountDelta *fs_deltas;
 extern FsLaunch *fs_launches;
 extern pg_atomic_uint64 *fs_logged; /* claimlog.c; read without the lock */
-extern struct FsLimits *fs_limits;	/* limits.h */
+extern struct FsLimits *fs_limits;	/* ws_limits.h */
 
 /* Hash tables: heads of chains. */
 extern int32 *fs_workspace_hash;

@@ -14,7 +14,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "limits.h"
 #include "views.h"
 
 PG_FUNCTION_INFO_V1(fs_view_claim_stats);
