@@ -196,45 +196,62 @@ extern uint32 fs_budget_set_mask;
 extern const char *const FsBudgetActionNames[FS_BUDGET_ACTIONS];
 extern const char *const FsThresholdNames[METER_THRESHOLDS];
 
-extern uint64 fs_budget_name_hash(const char *name);
-
 /* ---------- fs->lock held exclusively; nothing here allocates, waits or raises ---------- */
 
-/* For admit.c and flows.c. */
+/* budget.c: names and sets */
+extern uint64 fs_budget_name_hash(const char *name);
+extern int32 fs_budget_find(int32 db, const char *name);
+extern int32 fs_budget_get(int32 db, const char *name);
+extern int32 fs_budget_add(int32 db, const char *name);
+extern void fs_budget_release(int32 budget);
+extern void fs_budget_unref(int32 budget);
+extern bool fs_budget_promise(int32 db);
 extern int32 fs_budget_attach(int32 db, const FsBudgetSpec *spec);
 extern void fs_budget_detach(int32 set);
+extern int	fs_budget_place(int32 lease, int32 budget);
+extern int64 fs_budget_gift_room(int32 gift, int32 budget);
+extern void fs_budget_sweep(int32 db);
+extern void fs_budget_forget(int32 db);
+
+/* budget_average.c: what jobs are expected to use */
+extern FsAverage *fs_average_get(int32 db, const char *kind, const char *dimension);
+extern void fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amount);
+extern int64 fs_budget_estimate(const FsBudgetNeed *need, int32 budget);
+
+/* budget_gate.c: who may be let in */
+extern unsigned fs_budget_pausing(const FsBudgetSettings *set);
+extern int	fs_budget_classes(FsBudgetAction action);
+extern bool fs_budget_shut(const FsBudget *b);
+extern bool fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int32 gift,
+							TimestampTz now, FsRefusal *why);
 extern bool fs_budget_admit(int32 set, int32 workspace, int32 gift, TimestampTz now, FsRefusal *why);
 extern void fs_budget_tightest(int32 set, int32 workspace, TimestampTz now, FsRefusal *why);
+extern void fs_budget_detail(const FsRefusal *why, char *buf, Size len);
+
+/* budget_notice.c: what is left for the scheduler */
+extern void fs_budget_signal(int32 db);
+extern void fs_budget_describe(int32 budget, FsBudgetNotice *notice);
+extern void fs_budget_notice(int32 budget, FsBudgetNoticeKind kind, int32 id, unsigned mask, unsigned pausing,
+							 TimestampTz now);
+
+/* budget_wake.c: who may be let in now */
+extern int32 *fs_budget_waiters(int32 budget);
+extern void fs_budget_recheck(int32 budget, TimestampTz now);
+
+/* budget_hold.c: what jobs reserve and spend */
 extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
 extern void fs_budget_unclaim(int32 lease);
 extern void fs_budget_ungift(int32 lease);
 extern void fs_budget_end(int32 lease, TimestampTz now);
-extern int32 *fs_budget_waiters(int32 budget);
-extern void fs_budget_detail(const FsRefusal *why, char *buf, Size len);
-extern void fs_budget_sweep(int32 db);
-extern void fs_budget_forget(int32 db);
+extern void fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now);
+extern void fs_budget_spend_abort(const FsSpendItem *item);
+extern void fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *budget, int64 amount);
 
-/* For budget_spend.c, budget_task.c, budget_view.c, ledger*.c. */
-extern int32 fs_budget_find(int32 db, const char *name);
-extern int32 fs_budget_get(int32 db, const char *name);
-extern void fs_budget_unref(int32 budget);
-extern bool fs_budget_promise(int32 db);
+/* budget_apply.c: what is committed */
 extern void fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, TimestampTz now);
-extern void fs_budget_signal(int32 db);
-extern void fs_budget_describe(int32 budget, FsBudgetNotice *notice);
 extern void fs_budget_stale(int32 db, TimestampTz now);
 extern void fs_budget_run_commit(int32 db, const FsBudgetRun *run, TimestampTz now);
 extern void fs_budget_run_abort(int32 db, const FsBudgetRun *run);
-extern int	fs_budget_place(int32 lease, int32 budget);
-extern void fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *budget, int64 amount);
-extern void fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now);
-extern void fs_budget_spend_abort(const FsSpendItem *item);
-extern void fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amount);
-extern FsAverage *fs_average_get(int32 db, const char *kind, const char *dimension);
-extern int64 fs_budget_estimate(const FsBudgetNeed *need, int32 budget);
-extern bool fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int32 gift,
-							TimestampTz now, FsRefusal *why);
-extern unsigned fs_budget_pausing(const FsBudgetSettings *set);
 
 static inline bool
 fs_budget_paused(const FsBudget *b)
