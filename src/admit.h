@@ -25,7 +25,8 @@ fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
 #define FS_GATE_ALL			15
 
 /* Decide; changes nothing.  why->park is FS_PARK_NONE when a job of the flow may be claimed. */
-extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int32 gift,
+/* cls: of the job; -1 where no class is asked for, since the pick passes over those that are held back. */
+extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int cls, int32 gift,
 						   int gates, TimestampTz now, FsRefusal *why);
 
 /* One resource of these gates by itself. */
@@ -40,7 +41,7 @@ extern bool fs_admit_flow(int32 flow, const FsEligible *e);
 #define FS_CHARGE_RATE	2		/* counts against the rate limit */
 extern void fs_admit_charge(int32 lease, const FsNeeds *needs, int32 budget_set, int32 gift, int how,
 							TimestampTz now);
-extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, TimestampTz now);
+extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, int cls, TimestampTz now);
 extern void fs_admit_take_again(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_unclaim(int32 lease);
@@ -51,7 +52,8 @@ extern void fs_admit_end(int32 lease, TimestampTz now);
 /* What lifts refusals. */
 extern bool fs_admit_open(int32 workspace);
 extern void fs_admit_changed(int32 workspace, TimestampTz now);
-extern void fs_admit_recheck(int32 *waiters, TimestampTz now);
+extern int	fs_admit_recheck(int32 *waiters, TimestampTz now);
+extern void fs_admit_hold_back(int32 flow, int classes);
 extern void fs_admit_room(FsDatabase *db, TimestampTz now);
 extern void fs_admit_nobody_waits(int32 flow);
 extern void fs_admit_offer(int32 workspace);
@@ -77,6 +79,9 @@ extern void fs_admit_no_room(int32 flow, TimestampTz now);
 extern void fs_admit_workspace_made(int32 workspace);
 extern void fs_admit_workspace_gone(int32 workspace);
 extern int32 fs_admit_bind(int32 db, const char *workspace, int32 limits);
+
+/* Why nothing of a flow is handed out, as far as gates of this file say so. Any lock mode. */
+extern void fs_admit_why(int32 flow, FsRefusal *why);
 
 /* What a parked workspace or flow waits for, in words. */
 extern void fs_admit_detail(const FsRefusal *why, char *buf, Size len);

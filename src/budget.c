@@ -78,7 +78,7 @@ fs_budget_add(int32 db, const char *name)
 	for (int t = 0; t < METER_THRESHOLDS; t++)
 		fs_budgets[b].set.ppm[t] = fs_budgets[b].meter.at[t] = METER_NEVER;
 	fs_budgets[b].set.next_reset = DT_NOEND;
-	fs_budgets[b].waiters = FS_NONE;
+	fs_budgets[b].sets = FS_NONE;
 	fs_budgets[b].next = *bucket;
 	*bucket = b;
 	return b;
@@ -99,7 +99,7 @@ fs_budget_get(int32 db, const char *name)
 void
 fs_budget_release(int32 b)
 {
-	if (fs_budgets[b].set.id == 0 && fs_budgets[b].refs == 0 && fs_budgets[b].waiters == FS_NONE)
+	if (fs_budgets[b].set.id == 0 && fs_budgets[b].refs == 0)
 		budget_free(b);
 }
 
@@ -129,6 +129,33 @@ static int32 *
 set_bucket(int32 db, const uint64 *key)
 {
 	return &fs_budget_set_hash[((uint32) key[0] ^ (uint32) (db * 0x9e3779b9)) & fs_budget_set_mask];
+}
+
+static void
+link_budget(int32 s, int i)
+{
+	FsBudget   *b = &fs_budgets[fs_budget_sets[s].budget[i]];
+	int32		link = FsBudgetLink(s, i);
+
+	fs_budget_sets[s].link_prev[i] = FS_NONE;
+	fs_budget_sets[s].link_next[i] = b->sets;
+	if (b->sets != FS_NONE)
+		fs_budget_sets[FsBudgetLinkSet(b->sets)].link_prev[FsBudgetLinkPlace(b->sets)] = link;
+	b->sets = link;
+}
+
+static void
+unlink_budget(int32 s, int i)
+{
+	int32		next = fs_budget_sets[s].link_next[i];
+	int32		prev = fs_budget_sets[s].link_prev[i];
+
+	if (prev != FS_NONE)
+		fs_budget_sets[FsBudgetLinkSet(prev)].link_next[FsBudgetLinkPlace(prev)] = next;
+	else
+		fs_budgets[fs_budget_sets[s].budget[i]].sets = next;
+	if (next != FS_NONE)
+		fs_budget_sets[FsBudgetLinkSet(next)].link_prev[FsBudgetLinkPlace(next)] = prev;
 }
 
 /*
@@ -161,6 +188,7 @@ fs_budget_attach(int32 db, const FsBudgetSpec *spec)
 	set->key[0] = spec->key[0];
 	set->key[1] = spec->key[1];
 	set->refs = 1;
+	set->flows = set->waiters = FS_NONE;
 	set->need = spec->need;
 	set->next = *bucket;
 	*bucket = s;
@@ -174,7 +202,9 @@ fs_budget_attach(int32 db, const FsBudgetSpec *spec)
 			return FS_BUDGET_FULL;
 		}
 		set->budget[set->n] = b;
+		set->refused |= fs_budgets[b].refused;
 		fs_budgets[b].refs++;
+		link_budget(s, set->n);
 	}
 	return s;
 }
@@ -190,10 +220,41 @@ fs_budget_detach(int32 s)
 	if (--set->refs > 0)
 		return;
 	for (int i = 0; i < set->n; i++)
+	{
+		unlink_budget(s, i);
 		fs_budget_unref(set->budget[i]);
+	}
 	FS_UNCHAIN(*set_bucket(set->db, set->key), s, fs_budget_sets, FsBudgetSet, next);
 	set->db = FS_NONE;
 	FS_POOL_GIVE(fs->budget_sets, fs_budget_sets, s);
+}
+
+/* fs_budget_join: a flow has this set, which holds back some of its classes perhaps. */
+void
+fs_budget_join(int32 s, int32 flow)
+{
+	FsBudgetSet *set = &fs_budget_sets[s];
+
+	fs_flows[flow].set_prev = FS_NONE;
+	fs_flows[flow].set_next = set->flows;
+	if (set->flows != FS_NONE)
+		fs_flows[set->flows].set_prev = flow;
+	set->flows = flow;
+	fs_flows[flow].refused = set->refused;
+}
+
+void
+fs_budget_leave(int32 s, int32 flow)
+{
+	FsFlow	   *f = &fs_flows[flow];
+
+	if (f->set_prev != FS_NONE)
+		fs_flows[f->set_prev].set_next = f->set_next;
+	else
+		fs_budget_sets[s].flows = f->set_next;
+	if (f->set_next != FS_NONE)
+		fs_flows[f->set_next].set_prev = f->set_prev;
+	f->refused = 0;
 }
 
 /* fs_budget_place: of a budget in what a lease holds, or -1. */

@@ -54,6 +54,7 @@ fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, Times
 		fs_budget_notices[db].next_reset = set->next_reset;
 		fs_budget_signal(db);
 	}
+	fs_budget_hold_back(budget, now);
 	fs_budget_recheck(budget, now);
 	fs_budget_release(budget);
 }
@@ -92,6 +93,7 @@ fs_budget_run_abort(int32 db, const FsBudgetRun *run)
 {
 	fs_budget_notices[db].lost |= run->lost;
 	fs_budget_notices[db].ask_again |= run->ask_again;
+	fs_budget_notices[db].resume |= run->resume;
 	if (run->save)
 	{
 		fs_budget_notices[db].averages_dirty = true;

@@ -75,15 +75,23 @@ int64
 fs_budget_estimate(const FsBudgetNeed *need, int32 budget)
 {
 	const FsBudget *b = &fs_budgets[budget];
-	FsAverage  *a;
+	const FsAverage *a;
 	bool		found;
 
 	for (int i = 0; i < need->ndeclared; i++)
 		if (need->dimension[i] == b->dimension)
 			return need->declared[i];
 	a = average_place(b->db, need->kind, b->dimension, &found);
-	if (!found)
-		return 0;
-	a->used = ++fs->average_clock;
-	return a->mean;
+	return found ? a->mean : 0;
+}
+
+/* fs_average_used: a job is let in by this estimate: it is kept. */
+void
+fs_average_used(const FsBudgetNeed *need, int32 budget)
+{
+	bool		found;
+	FsAverage  *a = average_place(fs_budgets[budget].db, need->kind, fs_budgets[budget].dimension, &found);
+
+	if (found)
+		a->used = ++fs->average_clock;
 }

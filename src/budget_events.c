@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "text.h"
@@ -36,12 +35,6 @@ add_event(const FsBudgetNotice *n, const char *type, int32 ppm, const char *acti
 	TEXTARRAYOID, TIMESTAMPTZOID};
 	Datum		values[10];
 	char		nulls[11] = "          ";
-	Datum		names[FS_CLASSES];
-	int			nnames = 0;
-
-	for (int c = 0; c < FS_CLASSES; c++)
-		if (classes & (1 << c))
-			names[nnames++] = CStringGetTextDatum(FsPriorityNames[c]);
 	values[0] = CStringGetTextDatum(n->set.name);
 	values[1] = CStringGetTextDatum(n->set.workspace);
 	values[2] = CStringGetTextDatum(type);
@@ -51,7 +44,7 @@ add_event(const FsBudgetNotice *n, const char *type, int32 ppm, const char *acti
 	values[5] = Int64GetDatum(n->spent);
 	values[6] = CStringGetTextDatum(action);
 	values[7] = Int32GetDatum(jobs);
-	values[8] = PointerGetDatum(construct_array(names, nnames, TEXTOID, -1, false, TYPALIGN_INT));
+	values[8] = fs_class_names(classes);
 	values[9] = TimestampTzGetDatum(n->at);
 	fs_spi("SELECT fairsched.add_budget_event($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", 10, types, values, nulls);
 }

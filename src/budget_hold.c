@@ -31,6 +31,7 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 		int			from = fs_budget_place(gift, set->budget[i]);
 
 		hold->reserved[i] = fs_budget_estimate(&set->need, set->budget[i]);
+		fs_average_used(&set->need, set->budget[i]);
 		if (from >= 0)
 		{
 			hold->taken[i] = Min(Max(fs_budget_gift_room(gift, set->budget[i]), 0), hold->reserved[i]);
@@ -62,6 +63,19 @@ let_go(int32 l, TimestampTz now)
 		fs_budget_unref(set->budget[i]);
 	}
 	fs_budget_detach(s);
+}
+
+/* fs_budget_confirm: a claim was committed: one of a class that is held back by now is to be asked to yield. */
+void
+fs_budget_confirm(int32 l)
+{
+	const FsLease *lease = &fs_leases[l];
+
+	if (lease->budget_set < 0 ||
+		!(fs_budget_sets[lease->budget_set].refused & (1 << FsSlotClass(lease->rank_slot))))
+		return;
+	fs_budget_notices[lease->db].ask_again = true;
+	fs_budget_signal(lease->db);
 }
 
 /* fs_budget_unclaim: the claim came to nothing; what was taken over goes back to where it came from. */
@@ -109,8 +123,18 @@ fs_budget_ungift(int32 l)
 void
 fs_budget_end(int32 l, TimestampTz now)
 {
-	if (fs_leases[l].budget_set >= 0)
-		let_go(l, now);
+	const FsLease *lease = &fs_leases[l];
+
+	if (lease->budget_set < 0)
+		return;
+	if (lease->directive == FS_PREEMPT &&
+		!(fs_budget_sets[lease->budget_set].refused & (1 << FsSlotClass(lease->rank_slot))))
+	{
+		/* what it was asked for is over already: where it yielded, it may go on */
+		fs_budget_notices[lease->db].resume = true;
+		fs_budget_signal(lease->db);
+	}
+	let_go(l, now);
 }
 
 /* ---------- spending ---------- */
@@ -143,8 +167,11 @@ fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now)
 		hold->actual[i] = 0;
 	}
 	if (item->id == b->set.id && item->period == b->set.period)
+	{
 		fs_budget_notice(item->budget, FS_BUDGET_CROSSED, item->id,
-					 meter_spend(&b->meter, item->amount, promised), fs_budget_pausing(&b->set), now);
+						 meter_spend(&b->meter, item->amount, promised), fs_budget_pausing(&b->set), now);
+		fs_budget_hold_back(item->budget, now);
+	}
 	else if (promised > 0)
 	{
 		/* spent before a reset that was committed since: not of this period */

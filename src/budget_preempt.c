@@ -1,14 +1,27 @@
 /*
  * budget_preempt.c
- *		Thresholds that ask running jobs to yield.
+ *		Thresholds that ask running jobs to yield, and when these go on.
+ *
+ * A crossed threshold preempts classes: running jobs of them that name the
+ * budget are asked, waiting ones are held back (budget_wake.c) from the commit
+ * that crossed it.  A claim that was open then is asked when it commits
+ * (fs_budget_confirm).  A job that yielded waits as preempted until none of its
+ * budgets holds its class back; who was asked before a raise and yields after
+ * it is found at the end of its lease (fs_budget_end).
  *
  * Called in a transaction without fs->lock; may raise.
  */
 #include "budget_task.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 
+#include "budget_spend.h"
 #include "preempt.h"
+#include "requeue.h"
+
+#define RESUME_PAGE	100			/* preempted jobs read at once */
 
 typedef struct FsVictim
 {
@@ -50,6 +63,12 @@ fs_budget_preempt(FsDatabase *db, const FsBudgetSettings *set, int classes, doub
 			if (lease->db != FsDbIndex(db) || lease->job_id == 0 || !(classes & (1 << cls)) ||
 				fs_budget_place(from, budget) < 0)
 				continue;
+			if (lease->directive == FS_PREEMPT)
+			{
+				asked++;		/* it has been asked */
+				*asked_classes |= 1 << cls;
+				continue;
+			}
 			victims[n].job_id = lease->job_id;
 			victims[n++].cls = cls;
 		}
@@ -99,4 +118,80 @@ fs_budget_ask_again(FsDatabase *db)
 										 (double) n.set.ppm[t] / METER_MILLION, &classes);
 		}
 	}
+}
+
+/* ---------- going on ---------- */
+
+/* Does a budget of a preempted job hold its class back?  False also for one that is not preempted any more. */
+static bool
+is_held_back(FsDatabase *db, int64 job_id)
+{
+	FsJobRel   *jr;
+	HeapTuple	row = fs_rows_find(job_id, &jr);
+	FsFlowSpec	spec;
+	bool		held = false;
+
+	if (row == NULL)
+		return false;
+	if (fs_job_state(row) == FS_JOB_PREEMPTED)
+	{
+		int			cls = FsSlotClass(FsRankSlot(FsJob(row)->rank));
+
+		fs_row_spec(db, jr, row, &spec);
+		FsLockShared();
+		for (int i = 0; spec.budget && i < spec.budget->n && !held; i++)
+		{
+			int32		budget = fs_budget_find(FsDbIndex(db), spec.budget->name[i]);
+
+			held = budget != FS_NONE && (fs_budgets[budget].refused & (1 << cls));
+		}
+		FsUnlock();
+	}
+	fs_rows_close(jr);
+	return held;
+}
+
+/*
+ * fs_budget_resume: jobs that were preempted for a budget wait for a worker again
+ * where no budget of theirs holds their class back, the oldest first, at most
+ * `limit`.  Returns false when there may be others: locked, or beyond the limit.
+ */
+bool
+fs_budget_resume(FsDatabase *db, int limit)
+{
+	static const Oid types[2] = {INT8OID, INT4OID};
+	int64		last = 0;
+	int64		id[RESUME_PAGE];
+	int64		job[RESUME_PAGE];
+	bool		all = true;
+	int			n;
+
+	do
+	{
+		Datum		values[2] = {Int64GetDatum(last), Int32GetDatum(RESUME_PAGE)};
+
+		fs_spi_begin();
+		n = (int) fs_spi("SELECT preemption_id, job_id FROM fairsched.preemption_history "
+						 "WHERE outcome = 'preempted' AND reason = 'budget_exceeded' AND preemption_id > $1 "
+						 "ORDER BY preemption_id LIMIT $2", 2, types, values, NULL);
+		for (int i = 0; i < n; i++)
+		{
+			bool		isnull;
+
+			id[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+			job[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+		}
+		fs_spi_end();
+		for (int i = 0; i < n; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			last = id[i];
+			if (is_held_back(db, job[i]))
+				continue;
+			if (limit-- == 0)
+				return false;
+			all &= fs_preempt_resume(db, job[i], false) != FS_PREEMPT_ALREADY;
+		}
+	} while (n == RESUME_PAGE);
+	return all;
 }

@@ -7,6 +7,7 @@
  *							fairsched.budget_totals.crossed, in one transaction
  *	spendings	-> totals	when there are many rows of fairsched.budget_spend
  *	next_reset	-> a new period
+ *	preempted	-> available: jobs whose budgets do not hold them back any more
  *	averages	-> fairsched.budget_averages, once a minute; of a new kind at once
  *
  * One process at a time writes, under an advisory lock of class 5 that nobody
@@ -31,6 +32,7 @@
 #define BUSY_RETRY	(100 * INT64CONST(1000))	/* somebody else writes, or spends */
 #define QUIET		(2 * USECS_PER_SEC)	/* after a change of the tables by others: a restore has several steps */
 #define SPEND_ROW_BYTES 60		/* of a row of fairsched.budget_spend, its line pointer included */
+#define RESUME_LIMIT 200		/* preempted jobs that go back to wait in one run */
 #define SAVE_EVERY	USECS_PER_MINUTE	/* averages */
 
 PG_FUNCTION_INFO_V1(fs_budget_job_runs);
@@ -83,7 +85,8 @@ fs_budget_task_wanted(FsDatabase *db, TimestampTz now)
 {
 	FsBudgetNotices *list = &fs_budget_notices[FsDbIndex(db)];
 
-	return list->signal != list->seen || list->next_reset <= now;
+	/* jobs that were locked: the scheduler comes back for them by itself, else whoever claims does */
+	return list->signal != list->seen || list->next_reset <= now || (list->resume && now > 0);
 }
 
 /*
@@ -176,8 +179,9 @@ fs_budget_task(FsDatabase *db)
 	list->seen = list->signal;
 	run.lost = list->lost || run.stale;
 	run.ask_again = list->ask_again;
+	run.resume = list->resume;
 	run.upto = list->next;
-	list->lost = list->ask_again = false;
+	list->lost = list->ask_again = list->resume = false;
 	for (uint64 i = list->first; i < list->next; i++)
 		notices[n++] = list->notice[i % FS_BUDGET_NOTICES];
 	if (list->spend_rows > list->spend_limit)
@@ -214,6 +218,13 @@ fs_budget_task(FsDatabase *db)
 		fs_budget_compare(db);
 	if (run.ask_again)
 		fs_budget_ask_again(db);
+	if (run.resume && !fs_budget_resume(db, RESUME_LIMIT))
+	{
+		FsLock();
+		list->resume = true;
+		FsUnlock();
+		next = Min(next, now + BUSY_RETRY);
+	}
 	fs_spi_begin();
 	if (run.folded)
 		fs_spi("SELECT fairsched.fold_budget_spend()", 0, NULL, NULL, NULL);

@@ -33,6 +33,7 @@ extern void fs_budget_compare(FsDatabase *db);
 extern int	fs_budget_preempt(FsDatabase *db, const FsBudgetSettings *set, int classes, double utilisation,
 							  double threshold, int *asked_classes);
 extern void fs_budget_ask_again(FsDatabase *db);
+extern bool fs_budget_resume(FsDatabase *db, int limit);
 
 /* The task; returns when it wants to run next. May raise. */
 extern TimestampTz fs_budget_task(FsDatabase *db);

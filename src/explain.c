@@ -83,9 +83,9 @@ somebody_can(FsDatabase *db, const char *caps, int caps_len, TimestampTz now)
 	return false;
 }
 
-/* The gates of a job of this workspace and spec; fs->lock held. */
+/* The gates of a job of this workspace, spec and class; fs->lock held. */
 static void
-look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *spec, TimestampTz now,
+look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *spec, int cls, TimestampTz now,
 	 FsGateRows *rows)
 {
 	static const char *const capacity_gates[FS_FLEET] = {"capacity_cpu", "capacity_memory", "capacity_gpu"};
@@ -114,7 +114,7 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 	if (cap != INT_MAX)
 		figures(r, ws->running * FS_UNIT, cap * FS_UNIT);
 
-	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_RATE, now, &why);
+	fs_admit_judge(w, &spec->needs, FS_NONE, -1, FS_NONE, FS_GATE_RATE, now, &why);
 	r = add(rows, "rate", why.park != FS_PARK_NONE, NULL);
 	if (ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
@@ -150,7 +150,7 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 	r = add(rows, "budget", set == FS_BUDGET_FULL, set == FS_BUDGET_FULL ? "no room for the budgets of the job" : NULL);
 	if (set >= 0)
 	{
-		fs_admit_judge(w, &spec->needs, set, FS_NONE, FS_GATE_BUDGET, now, &why);
+		fs_admit_judge(w, &spec->needs, set, cls, FS_NONE, FS_GATE_BUDGET, now, &why);
 		r->refuses = why.park != FS_PARK_NONE;
 		if (!r->refuses)
 			fs_budget_tightest(set, w, now, &why);
@@ -160,7 +160,7 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 		fs_budget_detach(set);
 	}
 
-	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_THROTTLE, now, &why);
+	fs_admit_judge(w, &spec->needs, FS_NONE, -1, FS_NONE, FS_GATE_THROTTLE, now, &why);
 	r = add(rows, "throttle", why.park != FS_PARK_NONE,
 			why.park != FS_PARK_NONE ? "a resource crossed the threshold of its quota" : NULL);
 	r->retry_at = why.retry_at;
@@ -217,7 +217,7 @@ fs_explain(PG_FUNCTION_ARGS)
 	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
 		r->retry_at = FsJob(row)->run_at;
 	w = fs_workspace_lock(db, fs_row_text(jr, row, FS_COL_WORKSPACE));
-	look(db, w, caps, caps_len, &spec, GetCurrentTimestamp(), rows);
+	look(db, w, caps, caps_len, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), GetCurrentTimestamp(), rows);
 	FsUnlock();
 	fs_rows_close(jr);
 

@@ -66,6 +66,7 @@ typedef struct FsRefusal
 	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
 	FsResource	resource;		/* FS_PARK_RESOURCE, CAPACITY */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
+	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it holds back, where that is why */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
 	TimestampTz since;
@@ -220,11 +221,14 @@ typedef struct FsFlow
 	/* admission (admit.c) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	int32		set_next;		/* list of the flows of that set */
+	int32		set_prev;
+	uint8		refused;		/* bits of the classes that its budgets hold back */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
 	int32		park_next;		/* list of its workspace's parked flows */
 	int32		park_prev;
-	int32		wait_next;		/* list of the flows a budget holds up */
+	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
 	int32		wait_prev;
 
 	/* ready list of the member */

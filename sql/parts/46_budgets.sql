@@ -419,7 +419,8 @@ COMMENT ON FUNCTION fairsched.save_budget_average(text, text, bigint, integer) I
 -- For people.
 
 CREATE FUNCTION fairsched.budget_status_internal(
-	OUT budget_id integer, OUT spent bigint, OUT reserved bigint, OUT running integer, OUT paused boolean)
+	OUT budget_id integer, OUT spent bigint, OUT reserved bigint, OUT running integer, OUT paused boolean,
+	OUT classes_held_back text[])
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100
 	AS 'MODULE_PATHNAME', 'fs_view_budget_status';
@@ -440,7 +441,7 @@ SELECT b.budget, b.workspace, b.dimension, trim_scale(b.amount) AS amount,
 		v.spent >= b.amount * b.preempt_at AND b.preempt_action = 'pause all' OR
 		v.spent >= b.amount * b.throttle_at AND b.throttle_action = 'pause all' OR
 		v.spent >= b.amount * b.warn_at AND b.warn_action = 'pause all', false) AS paused,
-	m.running, b.period_started_at, b.next_reset_at
+	m.running, b.period_started_at, b.next_reset_at, m.classes_held_back
 FROM fairsched.budgets b
 	LEFT JOIN fairsched.budget_status_internal() m USING (budget_id)
 	-- a standby has no memory: its rows tell
@@ -464,11 +465,12 @@ COMMENT ON COLUMN fairsched.budget_status.paused IS 'True: a threshold with the 
 COMMENT ON COLUMN fairsched.budget_status.running IS 'Running jobs that name it. NULL = not known.';
 COMMENT ON COLUMN fairsched.budget_status.period_started_at IS 'When the current period began.';
 COMMENT ON COLUMN fairsched.budget_status.next_reset_at IS 'When it is reset by itself; NULL = by hand only.';
+COMMENT ON COLUMN fairsched.budget_status.classes_held_back IS 'Priorities that a crossed threshold preempts: jobs of them that name it do not start until it is raised or reset. NULL = not known.';
 
-CREATE FUNCTION fairsched.memory_budgets(OUT budget text, OUT spent bigint, OUT reserved bigint, OUT held bigint, OUT crossed integer)
+CREATE FUNCTION fairsched.memory_budgets(OUT budget text, OUT spent bigint, OUT reserved bigint, OUT held bigint, OUT crossed integer, OUT looks bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME', 'fs_memory_budgets';
-COMMENT ON FUNCTION fairsched.memory_budgets() IS 'Internal: what memory says of each budget; held: the sum of what leases of running jobs reserved. Amounts in millionths.';
+COMMENT ON FUNCTION fairsched.memory_budgets() IS 'Internal: what memory says of each budget; held: the sum of what leases of running jobs reserved; looks: sets of jobs and waiting flows that were looked at because it changed. Amounts in millionths.';
 
 CREATE FUNCTION fairsched.check_budgets()
 	RETURNS TABLE ("check" text, workspace text, in_memory bigint, in_rows bigint, ok boolean)

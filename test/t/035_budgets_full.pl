@@ -17,7 +17,7 @@ $node->safe_psql('postgres', q{SELECT fairsched_set_budget('b' || n, 10) FROM ge
 like(fs_error($node, q{SELECT fairsched_set_budget('b10', 10)}), qr/FS004: too many budgets.*fairsched\.max_budgets \(now 10\)/s,
   'no room for another while jobs name an unknown one');
 is($node->safe_psql('postgres', $claim), '0', 'which waits');
-is($node->safe_psql('postgres', $detail), 'budget "unknown" is not defined', 'and says why');
+is($node->safe_psql('postgres', $detail), 'budget "unknown" is not defined for this workspace', 'and says why');
 $node->safe_psql('postgres', q{SELECT fairsched_set_budget('b1', 20)});
 is($node->safe_psql('postgres', q{SELECT amount FROM fairsched.budget_status WHERE budget = 'b1'}), '20', 'those there are can be changed');
 $node->safe_psql('postgres', q{SELECT fairsched_cancel(job_id) FROM fairsched.jobs});
@@ -34,7 +34,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 10, 
 like($node->safe_psql('postgres', $detail), qr/^more budgets are named than fairsched\.max_budgets has room for$/, 'and says why');
 $node->safe_psql('postgres', q{DELETE FROM fairsched.budgets WHERE budget = 'b10'});
 ok($node->poll_query_until('postgres', q{SELECT (SELECT count(*) FROM fairsched_claim('w', 10, lanes => '{x}')) = 0 AND
-  (SELECT string_agg(parked_detail, '') FROM fairsched.queue_status WHERE lane = 'x') = 'budget "late" is not defined'}), 'room: it is looked for again');
+  (SELECT string_agg(parked_detail, '') FROM fairsched.queue_status WHERE lane = 'x') = 'budget "late" is not defined for this workspace'}), 'room: it is looked for again');
 $node->safe_psql('postgres', q{SELECT fairsched_set_budget('late', 1)});
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM fairsched_claim('w', 10, lanes => '{x}')}), 'defined: it runs');
 fs_check_ok($node, 'memory equals the rows');
