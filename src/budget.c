@@ -7,7 +7,7 @@
  *
  *	budget_hold.c		what running jobs reserve, and turn into spendings
  *	budget_apply.c		rows of budgets, and runs of the scheduler's task, taken over
- *	budget_wake.c		who may be let in after a change; calls up into admit.c
+ *	budget_wake.c		who may be let in after a change; calls up into admit_parked.c
  *	budget_notice.c		what is left for the scheduler to write
  *	budget_gate.c		may a job be let in?
  *	budget_average.c	what a job is expected to use
@@ -203,6 +203,7 @@ fs_budget_attach(int32 db, const FsBudgetSpec *spec)
 		}
 		set->budget[set->n] = b;
 		set->refused |= fs_budgets[b].refused;
+		set->refused_at = Max(set->refused_at, fs_budgets[b].refused_at);
 		fs_budgets[b].refs++;
 		link_budget(s, set->n);
 	}

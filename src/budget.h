@@ -85,8 +85,9 @@ typedef struct FsBudgetSet
 	uint64		key[2];
 	int32		refs;			/* flows and leases */
 	int32		flows;			/* list of its flows */
-	int32		waiters;		/* list of these that are parked for a budget (admit.c) */
+	int32		waiters;		/* list of these that are parked for a budget (admit_parked.c) */
 	uint8		refused;		/* bits of the classes that one of its budgets holds back */
+	TimestampTz refused_at;		/* since when it is these */
 	int			n;
 	int32		budget[FS_JOB_BUDGETS];
 	int32		link_next[FS_JOB_BUDGETS];	/* lists of the budgets (FsBudgetLink) */

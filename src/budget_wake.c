@@ -79,6 +79,7 @@ fs_budget_hold_back(int32 budget, TimestampTz now)
 		if (all == set->refused)
 			continue;
 		set->refused = all;
+		set->refused_at = now;
 		for (int32 f = set->flows; f != FS_NONE; f = fs_flows[f].set_next)
 		{
 			b->looks++;

@@ -2,7 +2,7 @@
  * explain.c
  *		fairsched_explain: every gate of the claim for one job, in order.
  *
- * The gates are asked as a claim asks them (admit.c), each by itself, in one
+ * The gates are asked as a claim asks them (admit_gates.c), each by itself, in one
  * critical section; nothing is changed.  Rows are made afterwards.
  */
 #include "rows.h"

@@ -243,8 +243,8 @@ confirm_usage(FsLedgerItem *item, TimestampTz now)
 		limits->pending[r - FS_RES_TOKENS] -= amount;
 		committed = fs_limits_used(limits, r, now) - limits->pending[r - FS_RES_TOKENS];
 	}
-	fs_admit_crossed(l, r, committed - amount, now);
-	fs_admit_crossed(l, r, committed, now);
+	fs_admit_rearm(l, r, committed - amount);
+	fs_admit_crossed(l, r, committed, amount > 0, item->u.usage.job_id, item->u.usage.run_id, now);
 	limits->refs--;
 	if (amount < 0 && limits->workspace != FS_NONE)
 		fs_admit_changed(limits->workspace, now);

@@ -6,7 +6,7 @@
 #define FS_LEDGER_ITEMS_H
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 
 typedef enum FsItemKind
 {
@@ -125,6 +125,8 @@ typedef struct FsLedgerItem
 			FsResource	resource;
 			int64		amount;
 			int64		slice;
+			int64		job_id; /* 0: not known */
+			const char *run_id; /* NULL: not known */
 		}			usage;
 		struct
 		{

@@ -35,7 +35,7 @@
 #include "claim.h"
 #include "held.h"
 #include "hints.h"
-#include "limits.h"
+#include "ws_limits.h"
 #include "ring.h"
 #include "requeue.h"
 #include "text.h"

@@ -33,6 +33,7 @@ typedef enum FsResource
 #define FS_HELD_MASK (FsResourceBit(FS_RES_CPU) | FsResourceBit(FS_RES_MEMORY) | \
 					  FsResourceBit(FS_RES_GPU) | FsResourceBit(FS_RES_RUNS))
 #define FS_CONSUMED_MASK (FsResourceBit(FS_RES_TOKENS) | FsResourceBit(FS_RES_COST))
+#define FS_USED_MASK (FS_CONSUMED_MASK | FsResourceBit(FS_RES_STORAGE))	/* what is recorded */
 #define FS_BURST_MASK (FsResourceBit(FS_RES_CPU) | FsResourceBit(FS_RES_MEMORY))
 
 /* What a job holds while it runs; amounts of resources that are not in the mask are 0. */

@@ -285,7 +285,7 @@ fs_sched_flow_relink(int32 f)
 		flow->parked_counted = parked;
 	}
 	if (parked)
-		slot = -1;				/* it is out of the order of service (admit.c) */
+		slot = -1;				/* it is out of the order of service (admit_parked.c) */
 	if (slot != fs_flows[f].list_slot)
 	{
 		if (fs_flows[f].list_slot >= 0)

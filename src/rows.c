@@ -282,6 +282,26 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 	return n;
 }
 
+HeapTuple
+fs_rows_at_position(FsJobRel *jr, int32 flow, int rank, int64 position)
+{
+	ScanKeyData keys[3];
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+	HeapTuple	row = NULL;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
+	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(position));
+	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 3);
+	index_rescan(scan, keys, 3, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+		row = ExecCopySlotHeapTuple(slot);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}
+
 /*
  * fs_rows_job_at: the position tells whether the place still holds the job that
  * was meant; which of its versions that is, and who sees it, does not matter.

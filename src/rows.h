@@ -126,6 +126,9 @@ typedef struct FsOverflowHead
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
 							   FsCandidate *found, int64 *jobs, bool *more, FsOverflowHead *head);
 
+/* The row at a position of a flow's queue, if it is there still or runs; a copy, or NULL. */
+extern HeapTuple fs_rows_at_position(FsJobRel *jr, int32 flow, int rank, int64 position);
+
 /* What a claim writes into the row. */
 typedef struct FsClaimMark
 {

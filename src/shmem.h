@@ -121,7 +121,7 @@ typedef struct FsWorkspace
 	TimestampTz parked_since;
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
 	int32		parked_flows;	/* list of its flows that are parked by themselves */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
@@ -218,7 +218,7 @@ typedef struct FsFlow
 	int32		refs;			/* open ledger items that point here */
 	int32		running;		/* leases */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
 	int32		set_next;		/* list of the flows of that set */
@@ -299,7 +299,7 @@ typedef struct FsLease
 	int32		attempt;
 	int64		position;
 
-	/* admission: what it holds (admit.c) */
+	/* admission: what it holds (admit_charge.c) */
 	FsNeeds		held;			/* less what a claim of the same call took over */
 	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
 	bool		open;			/* counted in its workspace's `open` */
@@ -625,7 +625,7 @@ extern FsWaiter *fs_waiters;	/* by process number */
 extern FsCountDelta *fs_deltas;
 extern FsLaunch *fs_launches;
 extern pg_atomic_uint64 *fs_logged; /* claimlog.c; read without the lock */
-extern struct FsLimits *fs_limits;	/* limits.h */
+extern struct FsLimits *fs_limits;	/* ws_limits.h */
 
 /* Hash tables: heads of chains. */
 extern int32 *fs_workspace_hash;

@@ -6,7 +6,7 @@
  * count in memory: added when the statement runs, under fs->lock together with
  * the check, so that of two calls that fit only alone one is allowed; confirmed
  * at commit, when the throttle is looked at; taken back at abort (ledger.c).
- * What limits_load.c says about the advisory lock keeps the two in step.
+ * What ws_limits_load.c says about the advisory lock keeps the two in step.
  *
  * The level of storage is a row that is locked before memory is looked at.
  */
@@ -94,6 +94,7 @@ ask(FsDatabase *db, const char *workspace, FsResource r, int64 amount, FsAsk wha
 	bool		locked = false;
 	bool		record;
 	int32		l;
+	char	   *run = run_id && what != ASK_CHECK ? MemoryContextStrdup(TopTransactionContext, run_id) : NULL;
 
 	for (;;)
 	{
@@ -109,12 +110,11 @@ ask(FsDatabase *db, const char *workspace, FsResource r, int64 amount, FsAsk wha
 	judge(FsDbIndex(db), l, workspace, r, amount, now, a);
 	record = what == ASK_RECORD || (what == ASK_ENFORCE && a->fit != FS_FITS_NOT);
 	if (l != FS_NONE && record && !(FsResourceBit(r) & FS_HELD_MASK))
-		fs_ledger_usage(l, r, amount, now);
+		fs_ledger_usage(l, r, amount, job_id, run, now);
 	if (what == ASK_ENFORCE && a->fit != FS_FITS)
 	{
-		fs_limits_breach(l, r, a->fit == FS_FITS_BURST ? FS_BREACH_BURST : FS_BREACH_REJECT, a->used + amount,
-						 job_id, now);
-		fs_limits_breach_run(l, run_id);
+		(void) fs_limits_breach(l, r, a->fit == FS_FITS_BURST ? FS_BREACH_BURST : FS_BREACH_REJECT,
+								a->used + amount, job_id, run_id, now);
 	}
 	FsUnlock();
 	return record;

@@ -59,7 +59,7 @@ typedef struct FsQueueRow
 	bool		drained;
 	TimestampTz ring_since;
 	TimestampTz retry_at;
-	char		detail[256];	/* of a gate of admit.c */
+	char		detail[256];	/* of a gate of admit_gates.c */
 } FsQueueRow;
 
 static bool

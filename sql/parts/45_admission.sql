@@ -108,21 +108,21 @@ CREATE TABLE fairsched.quota_violations (
 CREATE UNIQUE INDEX quota_violations_open ON fairsched.quota_violations (workspace, resource, action) WHERE resolved_at IS NULL;
 CREATE INDEX quota_violations_seen ON fairsched.quota_violations (workspace, last_seen);
 COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of rows of fairsched.quota_violations.';
-COMMENT ON TABLE fairsched.quota_violations IS 'Quotas that were exceeded, or would have been. One open row for each workspace, resource and action, with a count; written by the scheduler within about a second.';
+COMMENT ON TABLE fairsched.quota_violations IS 'Quotas that were exceeded, would have been, or nearly are. One open row for each workspace, resource and action, with a count; written by the scheduler within about a second, whatever becomes of the transaction that met the limit.';
 COMMENT ON COLUMN fairsched.quota_violations.violation_id IS 'Number of the row.';
 COMMENT ON COLUMN fairsched.quota_violations.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.quota_violations.resource IS 'Resource.';
 COMMENT ON COLUMN fairsched.quota_violations.quota IS 'Its quota at the last occurrence.';
-COMMENT ON COLUMN fairsched.quota_violations.actual IS 'Most that was in use, or would have been with what was refused.';
+COMMENT ON COLUMN fairsched.quota_violations.actual IS 'Most that was in use, or would have been with what was refused, since first_seen.';
 COMMENT ON COLUMN fairsched.quota_violations.overage IS 'actual - quota, at least 0.';
 COMMENT ON COLUMN fairsched.quota_violations.overage_percent IS 'overage in percent of quota; NULL where the quota is 0.';
-COMMENT ON COLUMN fairsched.quota_violations.action IS 'reject: a job or an amount was refused; burst_allowed: it was let through as a burst; throttle: the workspace gets no new jobs for a while.';
+COMMENT ON COLUMN fairsched.quota_violations.action IS 'What was done. reject: an amount, or jobs that need more than is left, were refused; other jobs of the workspace go on. pause: all jobs of the workspace are set aside, since no run of concurrent_runs, or nothing of a day''s tokens or cost, is left. throttle: use crossed the threshold of the throttle; the workspace gets no new jobs for a while. alert: nothing was held up, but use of storage, tokens, cost or a resource that the throttle names crossed its threshold while the throttle is off, or does not watch the resource; and each time that what was recorded left storage, tokens or cost above the quota. burst_allowed: a job was let through above the quota, within the burst.';
 COMMENT ON COLUMN fairsched.quota_violations.severity IS 'By overage: low to 10 %, medium to 25 %, high to 50 %, critical above.';
 COMMENT ON COLUMN fairsched.quota_violations.occurrences IS 'How often. A flow that is refused is parked and counts once until it is asked again.';
 COMMENT ON COLUMN fairsched.quota_violations.first_seen IS 'When first.';
 COMMENT ON COLUMN fairsched.quota_violations.last_seen IS 'When last.';
-COMMENT ON COLUMN fairsched.quota_violations.resolved_at IS 'When the cause was gone; NULL = open.';
-COMMENT ON COLUMN fairsched.quota_violations.job_id IS 'Job of the last occurrence, where one is known.';
+COMMENT ON COLUMN fairsched.quota_violations.resolved_at IS 'When the cause was gone; NULL = open. reject, pause: nothing is refused any more; alert: use is below the threshold, or, where the throttle watches it, within the quota; burst_allowed: the level is at or below the quota; throttle: it ended.';
+COMMENT ON COLUMN fairsched.quota_violations.job_id IS 'Job of the last occurrence, where one is known: of those that a claim refused the first in the queue; of a burst the one that was let through; else the one whose usage it was.';
 COMMENT ON COLUMN fairsched.quota_violations.run_id IS 'Run of the last occurrence, where one is known.';
 
 CREATE TABLE fairsched.rate_windows (

@@ -1,5 +1,5 @@
 /*
- * limits_load.c
+ * ws_limits_load.c
  *		Limits of workspaces from their tables: all of them, or one that is set.
  *
  * An entry begins with what its workspace used in the last day.  Usage that is
@@ -12,7 +12,7 @@
  * the rate, the throttle) at a time, so that two sessions that change different
  * parts do not undo each other.
  */
-#include "limits.h"
+#include "ws_limits.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -26,6 +26,7 @@
 #include "admit.h"
 #include "amount.h"
 #include "ledger.h"
+#include "rate_file.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_limits_wanted);
@@ -48,15 +49,6 @@ typedef struct FsUsed
 	int64		amount;
 } FsUsed;
 
-typedef struct FsSavedRate
-{
-	char		workspace[FS_NAME_LEN + 1];
-	int64		width;
-	int64		head;
-	int			n;
-	int64		count[FS_WINDOW_KEPT];
-} FsSavedRate;
-
 /* A violation that was open when memory was lost. */
 typedef struct FsOpenBreach
 {
@@ -78,6 +70,31 @@ fs_limits_lock_usage(const char *workspace, bool exclusive)
 }
 
 /* ---------- reading ---------- */
+
+/* Everything that is read begins with the workspace's name, so that it can be sorted and found by it. */
+static int
+by_workspace(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Where a workspace's entries begin in a sorted array, or would. */
+static int
+first_of(const void *array, int n, Size size, const char *workspace)
+{
+	int			low = 0;
+
+	while (low < n)
+	{
+		int			mid = (low + n) / 2;
+
+		if (strcmp((const char *) array + mid * size, workspace) < 0)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return low;
+}
 
 #define COLUMN(i, n) SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, (n), &isnull)
 
@@ -209,6 +226,8 @@ read_used(const char *workspace, int *count)
 		n++;
 	}
 	fs_spi_end();
+	if (n > 1)
+		qsort(used, n, sizeof(FsUsed), by_workspace);
 	*count = n;
 	return used;
 }
@@ -228,6 +247,7 @@ read_rates(int *count)
 	{
 		int64	   *counts;
 
+		rates[i].complete = false;
 		strlcpy(rates[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(rates[i].workspace));
 		rates[i].width = DatumGetInt64(COLUMN(i, 2));
 		rates[i].head = DatumGetInt64(COLUMN(i, 3));
@@ -236,6 +256,8 @@ read_rates(int *count)
 		memcpy(rates[i].count, counts, sizeof(int64) * rates[i].n);
 	}
 	fs_spi_end();
+	if (rows > 1)
+		qsort(rates, rows, sizeof(FsSavedRate), by_workspace);
 	*count = (int) rows;
 	return rates;
 }
@@ -250,7 +272,7 @@ read_open_breaches(int *count)
 
 	fs_spi_begin();
 	rows = query("SELECT workspace, resource, action, last_seen FROM fairsched.quota_violations "
-				 "WHERE resolved_at IS NULL AND action IN ('reject', 'burst_allowed', 'throttle')%s", "", NULL);
+				 "WHERE resolved_at IS NULL%s", "", NULL);
 	open = MemoryContextAllocHuge(mine, sizeof(FsOpenBreach) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -258,7 +280,9 @@ read_open_breaches(int *count)
 
 		strlcpy(open[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(open[i].workspace));
 		open[i].resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
-		open[i].kind = action[0] == 'r' ? FS_BREACH_REJECT : action[0] == 'b' ? FS_BREACH_BURST : FS_BREACH_THROTTLE;
+		open[i].kind = FS_BREACH_REJECT;
+		while (open[i].kind < FS_BREACH_KINDS - 1 && strcmp(FsBreachNames[open[i].kind], action) != 0)
+			open[i].kind++;
 		open[i].last = DatumGetTimestampTz(COLUMN(i, 4));
 	}
 	fs_spi_end();
@@ -273,10 +297,9 @@ seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
 
-	for (int i = 0; i < n; i++)
+	for (int i = first_of(used, n, sizeof(FsUsed), limits->name);
+		 i < n && strcmp(used[i].workspace, limits->name) == 0; i++)
 	{
-		if (strcmp(used[i].workspace, limits->name) != 0)
-			continue;
 		if (used[i].resource == FS_RES_STORAGE)
 			limits->level = used[i].amount;
 		else if (FsResourceBit(used[i].resource) & FS_CONSUMED_MASK)
@@ -284,28 +307,41 @@ seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
 	}
 }
 
+static const FsSavedRate *
+find_rate(const FsSavedRate *rates, int n, const char *workspace)
+{
+	int			i = first_of(rates, n, sizeof(FsSavedRate), workspace);
+
+	return i < n && strcmp(rates[i].workspace, workspace) == 0 && rates[i].width > 0 ? &rates[i] : NULL;
+}
+
+/*
+ * The rate window of before.  After a clean shutdown it is known.  Else a row
+ * says what it was when the scheduler saved it, and between that and the crash,
+ * which may have come as late as now, as many jobs may have been claimed as the
+ * limit allowed: they count as claimed now, so for one period.
+ */
 static void
-seed_rate(int32 l, const FsSavedRate *rates, int n, TimestampTz now)
+seed_rate(int32 l, const FsSavedRate *exact, int nexact, const FsSavedRate *rows, int nrows, TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
+	const FsSavedRate *rate = find_rate(exact, nexact, limits->name);
 	int64		missing;
 
-	for (int i = 0; i < n; i++)
+	if (rate == NULL)
+		rate = find_rate(rows, nrows, limits->name);
+	for (int k = 0; rate && k < rate->n; k++)
 	{
-		if (strcmp(rates[i].workspace, limits->name) != 0 || rates[i].width <= 0)
-			continue;
-		for (int k = 0; k < rates[i].n; k++)
-		{
-			int64		slice = rates[i].head - rates[i].n + 1 + k;
+		int64		slice = rate->head - rate->n + 1 + k;
 
-			if (rates[i].count[k] > 0 && slice > 0)
-				window_add_at(&limits->rate,
-							  Min(rates[i].width == limits->rate.width ? slice * rates[i].width
-								  : (slice + 1) * rates[i].width - 1, now),
-							  rates[i].count[k]);
-		}
+		if (rate->count[k] > 0 && slice > 0)
+			window_add_at(&limits->rate,
+						  Min(rate->width == limits->rate.width ? slice * rate->width
+							  : (slice + 1) * rate->width - 1, now),
+						  rate->count[k]);
 	}
-	/* what was claimed since it was saved is not known */
+	if (rate && rate->complete)
+		return;
 	missing = limits->set.max_claims - limits->rate.total;
 	if (missing > 0)
 		(void) window_add(&limits->rate, now, missing);
@@ -318,12 +354,6 @@ no_room(void)
 			(errcode(ERRCODE_FS_CAPACITY),
 			 errmsg("too many workspaces have limits"),
 			 errhint("Increase fairsched.max_limits (now %d) and restart the server.", fs_limits_capacity())));
-}
-
-static int
-by_workspace(const void *a, const void *b)
-{
-	return strcmp(((const FsPart *) a)->workspace, ((const FsPart *) b)->workspace);
 }
 
 void
@@ -342,6 +372,8 @@ fs_limits_load(FsDatabase *db)
 		FsUsed	   *used = NULL;
 		int			nrates = 0;
 		FsSavedRate *rates = NULL;
+		int			nexact = 0;
+		FsSavedRate *exact = NULL;
 		int			nopen = 0;
 		FsOpenBreach *open = NULL;
 		uint32	   *seen;
@@ -370,6 +402,9 @@ fs_limits_load(FsDatabase *db)
 			if (building)
 			{
 				rates = read_rates(&nrates);
+				exact = fs_rate_file_read(db, &nexact);
+				if (nexact > 1)
+					qsort(exact, nexact, sizeof(FsSavedRate), by_workspace);
 				open = read_open_breaches(&nopen);
 			}
 		}
@@ -394,7 +429,7 @@ fs_limits_load(FsDatabase *db)
 			}
 			fs_limits_apply(l, parts[i].part, &parts[i].set, now);
 			if (building && parts[i].part == FS_LIMIT_RATE)
-				seed_rate(l, rates, nrates, now);
+				seed_rate(l, exact, nexact, rates, nrates, now);
 			seen[l] |= parts[i].part;
 		}
 		for (int l = 0; l < fs->limits.capacity && !again && !full; l++)
@@ -410,10 +445,7 @@ fs_limits_load(FsDatabase *db)
 			{
 				/* what is above the threshold has throttled already */
 				for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
-					if ((fs_limits[l].set.has & FsResourceBit(r)) && fs_limits[l].set.quota[r].quota > 0 &&
-						fs_limits_used(&fs_limits[l], r, now) >=
-						fs_limits[l].set.threshold * fs_limits[l].set.quota[r].quota)
-						fs_limits[l].armed &= ~FsResourceBit(r);
+					fs_admit_disarm(l, r, fs_limits_used(&fs_limits[l], r, now));
 			}
 			else
 				fs_limits_release(l);
