@@ -403,6 +403,13 @@ END
 $$;
 COMMENT ON FUNCTION fairsched.arm_thresholds(integer, text, integer, integer, timestamptz) IS 'Internal: these thresholds are not crossed any more; resolves their events and returns which of them had one.';
 
+CREATE FUNCTION fairsched.resolve_gone_budgets() RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE fairsched.budget_events e SET resolved_at = clock_timestamp()
+	WHERE e.resolved_at IS NULL AND NOT EXISTS (SELECT FROM fairsched.budgets b WHERE b.budget = e.budget)
+$$;
+COMMENT ON FUNCTION fairsched.resolve_gone_budgets() IS 'Internal: resolves events of budgets that do not exist any more.';
+
 CREATE FUNCTION fairsched.drop_old_budget_events() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	DELETE FROM fairsched.budget_events WHERE occurred_at < now() - interval '400 days' AND resolved_at < now() - interval '400 days'
@@ -503,5 +510,5 @@ REVOKE ALL ON FUNCTION fairsched.budgets_changed(), fairsched.budget_rows_change
 	fairsched.take_crossing(integer, integer, integer),
 	fairsched.add_budget_event(text, text, text, bigint, bigint, bigint, text, integer, text[], timestamptz),
 	fairsched.arm_thresholds(integer, text, integer, integer, timestamptz),
-	fairsched.drop_old_budget_events(), fairsched.save_budget_average(text, text, bigint, integer),
+	fairsched.resolve_gone_budgets(), fairsched.drop_old_budget_events(), fairsched.save_budget_average(text, text, bigint, integer),
 	fairsched.memory_budgets(), fairsched.check_budgets() FROM PUBLIC;
