@@ -7,6 +7,13 @@
  */
 #include "budget.h"
 
+/* Is this older than what is known?  A row that was deleted has its last revision. */
+static bool
+is_old(const FsBudget *b, const FsBudgetSettings *set)
+{
+	return set->revision < b->set.revision || (set->revision == b->set.revision && b->set.id == 0 && set->id != 0);
+}
+
 /*
  * fs_budget_apply: the row of a budget was committed, or read (`spent`: what its
  * rows add up to; NULL: what is spent is known here).  Older news are ignored.
@@ -28,8 +35,17 @@ fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, Times
 	if (budget == FS_NONE)
 		return;
 	b = &fs_budgets[budget];
-	if (set->revision < b->set.revision ||
-		(set->revision == b->set.revision && set->id == b->set.id && spent == NULL))
+	if (is_old(b, set))
+	{
+		/* its settings are newer than these rows, but what they add up to is not known to it yet */
+		if (spent == NULL || set->id != b->set.id || set->period != b->set.period)
+		{
+			fs_budget_release(budget);
+			return;
+		}
+		set = &b->set;
+	}
+	else if (set->revision == b->set.revision && set->id == b->set.id && spent == NULL)
 	{
 		fs_budget_release(budget);
 		return;

@@ -70,7 +70,11 @@ fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amoun
 	fs_budget_notices[db].averages_new |= a->samples == 1;
 }
 
-/* fs_budget_estimate: what a job is expected to use of a budget; nothing is known: 0. */
+/*
+ * fs_budget_estimate: what a job is expected to use of a budget; nothing is known:
+ * 0.  A mean above all that there is counts as all: such a job runs alone, so that
+ * a wrong report of usage cannot keep its kind out for good.
+ */
 int64
 fs_budget_estimate(const FsBudgetNeed *need, int32 budget)
 {
@@ -82,7 +86,7 @@ fs_budget_estimate(const FsBudgetNeed *need, int32 budget)
 		if (need->dimension[i] == b->dimension)
 			return need->declared[i];
 	a = average_place(b->db, need->kind, b->dimension, &found);
-	return found ? a->mean : 0;
+	return found ? Min(a->mean, b->meter.amount) : 0;
 }
 
 /* fs_average_used: a job is let in by this estimate: it is kept. */

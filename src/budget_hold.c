@@ -37,7 +37,7 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 			hold->taken[i] = Min(Max(fs_budget_gift_room(gift, set->budget[i]), 0), hold->reserved[i]);
 			fs_budget_holds[gift].reserved[from] -= hold->taken[i];
 		}
-		meter_reserve(&b->meter, hold->reserved[i] - hold->taken[i]);
+		hold->reserved[i] = hold->taken[i] + meter_reserve(&b->meter, hold->reserved[i] - hold->taken[i]);
 		b->refs++;
 		b->running++;
 	}
@@ -163,7 +163,7 @@ fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now)
 
 		promised = Min(hold->reserved[i], item->amount);
 		hold->reserved[i] -= promised;
-		hold->recorded[i] += item->amount;
+		hold->recorded[i] = meter_add(hold->recorded[i], item->amount);
 		hold->actual[i] = 0;
 	}
 	if (item->id == b->set.id && item->period == b->set.period)
@@ -205,6 +205,6 @@ fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *name, int64 
 		return;
 	promised = Min(hold->reserved[i], amount);
 	hold->reserved[i] -= promised;
-	hold->recorded[i] += amount;
+	hold->recorded[i] = meter_add(hold->recorded[i], amount);
 	meter_release(&fs_budgets[budget].meter, promised);
 }

@@ -24,10 +24,11 @@ CREATE TABLE fairsched.budgets (
 	throttle_action text COLLATE "C" NOT NULL DEFAULT 'preempt P3' CHECK (throttle_action IN ('alert', 'preempt P3', 'preempt P2,P3', 'pause all')),
 	preempt_action text COLLATE "C" NOT NULL DEFAULT 'preempt P2,P3' CHECK (preempt_action IN ('alert', 'preempt P3', 'preempt P2,P3', 'pause all')),
 	pause_action text COLLATE "C" NOT NULL DEFAULT 'pause all' CHECK (pause_action IN ('alert', 'preempt P3', 'preempt P2,P3', 'pause all')),
-	reset_every interval CHECK (reset_every >= '1 second'),
+	reset_every interval CHECK (reset_every >= '1 second' AND least(extract(year FROM reset_every), extract(month FROM reset_every), extract(day FROM reset_every),
+		extract(hour FROM reset_every), extract(minute FROM reset_every), extract(second FROM reset_every)) >= 0),
 	period integer NOT NULL DEFAULT 1,
 	period_started_at timestamptz NOT NULL DEFAULT now(),
-	next_reset_at timestamptz,
+	next_reset_at timestamptz CHECK (isfinite(next_reset_at)),
 	revision bigint NOT NULL DEFAULT 0,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	CHECK ((reset_every IS NULL) = (next_reset_at IS NULL))
@@ -56,7 +57,7 @@ COMMENT ON COLUMN fairsched.budgets.created_at IS 'When it was defined first.';
 CREATE TABLE fairsched.budget_totals (
 	budget_id integer PRIMARY KEY,
 	period integer NOT NULL,
-	spent bigint NOT NULL DEFAULT 0,
+	spent bigint NOT NULL DEFAULT 0 CHECK (spent BETWEEN 0 AND 2000000000000000000),
 	crossed integer NOT NULL DEFAULT 0,
 	crossed_period integer NOT NULL DEFAULT 0
 );
@@ -171,6 +172,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'a budget cannot be renamed',
 			HINT = 'Define one of the new name, and delete this one when no job names it.';
 	END IF;
+	-- what was spent in an earlier period would count again
+	IF TG_OP = 'UPDATE' AND NEW.period < OLD.period THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'the period of a budget cannot go back',
+			HINT = 'fairsched_reset_budget begins a new one.';
+	END IF;
 	-- a row that has one comes from elsewhere, and what was spent of it as well
 	IF TG_OP = 'INSERT' AND NEW.revision <> 0 THEN
 		PERFORM fairsched.read_budgets_again();
@@ -265,6 +271,12 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'reset_every must be between a second and 100 years',
 			HINT = 'Use an interval such as ''1 month'', or NULL to reset it by hand.';
 	END IF;
+	-- '31 days -1 month' would stand still, or go back
+	IF least(extract(year FROM reset_every), extract(month FROM reset_every), extract(day FROM reset_every),
+		extract(hour FROM reset_every), extract(minute FROM reset_every), extract(second FROM reset_every)) < 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'reset_every must have no negative part',
+			HINT = 'Use an interval such as ''1 month'', or NULL to reset it by hand.';
+	END IF;
 	INSERT INTO fairsched.budgets AS b (budget, amount, workspace, dimension, warn_at, throttle_at, preempt_at, pause_at,
 		warn_action, throttle_action, preempt_action, pause_action, reset_every, next_reset_at)
 	VALUES (budget, amount, workspace, dimension, warn_at, throttle_at, preempt_at, pause_at,
@@ -330,13 +342,14 @@ CREATE FUNCTION fairsched.job_runs(job_id bigint, token bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_budget_job_runs';
 COMMENT ON FUNCTION fairsched.job_runs(bigint, bigint) IS 'Internal: does memory say that the job runs under this token?';
 
+-- Sums stop at 2e18 millionths, as they do in memory (METER_MAX).
 CREATE FUNCTION fairsched.fold_budget_spend() RETURNS bigint
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	WITH gone AS (
 		DELETE FROM fairsched.budget_spend s WHERE s.token = 0 OR NOT fairsched.job_runs(s.job_id, s.token)
 		RETURNING s.budget_id, s.period, s.amount),
 	sums AS (
-		SELECT DISTINCT ON (g.budget_id) g.budget_id, g.period, sum(g.amount)::bigint AS amount
+		SELECT DISTINCT ON (g.budget_id) g.budget_id, g.period, least(sum(g.amount), 2e18)::bigint AS amount
 		FROM gone g JOIN fairsched.budgets b USING (budget_id)
 		GROUP BY g.budget_id, g.period ORDER BY g.budget_id, g.period DESC),
 	orphans AS (
@@ -346,7 +359,7 @@ CREATE FUNCTION fairsched.fold_budget_spend() RETURNS bigint
 		INSERT INTO fairsched.budget_totals AS t (budget_id, period, spent)
 		SELECT s.budget_id, s.period, s.amount FROM sums s
 		ON CONFLICT (budget_id) DO UPDATE SET period = excluded.period,
-			spent = excluded.spent + CASE WHEN t.period = excluded.period THEN t.spent ELSE 0 END
+			spent = least(excluded.spent + CASE WHEN t.period = excluded.period THEN t.spent ELSE 0 END, 2000000000000000000)
 		WHERE t.period <= excluded.period)
 	SELECT count(*) FROM gone
 $$;
@@ -354,7 +367,7 @@ COMMENT ON FUNCTION fairsched.fold_budget_spend() IS 'Internal: adds rows of fai
 
 CREATE FUNCTION fairsched.budget_rows() RETURNS TABLE (b fairsched.budgets, spent bigint, crossed integer, crossed_period integer)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT b, (coalesce(s.amount, 0) + CASE WHEN t.period = b.period THEN t.spent ELSE 0 END)::bigint,
+	SELECT b, least(coalesce(s.amount, 0) + CASE WHEN t.period = b.period THEN t.spent ELSE 0 END, 2e18)::bigint,
 		coalesce(t.crossed, 0), coalesce(t.crossed_period, 0)
 	FROM fairsched.budgets b
 		LEFT JOIN fairsched.budget_totals t ON t.budget_id = b.budget_id
@@ -457,7 +470,7 @@ FROM fairsched.budgets b
 			UNION ALL SELECT s.budget_id, s.period, s.amount FROM fairsched.budget_spend s) r
 		WHERE NOT EXISTS (SELECT FROM fairsched.budget_status_internal())
 		GROUP BY r.budget_id, r.period) r ON r.budget_id = b.budget_id AND r.period = b.period
-	CROSS JOIN LATERAL (SELECT coalesce(m.spent, r.spent, 0) / 1e6 AS spent) v;
+	CROSS JOIN LATERAL (SELECT least(coalesce(m.spent, r.spent, 0), 2e18) / 1e6 AS spent) v;
 COMMENT ON VIEW fairsched.budget_status IS 'Every budget: what is spent and reserved of it in its current period. From memory; where memory is not built, as on a standby, from rows.';
 COMMENT ON COLUMN fairsched.budget_status.budget IS 'Name.';
 COMMENT ON COLUMN fairsched.budget_status.workspace IS 'Only jobs of this workspace may name it; NULL = those of all.';
