@@ -30,6 +30,7 @@
 #include "rows.h"
 
 #define BATCH		500			/* violations, or windows, written in one run */
+#define STALE_QUIET	USECS_PER_SEC	/* a restore is not read again after each of its tables */
 #define QUIET		USECS_PER_SEC	/* a violation is not resolved sooner than this after it was seen */
 #define CLEAN_EVERY	USECS_PER_HOUR
 
@@ -335,12 +336,15 @@ TimestampTz
 fs_admission_task(FsDatabase *db)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool		quiet = fs_own_changes;
 	FsNote	   *notes = NULL;
 	FsRateNote *rates = NULL;
 	int			nnotes = 0;
 	int			nrates = 0;
 	bool		rest = false;
 
+	if (db->usage_stale != 0 && now >= db->usage_stale + STALE_QUIET)
+		(void) fs_limits_reread(db);
 	if (db->limits_dirty)
 	{
 		notes = palloc(sizeof(FsNote) * BATCH);
@@ -353,13 +357,16 @@ fs_admission_task(FsDatabase *db)
 		db->limits_dirty = false;
 		nnotes = collect_breaches(db, notes, BATCH, now, &rest);
 		nrates = collect_rates(db, rates, BATCH, &rest);
-		if (rest)
+		if (rest || db->usage_stale != 0)
 			db->limits_dirty = true;
 	}
 	db->tasks[FS_TASK_ADMISSION].last_run = now;
 	FsUnlock();
 
+	fs_own_changes = true;
 	if (nnotes + nrates > 0)
 		write_notes(db, notes, nnotes, rates, nrates);
-	return clean_usage(now);
+	now = clean_usage(now);
+	fs_own_changes = quiet;
+	return now;
 }

@@ -26,6 +26,7 @@
 #include "budget.h"
 #include "capacity.h"
 #include "flows.h"
+#include "hints.h"
 #include "park.h"
 #include "ring.h"
 #include "wait.h"
@@ -365,6 +366,27 @@ void
 fs_admit_nobody_waits(int32 flow)
 {
 	lift_flow(flow);
+}
+
+/*
+ * fs_admit_head_changed: a job of this slot left the queue of a flow, or comes to
+ * it.  Jobs of an overflow flow need each something else, and what the flow is
+ * parked for, or holds back, is what its head needs: where that may be another
+ * now, look again.
+ */
+void
+fs_admit_head_changed(int32 flow, int slot, bool left)
+{
+	FsFlow	   *f = &fs_flows[flow];
+	uint32		slots = fs_sched_flow_slots(f);
+
+	if (f->id > 0 || !f->parked_counted || f->filling)
+		return;
+	if (!left && slots != 0 && slot >= pg_rightmost_one_pos32(slots))
+		return;
+	f->refused = 0;				/* that was for the budgets of that head */
+	fs_sched_reread(flow);
+	unpark_flow(flow);
 }
 
 /* fs_admit_offer: this call has gifts of the workspace: its flows may ask again. */

@@ -565,6 +565,16 @@ fs_ledger_budgets_stale(void)
 	add_item(ITEM_BUDGETS_STALE);
 }
 
+void
+fs_ledger_usage_stale(void)
+{
+	if (nitems > 0 && items[nitems - 1].kind == ITEM_USAGE_STALE &&
+		items[nitems - 1].subid == GetCurrentSubTransactionId())
+		return;
+	fs_ledger_reserve(1);
+	add_item(ITEM_USAGE_STALE);
+}
+
 /* ---------- ending transactions and subtransactions ---------- */
 
 static void

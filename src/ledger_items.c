@@ -355,6 +355,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			if (item->u.queue.waiting_delta)
 				count_delta(item->db, item->u.queue.workspace, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
+			if (item->u.queue.flow != FS_NONE)
+				fs_admit_head_changed(item->u.queue.flow, item->u.queue.slot, item->u.queue.cls_delta < 0);
 			if (item->u.queue.on_commit)
 			{
 				hint(item->db, item);
@@ -443,6 +445,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			break;
 		case ITEM_BUDGETS_STALE:
 			fs_budget_stale(item->db, now);
+			break;
+		case ITEM_USAGE_STALE:
+			d->usage_stale = now;
+			fs_admit_dirty(d);
 			break;
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);
@@ -590,6 +596,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:
+		case ITEM_USAGE_STALE:
 			break;
 	}
 }

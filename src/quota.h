@@ -67,6 +67,7 @@ typedef enum FsFit
 } FsFit;
 
 extern FsFit quota_fit(const FsQuota *q, int64_t used, int64_t need, bool may_burst);
+extern void burst_was(FsBurst *b, const FsQuota *q, int64_t from, int64_t to, int64_t now);
 extern void burst_level(FsBurst *b, const FsQuota *q, int64_t level, int64_t now);
 extern bool burst_may(FsBurst *b, const FsQuota *q, int64_t now);
 extern int64_t burst_lifts_at(const FsBurst *b, const FsQuota *q);

@@ -494,6 +494,7 @@ typedef struct FsDatabase
 	TimestampTz clock;			/* latest time the gates were asked at */
 	int32		nlimits;		/* entries of fs_limits */
 	bool		limits_dirty;	/* violations or rate windows are to be written */
+	TimestampTz usage_stale;	/* when tables of what is used last changed behind our back; 0: read since */
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */

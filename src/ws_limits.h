@@ -110,6 +110,9 @@ extern FsBreach *fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind,
 /* All limits of the database from their tables: when memory is built, and when they changed by hand. */
 extern void fs_limits_load(FsDatabase *db);
 
+/* What is used, and violations, from their tables again, which changed by hand; false: somebody records. */
+extern bool fs_limits_reread(FsDatabase *db);
+
 /* Until the end of the transaction: no usage that memory does not see (or: that it would not). */
 extern void fs_limits_lock_usage(const char *workspace, bool exclusive);
 

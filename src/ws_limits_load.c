@@ -19,9 +19,11 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "admit.h"
 #include "amount.h"
@@ -31,6 +33,8 @@
 
 PG_FUNCTION_INFO_V1(fs_limits_wanted);
 PG_FUNCTION_INFO_V1(fs_limits_apply_part);
+
+StaticAssertDecl(offsetof(FsSavedRate, workspace) == 0, "found by its workspace, which is its first field");
 
 /* One part of one workspace's settings. */
 typedef struct FsPart
@@ -49,14 +53,16 @@ typedef struct FsUsed
 	int64		amount;
 } FsUsed;
 
-/* A violation that was open when memory was lost. */
-typedef struct FsOpenBreach
+/* A violation that was open when memory was lost, or a burst that is not long over. */
+typedef struct FsPastBreach
 {
 	char		workspace[FS_NAME_LEN + 1];
 	int			resource;
 	FsBreachKind kind;
+	TimestampTz first;
 	TimestampTz last;
-} FsOpenBreach;
+	TimestampTz resolved;		/* DT_NOEND: open */
+} FsPastBreach;
 
 void
 fs_limits_lock_usage(const char *workspace, bool exclusive)
@@ -262,32 +268,35 @@ read_rates(int *count)
 	return rates;
 }
 
-static FsOpenBreach *
-read_open_breaches(int *count)
+static FsPastBreach *
+read_breaches(int *count)
 {
-	FsOpenBreach *open;
+	FsPastBreach *past;
 	uint64		rows;
 	bool		isnull;
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_spi_begin();
-	rows = query("SELECT workspace, resource, action, last_seen FROM fairsched.quota_violations "
-				 "WHERE resolved_at IS NULL%s", "", NULL);
-	open = MemoryContextAllocHuge(mine, sizeof(FsOpenBreach) * (rows + 1));
+	rows = query("SELECT workspace, resource, action, first_seen, last_seen, coalesce(resolved_at, 'infinity') "
+				 "FROM fairsched.quota_violations WHERE resolved_at IS NULL "
+				 "OR (action = 'burst_allowed' AND resolved_at > clock_timestamp() - interval '1 hour')%s", "", NULL);
+	past = MemoryContextAllocHuge(mine, sizeof(FsPastBreach) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
 	{
 		char	   *action = TextDatumGetCString(COLUMN(i, 3));
 
-		strlcpy(open[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(open[i].workspace));
-		open[i].resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
-		open[i].kind = FS_BREACH_REJECT;
-		while (open[i].kind < FS_BREACH_KINDS - 1 && strcmp(FsBreachNames[open[i].kind], action) != 0)
-			open[i].kind++;
-		open[i].last = DatumGetTimestampTz(COLUMN(i, 4));
+		strlcpy(past[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(past[i].workspace));
+		past[i].resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
+		past[i].kind = FS_BREACH_REJECT;
+		while (past[i].kind < FS_BREACH_KINDS - 1 && strcmp(FsBreachNames[past[i].kind], action) != 0)
+			past[i].kind++;
+		past[i].first = DatumGetTimestampTz(COLUMN(i, 4));
+		past[i].last = DatumGetTimestampTz(COLUMN(i, 5));
+		past[i].resolved = DatumGetTimestampTz(COLUMN(i, 6));
 	}
 	fs_spi_end();
 	*count = (int) rows;
-	return open;
+	return past;
 }
 
 /* ---------- putting it into memory; fs->lock held ---------- */
@@ -347,6 +356,25 @@ seed_rate(int32 l, const FsSavedRate *exact, int nexact, const FsSavedRate *rows
 		(void) window_add(&limits->rate, now, missing);
 }
 
+/* What violations tell: which may still be open, until when a throttle lasts, how long a burst was. */
+static void
+seed_breach(int32 l, const FsPastBreach *past, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+	FsResource	r = past->resource;
+
+	if (past->kind == FS_BREACH_BURST && (limits->set.has & FsResourceBit(r)) && limits->set.quota[r].burst > 0)
+		burst_was(&limits->burst[r], &limits->set.quota[r], past->first, Min(past->resolved, now), now);
+	if (past->resolved != DT_NOEND)
+		return;
+	limits->breach[r][past->kind].open = true;
+	limits->breach[r][past->kind].last = past->last;
+	limits->breached = true;
+	fs_admit_dirty(&fs_dbs[limits->db]);
+	if (past->kind == FS_BREACH_THROTTLE && limits->set.throttle)
+		limits->throttled_until = Max(limits->throttled_until, past->last + limits->set.throttle_usec);
+}
+
 static void
 no_room(void)
 {
@@ -374,8 +402,8 @@ fs_limits_load(FsDatabase *db)
 		FsSavedRate *rates = NULL;
 		int			nexact = 0;
 		FsSavedRate *exact = NULL;
-		int			nopen = 0;
-		FsOpenBreach *open = NULL;
+		int			npast = 0;
+		FsPastBreach *past = NULL;
 		uint32	   *seen;
 		bool		fresh = false;
 		bool		full = false;
@@ -405,7 +433,7 @@ fs_limits_load(FsDatabase *db)
 				exact = fs_rate_file_read(db, &nexact);
 				if (nexact > 1)
 					qsort(exact, nexact, sizeof(FsSavedRate), by_workspace);
-				open = read_open_breaches(&nopen);
+				past = read_breaches(&npast);
 			}
 		}
 		seen = MemoryContextAllocZero(CurrentMemoryContext, sizeof(uint32) * fs->limits.capacity);
@@ -450,24 +478,93 @@ fs_limits_load(FsDatabase *db)
 			else
 				fs_limits_release(l);
 		}
-		for (int i = 0; i < nopen && !again && !full; i++)
+		for (int i = 0; i < npast && !again && !full; i++)
 		{
-			int32		l = fs_limits_find(slot, open[i].workspace);
+			int32		l = fs_limits_find(slot, past[i].workspace);
 
-			if (l == FS_NONE || open[i].resource < 0)
-				continue;
-			fs_limits[l].breach[open[i].resource][open[i].kind].open = true;
-			fs_limits[l].breach[open[i].resource][open[i].kind].last = open[i].last;
-			fs_limits[l].breached = true;
-			fs_admit_dirty(db);
-			if (open[i].kind == FS_BREACH_THROTTLE && fs_limits[l].set.throttle)
-				fs_limits[l].throttled_until = Max(fs_limits[l].throttled_until,
-												   open[i].last + fs_limits[l].set.throttle_usec);
+			if (l != FS_NONE && past[i].resource >= 0)
+				seed_breach(l, &past[i], now);
 		}
 		FsUnlock();
 		if (full)
 			no_room();
 	} while (again);
+}
+
+/*
+ * fs_limits_reread: who records usage holds RowExclusiveLock on its table until
+ * its commit callback has run, so under ShareLock the table has what was
+ * committed, and memory what is pending beside it.  Nobody is waited for.
+ */
+bool
+fs_limits_reread(FsDatabase *db)
+{
+	Oid			nsp = fs_catalog()->nsp;
+	TimestampTz stale = db->usage_stale;
+	TimestampTz now;
+	int			nused;
+	FsUsed	   *used;
+	int			npast;
+	FsPastBreach *past;
+
+	/* what this transaction used itself is in the tables already */
+	if (fs_ledger_open_items() > 0 ||
+		!ConditionalLockRelationOid(get_relname_relid("workspace_usage", nsp), ShareLock) ||
+		!ConditionalLockRelationOid(get_relname_relid("workspace_levels", nsp), ShareLock))
+		return false;
+	used = read_used(NULL, &nused);
+	past = read_breaches(&npast);
+
+	FsLock();
+	now = GetCurrentTimestamp();
+	for (int l = 0; l < fs->limits.capacity; l++)
+	{
+		FsLimits   *limits = &fs_limits[l];
+
+		if (limits->db != FsDbIndex(db))
+			continue;
+		limits->level = 0;
+		for (int i = 0; i < lengthof(limits->used); i++)
+		{
+			window_init(&limits->used[i], USECS_PER_DAY, now);
+			(void) window_add(&limits->used[i], now, limits->pending[i]);
+		}
+		seed_used(l, used, nused, now);
+		for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
+		{
+			limits->armed |= FsResourceBit(r);
+			fs_admit_disarm(l, r, fs_limits_used(limits, r, now));
+		}
+		for (int r = 0; r < FS_RESOURCES; r++)
+		{
+			for (int k = 0; k < FS_BREACH_KINDS; k++)
+				limits->breach[r][k].open = limits->breach[r][k].count > 0;
+			if (FsResourceBit(r) & FS_BURST_MASK)
+				memset(&limits->burst[r], 0, sizeof(FsBurst));
+		}
+	}
+	for (int i = 0; i < npast; i++)
+	{
+		int32		l = fs_limits_find(FsDbIndex(db), past[i].workspace);
+
+		if (l != FS_NONE && past[i].resource >= 0)
+			seed_breach(l, &past[i], now);
+	}
+	for (int l = 0; l < fs->limits.capacity; l++)
+	{
+		FsLimits   *limits = &fs_limits[l];
+
+		if (limits->db != FsDbIndex(db) || limits->workspace == FS_NONE)
+			continue;
+		for (int r = 0; r < FS_RESOURCES; r++)
+			if ((FsResourceBit(r) & FS_BURST_MASK) && limits->set.quota[r].burst > 0)
+				burst_level(&limits->burst[r], &limits->set.quota[r], fs_workspaces[limits->workspace].held[r], now);
+		fs_admit_changed(limits->workspace, now);
+	}
+	if (db->usage_stale == stale)
+		db->usage_stale = 0;
+	FsUnlock();
+	return true;
 }
 
 /* ---------- called by the functions that set limits ---------- */

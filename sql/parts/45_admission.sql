@@ -167,6 +167,21 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION fairsched.usage_changed() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_usage_changed';
+COMMENT ON FUNCTION fairsched.usage_changed() IS 'Trigger of fairsched.workspace_usage, workspace_levels and quota_violations: when they change by hand, or in a restore, the scheduler reads them again, a second after the last such commit.';
+REVOKE ALL ON FUNCTION fairsched.usage_changed() FROM PUBLIC;
+DO $$
+DECLARE
+	t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['workspace_usage', 'workspace_levels', 'quota_violations'] LOOP
+		EXECUTE format('CREATE TRIGGER usage_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fairsched.%I
+			FOR EACH STATEMENT EXECUTE FUNCTION fairsched.usage_changed()', t);
+	END LOOP;
+END
+$$;
+
 SELECT pg_extension_config_dump('fairsched.workspace_quotas', '');
 SELECT pg_extension_config_dump('fairsched.workspace_rate_limits', '');
 SELECT pg_extension_config_dump('fairsched.workspace_throttles', '');
@@ -378,9 +393,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'retention must be at least 2 days',
 			HINT = 'The usage of the last day is what quotas of tokens and cost count.';
 	END IF;
+	PERFORM fairsched.own_changes(true);
 	DELETE FROM fairsched.workspace_usage u WHERE u.recorded_at < now() - retention;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	DELETE FROM fairsched.quota_violations v WHERE v.resolved_at < now() - retention;
+	PERFORM fairsched.own_changes(false);
 	RETURN n;
 END
 $$;

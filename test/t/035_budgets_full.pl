@@ -44,4 +44,30 @@ fs_check_ok($node, 'after a crash as well');
 # Fewer than there are: the rebuild says so.
 $node->safe_psql('postgres', q{DELETE FROM fairsched.budgets WHERE budget = 'b9'; SELECT fairsched_set_budget('b9', 1)});
 $node->stop;
+
+# All jobs share one flow: the budgets of its head hold its class back, and nobody else's once that is gone.
+$node = fs_node('overflow', conf => { 'fairsched.max_flows' => 1 });
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('first', lane => 'first') FROM generate_series(1, 2);
+  SELECT fairsched_set_budget('b', 10, warn_at => NULL, throttle_at => 0.5, throttle_action => 'preempt P2,P3'); SELECT fairsched_record_spend('b', 6)});
+my $put = sub { return $node->safe_psql('postgres', "SELECT job_id FROM fairsched_enqueue('o', lane => 'o', priority => '$_[0]', budgets => '$_[1]')"); };
+my $get = q{SELECT string_agg(job_id::text, ',') FROM fairsched_claim('w', 10, lanes => '{o}', lease => '1 h')};
+my $held = $put->('P2', '{b}');
+my $free = $put->('P2', '{}');
+is($node->safe_psql('postgres', 'SELECT count(DISTINCT flow), bool_and(flow < 0) FROM fairsched.jobs WHERE lane = \'o\''), '1|t', 'they share a flow');
+is($node->safe_psql('postgres', $get), '', 'the head is held back');
+is($node->safe_psql('postgres', q{SELECT parked_detail FROM fairsched.queue_status WHERE lane = 'o'}), 'budget "b" holds P2 and P3 back: 6 of 10 spent', 'and says why');
+my $urgent = $put->('P1', '{b}');
+is($node->safe_psql('postgres', $get), $urgent, 'a more urgent one is not');
+is($node->safe_psql('postgres', $get), '', 'the first still is');
+$node->safe_psql('postgres', "SELECT fairsched_cancel($held)");
+is($node->safe_psql('postgres', $get), $free, 'the head is cancelled: what is behind it is looked at');
+my $behind = $put->('P3', '{b}');
+is($node->safe_psql('postgres', $get), '', 'another is held back');
+$free = $put->('P2', '{}');
+is($node->safe_psql('postgres', $get), $free, 'one that comes before it goes, although of a class that was held back');
+is($node->safe_psql('postgres', $get), '', 'it still is');
+$node->safe_psql('postgres', q{SELECT fairsched_reset_budget('b')});
+is($node->safe_psql('postgres', $get), $behind, 'until the budget is reset');
+fs_check_ok($node, 'memory equals the rows');
+$node->stop;
 done_testing();
