@@ -27,6 +27,9 @@ $node->safe_psql('postgres', q{SELECT fairsched_enqueue('b', budgets => '{cpu}',
 ok($node->poll_query_until('postgres', q{SELECT bool_or(effective_priority = 'P1') FROM fairsched.priority_queue WHERE workspace = 'b'}), 'it has aged');
 is($node->safe_psql('postgres', $claim), '0', 'it is held back');
 is($node->safe_psql('postgres', q{SELECT parked_reason FROM fairsched.workspace_status WHERE workspace = 'b'}), '', 'its workspace is not');
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('b', budgets => '{cpu}', priority => 'P1')});
+is($node->safe_psql('postgres', q{SELECT string_agg(priority, ',') FROM fairsched_claim('w', 10, lease => '1 hour')}), 'P1',
+  'a younger job of the same flow is handed out, the aged one is not');
 
 my $waiter = fs_session($node);
 $waiter->start(q{CALL fairsched_wait('1000 s')});
