@@ -31,8 +31,9 @@ $node->safe_psql('postgres', q{SELECT fairsched_enqueue('b', budgets => '{cpu}',
 is($node->safe_psql('postgres', q{SELECT string_agg(priority, ',') FROM fairsched_claim('w', 10, lease => '1 hour')}), 'P1',
   'a younger job of the same flow is handed out, the aged one is not');
 
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('b', budgets => '{cpu}', priority => 'P3', lane => 'side')});
 my $waiter = fs_session($node);
-$waiter->start(q{CALL fairsched_wait('1000 s')});
+$waiter->start(q{CALL fairsched_wait('1000 s', '{side}')});
 ok($node->poll_query_until('postgres', "SELECT state = 'active' AND wait_event_type IS NOT NULL
     AND wait_event_type NOT IN ('Client', 'IO', 'LWLock') FROM pg_stat_activity WHERE pid = " . $waiter->pid), 'a worker waits');
 $node->safe_psql('postgres', q{SELECT fairsched_reset_budget('cpu')});
@@ -40,6 +41,18 @@ $waiter->finish;
 pass('it is woken by the reset');
 ok($node->poll_query_until('postgres', q{SELECT (SELECT count(*) FROM fairsched.jobs WHERE state = 'preempted') = 0}), 'the job that yielded goes on');
 is($node->safe_psql('postgres', $claim), '2', 'both are let in');
+
+# The budget is reset, and the server is gone before anybody has come to let its jobs go on.
+$node->safe_psql('postgres', q{SELECT fairsched_record_spend('cpu', 60)});
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM fairsched.running_jobs WHERE directive = 'preempt'}), 'asked again');
+$node->safe_psql('postgres', q{SELECT fairsched_yield(job_id, token, '{}') FROM fairsched.running_jobs WHERE directive = 'preempt'});
+$node->append_conf('postgresql.conf', "fairsched.background_workers = off\n");
+$node->restart;
+$node->safe_psql('postgres', q{SELECT fairsched_reset_budget('cpu')});
+cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.jobs WHERE state = 'preempted'}), '>', 0, 'they wait');
+$node->append_conf('postgresql.conf', "fairsched.background_workers = on\n");
+$node->restart('immediate');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM fairsched.jobs WHERE state = 'preempted'}), 'they go on after the start');
 fs_check_ok($node, 'memory equals the rows');
 $node->stop;
 done_testing();
