@@ -15,28 +15,28 @@ BEGIN
 		FROM fairsched.alerts a WHERE a.subject = of ORDER BY a.alert_id;
 END
 $$;
-SELECT fairsched_set_budget('al', 10, preempt_at => 0.9);
-SELECT fairsched_record_spend('al', 4);
-SELECT * FROM alerts('al');
-SELECT fairsched_record_spend('al', 1);
-SELECT * FROM alerts('al');
-SELECT fairsched_record_spend('al', 4.75);
-SELECT * FROM alerts('al');
+SELECT fairsched_set_budget('bz', 10, preempt_at => 0.9);
+SELECT fairsched_record_spend('bz', 4);
+SELECT * FROM alerts('bz');
+SELECT fairsched_record_spend('bz', 1);
+SELECT * FROM alerts('bz');
+SELECT fairsched_record_spend('bz', 4.75);
+SELECT * FROM alerts('bz');
 -- one is over when its threshold is armed again, and another comes with the next crossing
-SELECT fairsched_set_budget('al', 12, preempt_at => 0.9);
-SELECT type, open FROM alerts('al');
-SELECT fairsched_record_spend('al', 2);
-SELECT type, open FROM alerts('al');
-SELECT fairsched_reset_budget('al');
-SELECT type, open FROM alerts('al') WHERE open;
+SELECT fairsched_set_budget('bz', 12, preempt_at => 0.9);
+SELECT type, open FROM alerts('bz');
+SELECT fairsched_record_spend('bz', 2);
+SELECT type, open FROM alerts('bz');
+SELECT fairsched_reset_budget('bz');
+SELECT type, open FROM alerts('bz') WHERE open;
 -- of a workspace; the action decides as well how bad it is
-SELECT fairsched_set_budget('al_ws', 10, workspace => 'al_w', dimension => 'tokens', warn_action => 'pause all', throttle_at => NULL, pause_at => NULL);
-SELECT fairsched_record_spend('al_ws', 6);
-SELECT * FROM alerts('al_ws');
+SELECT fairsched_set_budget('bz_ws', 10, workspace => 'bz_w', dimension => 'tokens', warn_action => 'pause all', throttle_at => NULL, pause_at => NULL);
+SELECT fairsched_record_spend('bz_ws', 6);
+SELECT * FROM alerts('bz_ws');
 -- it is given to another workspace, and removed: the alert goes as well
-SELECT fairsched_set_budget('al_ws', 10, workspace => 'al_v', warn_action => 'pause all', throttle_at => NULL, pause_at => NULL);
-DELETE FROM fairsched.budgets WHERE budget = 'al_ws';
-SELECT type, workspace, open FROM alerts('al_ws');
-SELECT event_type, resolved_at IS NULL AS open FROM fairsched.budget_events WHERE budget = 'al_ws';
-DELETE FROM fairsched.budgets WHERE budget LIKE 'al%';
+SELECT fairsched_set_budget('bz_ws', 10, workspace => 'bz_v', warn_action => 'pause all', throttle_at => NULL, pause_at => NULL);
+DELETE FROM fairsched.budgets WHERE budget = 'bz_ws';
+SELECT type, workspace, open FROM alerts('bz_ws');
+SELECT event_type, resolved_at IS NULL AS open FROM fairsched.budget_events WHERE budget = 'bz_ws';
+DELETE FROM fairsched.budgets WHERE budget LIKE 'bz%';
 DROP FUNCTION alerts;

@@ -62,6 +62,10 @@ END
 $$;
 COMMENT ON FUNCTION fairsched_acknowledge_alert(bigint) IS 'Notes that somebody looks after an alert: acknowledged_at is set, and stays until the alert becomes worse. The alert is open until its cause is gone. Returns false when it was acknowledged before, or is resolved. Errors: 42704 unknown alert, 22004 for null.';
 
+CREATE FUNCTION fairsched.check_alerts(now timestamptz DEFAULT clock_timestamp()) RETURNS void
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_check_alerts';
+COMMENT ON FUNCTION fairsched.check_alerts(timestamptz) IS 'Internal: what the scheduler does every fairsched.alert_interval: raises and resolves alerts, as of now.';
+
 REVOKE ALL ON fairsched.alerts FROM PUBLIC;
 REVOKE ALL ON FUNCTION fairsched.raise_alert(text, text, text, text, text), fairsched.resolve_alert(text, text, text),
-	fairsched_acknowledge_alert(bigint) FROM PUBLIC;
+	fairsched.check_alerts(timestamptz), fairsched_acknowledge_alert(bigint) FROM PUBLIC;
