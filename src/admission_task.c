@@ -198,7 +198,7 @@ look_up_job(FsNote *note)
 		fs_push_snapshot();
 		jr = fs_rows_open(b->job_table, true);
 		if (jr && fs_table_complete(&jr->table))
-			row = fs_rows_at_position(jr, b->flow_id, FsSlotRank(b->rank_slot), b->position);
+			row = fs_rows_first_from(jr, b->flow_id, FsSlotRank(b->rank_slot), b->position);
 		fs_pop_snapshot();
 	}
 	else if ((FsResourceBit(note->resource) & FS_HELD_MASK) && note->kind != FS_BREACH_REJECT &&

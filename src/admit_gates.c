@@ -98,14 +98,19 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int cls, int32 g
 		}
 	}
 	if (gates & FS_GATE_RESOURCE)
+	{
+		/* what a job does not need is only asked for what may be used up */
+		uint32		mask = needs->mask | (limits ? limits->set.has & FS_CONSUMED_MASK : 0);
+
 		for (int r = 0; r < FS_RESOURCES; r++)
 		{
-			if (needs->amount[r] == 0 && limits == NULL)
+			if (!(mask & FsResourceBit(r)))
 				continue;
 			if (fs_admit_resource(ws, r, needs->amount[r],
 								 gift == FS_NONE ? 0 : fs_leases[gift].held.amount[r], now, why))
 				return;
 		}
+	}
 	if ((gates & FS_GATE_BUDGET) && budget_set != FS_NONE &&
 		!fs_budget_admit(budget_set, w, cls, gift, now, why))
 	{

@@ -305,20 +305,19 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 }
 
 HeapTuple
-fs_rows_at_position(FsJobRel *jr, int32 flow, int rank, int64 position)
+fs_rows_first_from(FsJobRel *jr, int32 flow, int rank, int64 position)
 {
-	ScanKeyData keys[3];
-	IndexScanDesc scan;
+	IndexScanDesc scan = scan_ready(jr, flow, rank, position, PG_INT64_MAX, false);
 	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
 	HeapTuple	row = NULL;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
-	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(position));
-	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 3);
-	index_rescan(scan, keys, 3, NULL, 0);
-	if (index_getnext_slot(scan, ForwardScanDirection, slot))
-		row = ExecCopySlotHeapTuple(slot);
+	while (row == NULL && index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+
+		if (FsJob(tuple)->position == position || fs_job_state(tuple) == FS_JOB_AVAILABLE)
+			row = ExecCopySlotHeapTuple(slot);
+	}
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	return row;

@@ -132,7 +132,7 @@ CREATE TABLE fairsched.rate_windows (
 	counts bigint[] NOT NULL,
 	saved_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE fairsched.rate_windows IS 'Rate windows as they were, saved each second by the scheduler and read after a restart. Claims after that are not in it: they count as if the window had been used up.';
+COMMENT ON TABLE fairsched.rate_windows IS 'Rate windows as they were, saved each second by the scheduler and read after a crash or a promotion. Claims after saved_at are not in it: as much as the limit left counts as claimed at the start of the server. At a clean shutdown the server writes the windows to a file of its own, which is exact and goes before these rows.';
 COMMENT ON COLUMN fairsched.rate_windows.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.rate_windows.width IS 'Length of a slice, in microseconds.';
 COMMENT ON COLUMN fairsched.rate_windows.head IS 'Number of the newest slice: microseconds since 2000-01-01 UTC / width.';
@@ -311,7 +311,7 @@ BEGIN
 	PERFORM fairsched.apply_limits(fairsched_set_rate_limit.workspace, 'rate');
 END
 $$;
-COMMENT ON FUNCTION fairsched_set_rate_limit(text, int, interval, interval) IS 'At most max_claims jobs of the workspace are claimed in any window of length per, wherever it begins. A claim counts for up to a 64th of per longer than that. A claim that is rolled back does not count. max_claims: NULL = no limit any more. jitter: a workspace that was refused takes part again up to so much later, so that many do not return at one moment. After a crash the claims of the last second before it are not known: the window counts as used up, for one period. Errors: 22023 for arguments, FS004 fairsched.max_limits reached.';
+COMMENT ON FUNCTION fairsched_set_rate_limit(text, int, interval, interval) IS 'At most max_claims jobs of the workspace are claimed in any window of length per, wherever it begins. A claim counts for up to a 64th of per longer than that. A claim that is rolled back does not count. max_claims: NULL = no limit any more. jitter: a workspace that was refused takes part again up to so much later, so that many do not return at one moment. A restart forgets nothing. After a crash or a promotion it is not known what was claimed since the scheduler last saved the window, each second: as much as the limit left counts as claimed at the start of the server, so for one period at most. Errors: 22023 for arguments, FS004 fairsched.max_limits reached.';
 
 CREATE FUNCTION fairsched_set_throttle(workspace text, enabled boolean, threshold double precision DEFAULT 0.9, duration interval DEFAULT '5 min', resources text[] DEFAULT '{tokens,cost,storage}') RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -192,6 +192,24 @@ is($standby->safe_psql('postgres', q{SELECT used FROM fairsched.workspace_usage_
   'promoted: and what is left of it is handed out');
 fs_check_ok($standby, 'promoted: fairsched_check finds nothing');
 
+# What a clean shutdown saved is not there, or not whole: not known.
+my $file = $standby->data_dir . '/pg_stat/fairsched_rates.stat';
+$standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit(w, 4, '1 hour'), fairsched_enqueue(w, lane => w) FROM unnest('{cut,gone}'::text[]) w});
+$standby->restart;
+is(rate($standby, 'cut'), 'pass|0|4', 'file: a restart knows');
+$standby->stop;
+ok(truncate($file, (-s $file) - 10), 'file: cut off');
+$standby->start;
+is(rate($standby, 'cut'), 'refuse|4|4', 'file: cut off, so not known');
+$standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('gone', NULL, NULL)});
+$standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('gone', 4, '1 hour')});
+is(rate($standby, 'gone'), 'pass|0|4', 'file: set anew, the window begins anew');
+$standby->stop;
+ok(unlink($file), 'file: removed');
+$standby->start;
+is(rate($standby, 'gone'), 'refuse|4|4', 'file: removed, so not known');
+ok(!-e $file, 'file: it counts for one start');
+
 # A server that was stopped cleanly and is then a standby: others may have claimed meanwhile.
 $standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('role', 9, '1 hour'), fairsched_enqueue('role', lane => 'role')});
 $standby->restart;
