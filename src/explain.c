@@ -77,7 +77,7 @@ admissible(FsDatabase *db, int32 w, int32 flow, TimestampTz now)
 		return false;
 	if (!fs_admit_gated(ws, f))
 		return true;
-	fs_admit_judge(w, &f->needs, f->budget_set, FS_NONE, FS_GATE_ALL, now, &why);
+	fs_admit_judge(w, &f->needs, f->budget_set, -1, FS_NONE, FS_GATE_ALL, now, &why);
 	return why.park == FS_PARK_NONE && !fs_capacity_refuses(db, flow, &f->needs, FS_NONE, now, &why);
 }
 
