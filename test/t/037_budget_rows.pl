@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $jobs = 60000;
+my $jobs = 30000;
 my $node = fs_node('primary', init => [ allows_streaming => 1 ],
   conf => { max_connections => 60, log_min_messages => 'error', restart_after_crash => 'on', 'fairsched.worker_timeout' => '10min' });
 
@@ -63,15 +63,15 @@ sub settled_ok
 }
 
 # --- a standby, and a dump, while jobs spend
-my $load = fs_pgbench($node, \%load, clients => 6, time => 5);
-my (@wrong, $looks);
+my $stop = $node->basedir . '/stop';
+my $load = fs_pgbench($node, \%load, clients => 6, transactions => 20, forever => $stop);
+my @wrong;
 my $dump = $node->basedir . '/dump.sql';
-my $end = time + 4;
+my $looks = 20;
 
-$node->command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('postgres') ], 'dumped while jobs spend');
-while (time < $end)
+ok($node->poll_query_until('postgres', "SELECT ($left) < $jobs - 100"), 'jobs spend');
+for (1 .. $looks)
 {
-  $looks++;
   foreach ($node, $standby)
   {
     my $is = $_->safe_psql('postgres', $off);
@@ -80,6 +80,8 @@ while (time < $end)
     push @wrong, $_->name . ": $is" if $is ne '0|0' && ($is ne '|' || $_ == $node);
   }
 }
+$node->command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('postgres') ], 'dumped while jobs spend');
+append_to_file($stop, 'now');
 ok(fs_finish($load), 'no client met an error');
 is("@wrong", '', "rows agree at each of $looks looks, on the standby as well");
 fs_check_ok($node, 'memory equals the rows');

@@ -21,7 +21,7 @@ $db->ask(q{CREATE FUNCTION passes(l text) RETURNS text LANGUAGE sql AS
     FROM (SELECT j.job_id, bool_and(e.verdict = 'pass') AS ok, max(regexp_replace(e.detail, '"[^"]*"', '')) FILTER (WHERE e.verdict = 'refuse') AS why
       FROM fairsched.jobs j, fairsched_explain(j.job_id) e WHERE j.lane = l AND j.state = 'available' GROUP BY 1) x$$});
 
-foreach my $round (1 .. 120)
+foreach my $round (1 .. 60)
 {
   my $lane = "l$round";
   my @budgets = map { "b${round}_$_" } 1 .. 3;
