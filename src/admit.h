@@ -29,8 +29,11 @@ fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
 #define FS_GATE_THROTTLE	8
 #define FS_GATE_ALL			15
 
-/* Decide; changes nothing.  why->park is FS_PARK_NONE when a job of the flow may be claimed. */
-extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int32 gift,
+/*
+ * Decide; changes nothing.  why->park is FS_PARK_NONE when a job of the flow may
+ * be claimed.  cls: its class; -1 for any that budgets do not hold back.
+ */
+extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int cls, int32 gift,
 						   int gates, TimestampTz now, FsRefusal *why);
 
 /* One resource of these gates by itself. */
@@ -49,7 +52,8 @@ extern bool fs_admit_flow(int32 flow, int slot, const FsEligible *e);
 extern bool fs_admit_open(int32 workspace);
 extern void fs_admit_relieved(int32 workspace);
 extern void fs_admit_changed(int32 workspace, TimestampTz now);
-extern void fs_admit_recheck(int32 *waiters, TimestampTz now);
+extern int	fs_admit_recheck(int32 *waiters, TimestampTz now);
+extern void fs_admit_hold_back(int32 flow, int classes);
 extern void fs_admit_room(FsDatabase *db, TimestampTz now);
 extern void fs_admit_nobody_waits(int32 flow);
 extern void fs_admit_head_changed(int32 flow, int slot, bool left);
@@ -74,6 +78,9 @@ extern void fs_admit_workspace_made(int32 workspace);
 extern void fs_admit_workspace_gone(int32 workspace);
 extern int32 fs_admit_bind(int32 db, const char *workspace, int32 limits);
 
+/* Why nothing of a flow is handed out, as far as these gates say so. Any lock mode. */
+extern void fs_admit_why(int32 flow, FsRefusal *why);
+
 /* ---------- admit_charge.c ---------- */
 
 /* What a lease takes and gives back. */
@@ -81,7 +88,7 @@ extern int32 fs_admit_bind(int32 db, const char *workspace, int32 limits);
 #define FS_CHARGE_RATE	2		/* counts against the rate limit */
 extern void fs_admit_charge(int32 lease, const FsNeeds *needs, int32 budget_set, int32 gift, int how,
 							TimestampTz now);
-extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, TimestampTz now);
+extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, int cls, TimestampTz now);
 extern void fs_admit_take_again(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz now);
 extern void fs_admit_unclaim(int32 lease);

@@ -105,14 +105,14 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
  * new jobs.  Of its own spec: an overflow flow's needs are those of its head.
  */
 bool
-fs_admit_again(int32 w, const FsFlowSpec *spec, TimestampTz now)
+fs_admit_again(int32 w, const FsFlowSpec *spec, int cls, TimestampTz now)
 {
 	int32		set = spec->budget ? fs_budget_attach(fs_workspaces[w].db, spec->budget) : FS_NONE;
 	FsRefusal	why;
 
 	if (set == FS_BUDGET_FULL)
 		return false;
-	fs_admit_judge(w, &spec->needs, set, FS_NONE, FS_GATE_RESOURCE | FS_GATE_BUDGET, now, &why);
+	fs_admit_judge(w, &spec->needs, set, cls, FS_NONE, FS_GATE_RESOURCE | FS_GATE_BUDGET, now, &why);
 	if (set != FS_NONE)
 		fs_budget_detach(set);
 	return why.park == FS_PARK_NONE &&
@@ -225,6 +225,8 @@ fs_admit_confirm(int32 l, TimestampTz now)
 	if (!lease->open)
 		return;
 	lease->open = false;
+	if (lease->budget_set != FS_NONE)
+		fs_budget_confirm(l);
 	for_each_need(r, lease->held.mask)
 	{
 		ws->open[r] -= lease->held.amount[r];

@@ -72,7 +72,7 @@ fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, T
 }
 
 void
-fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int32 gift, int gates,
+fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int cls, int32 gift, int gates,
 			   TimestampTz now, FsRefusal *why)
 {
 	const FsWorkspace *ws = &fs_workspaces[w];
@@ -112,7 +112,7 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int32 gift, int 
 		}
 	}
 	if ((gates & FS_GATE_BUDGET) && budget_set != FS_NONE &&
-		!fs_budget_admit(budget_set, w, gift, now, why))
+		!fs_budget_admit(budget_set, w, cls, gift, now, why))
 	{
 		why->park = FS_PARK_BUDGET;
 		return;

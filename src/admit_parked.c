@@ -10,7 +10,7 @@
  *
  *	rate, throttle, usage of a day	time: a heap of workspaces by retry_at (fs_wakes)
  *	held resources					a lease of the workspace that ends or is undone
- *	budgets							budget.c, through fs_admit_recheck
+ *	budgets							budget_wake.c, through fs_admit_recheck
  *	capacity of the fleet			any lease that ends or is undone, rooms given up (capacity.c)
  *	all								changed settings
  *
@@ -123,7 +123,7 @@ waiters_of(int32 flow)
 {
 	const FsRefusal *why = &fs_flows[flow].why;
 
-	return why->park == FS_PARK_BUDGET ? fs_budget_waiters(why->on)
+	return why->park == FS_PARK_BUDGET ? &fs_budget_sets[fs_flows[flow].budget_set].waiters
 		: &fs_dbs[fs_workspaces[FsWorkspaceOfFlow(flow)].db].room_waiters;
 }
 
@@ -226,7 +226,7 @@ fs_admit_flow(int32 flow, int slot, const FsEligible *e)
 	FsDatabase *d = &fs_dbs[fs_workspaces[w].db];
 	FsRefusal	why;
 
-	fs_admit_judge(w, &f->needs, f->budget_set, fs_sched_first_gift(e, w), FS_GATE_ALL, e->now, &why);
+	fs_admit_judge(w, &f->needs, f->budget_set, -1, fs_sched_first_gift(e, w), FS_GATE_ALL, e->now, &why);
 	if (why.park == FS_PARK_NONE)
 	{
 		if (!fs_capacity_refuses(d, flow, &f->needs, fs_sched_first_gift(e, w), e->now, &why))
@@ -294,7 +294,7 @@ fs_admit_relieved(int32 w)
 		next = fs_flows[f].park_next;
 		if (fs_flows[f].why.park != FS_PARK_RESOURCE)
 			continue;
-		fs_admit_judge(w, &fs_flows[f].needs, FS_NONE, FS_NONE, FS_GATE_RESOURCE,
+		fs_admit_judge(w, &fs_flows[f].needs, FS_NONE, -1, FS_NONE, FS_GATE_RESOURCE,
 					   fs_dbs[fs_workspaces[w].db].clock, &why);
 		if (why.park == FS_PARK_NONE)
 			unpark_flow(f);
@@ -313,33 +313,42 @@ fs_admit_changed(int32 w, TimestampTz now)
 	wake_workspace(w);
 }
 
-/* fs_admit_recheck: a budget may admit more: flows that wait for it take part again, where it does. */
-void
+/*
+ * fs_admit_recheck: a budget has room for jobs of a set: flows of it that wait
+ * take part again, unless it is not for their workspace.  Returns how many it
+ * looked at.
+ */
+int
 fs_admit_recheck(int32 *waiters, TimestampTz now)
 {
+	int			looks = 0;
+
 	for (int32 f = *waiters, next; f != FS_NONE; f = next)
 	{
 		FsRefusal	why;
 
 		next = fs_flows[f].wait_next;
-		fs_admit_judge(FsWorkspaceOfFlow(f), &fs_flows[f].needs, fs_flows[f].budget_set, FS_NONE,
+		looks++;
+		fs_admit_judge(FsWorkspaceOfFlow(f), &fs_flows[f].needs, fs_flows[f].budget_set, -1, FS_NONE,
 					   FS_GATE_BUDGET, now, &why);
 		if (why.park == FS_PARK_NONE)
 			unpark_flow(f);
-		else
-		{
-			why.since = fs_flows[f].why.since;
-			if (why.on != fs_flows[f].why.on)
-			{
-				unlink_waiter(f);
-				fs_flows[f].why = why;
-				link_waiter(f);
-			}
-			fs_flows[f].why = why;
-			if (why.retry_at != 0)
-				set_timer(FsWorkspaceOfFlow(f), Max(why.retry_at, now + MIN_WAIT));
-		}
 	}
+	return looks;
+}
+
+/* fs_admit_hold_back: budgets of the flow hold these classes back, and no others. */
+void
+fs_admit_hold_back(int32 flow, int classes)
+{
+	FsFlow	   *f = &fs_flows[flow];
+	bool		lifted = (f->refused & ~classes) != 0;
+	int32		s = FsShareOfFlow(flow);
+
+	f->refused = classes;
+	fs_sched_flow_relink(flow);
+	if (lifted)
+		fs_wait_wake(fs_workspaces[fs_shares[s].workspace].db, fs_shares[s].lane, PG_INT32_MAX);
 }
 
 /* fs_admit_room: the fleet has more left: flows that fit now take part again. O(those that wait for it). */
@@ -366,17 +375,20 @@ fs_admit_nobody_waits(int32 flow)
 /*
  * fs_admit_head_changed: a job of this slot left the queue of a flow, or comes to
  * it.  Jobs of an overflow flow need each something else, and what the flow is
- * parked for is what its head needs: where that may be another now, look again.
+ * parked for, or holds back, is what its head needs: where that may be another
+ * now, look again.
  */
 void
 fs_admit_head_changed(int32 flow, int slot, bool left)
 {
 	FsFlow	   *f = &fs_flows[flow];
+	uint32		slots = fs_sched_flow_slots(f);
 
-	if (f->id > 0 || f->why.park == FS_PARK_NONE || f->filling)
+	if (f->id > 0 || !f->parked_counted || f->filling)
 		return;
-	if (!left && slot >= fs_sched_flow_slot(f))
+	if (!left && slots != 0 && slot >= pg_rightmost_one_pos32(slots))
 		return;
+	f->refused = 0;				/* that was for the budgets of that head */
 	fs_sched_reread(flow);
 	unpark_flow(flow);
 }
@@ -456,6 +468,7 @@ fs_admit_flow_made(int32 flow, const FsFlowSpec *spec)
 		if (set == FS_BUDGET_FULL)
 			return false;
 		f->budget_set = set;
+		fs_budget_join(set, flow);
 	}
 	return true;
 }
@@ -468,7 +481,10 @@ fs_admit_flow_gone(int32 flow)
 
 	lift_flow(flow);
 	if (f->budget_set != FS_NONE)
+	{
+		fs_budget_leave(f->budget_set, flow);
 		fs_budget_detach(f->budget_set);
+	}
 	f->budget_set = FS_NONE;
 }
 
@@ -527,4 +543,31 @@ fs_admit_bind(int32 db, const char *workspace, int32 limits)
 	if (w != FS_NONE)
 		fs_workspaces[w].limits = limits;
 	return w;
+}
+
+/* ---------- for people ---------- */
+
+/*
+ * fs_admit_why: what holds a flow up by itself.  Of budgets it is what they say
+ * now: the one that it was parked for may have let it in, and another not.
+ */
+void
+fs_admit_why(int32 flow, FsRefusal *why)
+{
+	const FsFlow *f = &fs_flows[flow];
+	int32		w = FsWorkspaceOfFlow(flow);
+	FsRefusal	now;
+
+	*why = f->why;
+	if (f->budget_set == FS_NONE || (why->park != FS_PARK_NONE && why->park != FS_PARK_BUDGET))
+		return;
+	if (why->park == FS_PARK_NONE && !f->parked_counted)
+		return;
+	/* parked for a budget, or all that waits is of classes that budgets hold back */
+	fs_admit_judge(w, &f->needs, f->budget_set, why->park == FS_PARK_NONE ? fs_sched_flow_class(f) : -1, FS_NONE,
+				   FS_GATE_BUDGET, fs_dbs[fs_workspaces[w].db].clock, &now);
+	if (now.park == FS_PARK_NONE)
+		return;
+	now.since = why->park == FS_PARK_NONE ? fs_budget_sets[f->budget_set].refused_at : why->since;
+	*why = now;
 }

@@ -77,7 +77,7 @@ admissible(FsDatabase *db, int32 w, int32 flow, TimestampTz now)
 		return false;
 	if (!fs_admit_gated(ws, f))
 		return true;
-	fs_admit_judge(w, &f->needs, f->budget_set, FS_NONE, FS_GATE_ALL, now, &why);
+	fs_admit_judge(w, &f->needs, f->budget_set, -1, FS_NONE, FS_GATE_ALL, now, &why);
 	return why.park == FS_PARK_NONE && !fs_capacity_refuses(db, flow, &f->needs, FS_NONE, now, &why);
 }
 
@@ -155,10 +155,10 @@ somebody_can(FsDatabase *db, const char *caps, int caps_len, TimestampTz now)
 	return false;
 }
 
-/* The gates of a job of this workspace and spec; fs->lock held. */
+/* The gates of a job of this workspace, spec and class; fs->lock held. */
 static void
-look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const FsFlowSpec *spec, TimestampTz now,
-	 FsGateRows *rows)
+look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const FsFlowSpec *spec, int cls,
+	 TimestampTz now, FsGateRows *rows)
 {
 	static const char *const capacity_gates[FS_FLEET] = {"capacity_cpu", "capacity_memory", "capacity_gpu"};
 	static const char *const quota_gates[FS_RESOURCES] = {
@@ -186,7 +186,7 @@ look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const F
 	if (cap != INT_MAX)
 		figures(r, ws->running * FS_UNIT, cap * FS_UNIT);
 
-	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_RATE, now, &why);
+	fs_admit_judge(w, &spec->needs, FS_NONE, -1, FS_NONE, FS_GATE_RATE, now, &why);
 	r = add(rows, "rate", why.park != FS_PARK_NONE, NULL);
 	if (ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
@@ -222,7 +222,7 @@ look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const F
 	r = add(rows, "budget", set == FS_BUDGET_FULL, set == FS_BUDGET_FULL ? "no room for the budgets of the job" : NULL);
 	if (set >= 0)
 	{
-		fs_admit_judge(w, &spec->needs, set, FS_NONE, FS_GATE_BUDGET, now, &why);
+		fs_admit_judge(w, &spec->needs, set, cls, FS_NONE, FS_GATE_BUDGET, now, &why);
 		r->refuses = why.park != FS_PARK_NONE;
 		if (!r->refuses)
 			fs_budget_tightest(set, w, now, &why);
@@ -232,7 +232,7 @@ look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const F
 		fs_budget_detach(set);
 	}
 
-	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_THROTTLE, now, &why);
+	fs_admit_judge(w, &spec->needs, FS_NONE, -1, FS_NONE, FS_GATE_THROTTLE, now, &why);
 	r = add(rows, "throttle", why.park != FS_PARK_NONE,
 			why.park != FS_PARK_NONE ? "a resource crossed the threshold of its quota" : NULL);
 	r->retry_at = why.retry_at;
@@ -290,7 +290,7 @@ fs_explain(PG_FUNCTION_ARGS)
 	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
 		r->retry_at = FsJob(row)->run_at;
 	w = lock_workspace(db, fs_row_text(jr, row, FS_COL_WORKSPACE), fs_row_text(jr, row, FS_COL_LANE), &wait);
-	look(db, w, wait, caps, caps_len, &spec, GetCurrentTimestamp(), rows);
+	look(db, w, wait, caps, caps_len, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), GetCurrentTimestamp(), rows);
 	FsUnlock();
 	fs_rows_close(jr);
 

@@ -49,6 +49,7 @@
 #include "state.h"
 #include "stats.h"
 #include "views.h"
+#include "ws_limits.h"
 
 #define ARRIVAL_TAU		60.0	/* s */
 #define SERVICE_TAU		600.0	/* s */

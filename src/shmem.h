@@ -69,6 +69,7 @@ typedef struct FsRefusal
 	FsPark		park:8;			/* FS_PARK_NONE: nothing refuses */
 	FsResource	resource:8;		/* FS_PARK_RESOURCE, CAPACITY */
 	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
+	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it holds back, where that is why */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -232,13 +233,16 @@ typedef struct FsFlow
 	/* admission (admit.h) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	int32		set_next;		/* list of the flows of that set */
+	int32		set_prev;
 	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
 	int32		ready;			/* jobs; meaningful when db->counted */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
+	uint8		refused;		/* bits of the classes that its budgets hold back */
 	int32		park_next;		/* list of its workspace's parked flows */
 	int32		park_prev;
-	int32		wait_next;		/* list of the flows a budget holds up */
+	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
 	int32		wait_prev;
 
 	/* ready list of the member */

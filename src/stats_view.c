@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "views.h"
+#include "ws_limits.h"
 
 PG_FUNCTION_INFO_V1(fs_view_claim_stats);
 PG_FUNCTION_INFO_V1(fs_view_claim_refusals);
