@@ -42,7 +42,7 @@ COMMENT ON COLUMN fairsched.claim_stats.waits IS 'Times that a claim with max_wa
 COMMENT ON COLUMN fairsched.claim_stats.wakes IS 'Times that one of these was woken because of the lane.';
 COMMENT ON COLUMN fairsched.claim_stats.busy_seconds IS 'Seconds that leases were held which have ended, together: divided by the time, the mean number of running jobs.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_sum IS 'Seconds that all claims took together, without waiting for work (max_wait).';
-COMMENT ON COLUMN fairsched.claim_stats.latency_p50 IS 'Half of the claims took no longer, waiting for work not included; read from latency_counts, so exact to a fifth. NULL = none yet.';
+COMMENT ON COLUMN fairsched.claim_stats.latency_p50 IS 'Half of the claims took no longer, waiting for work not included; read from latency_counts, so within the bucket of the true figure: at most 1.42 times as much or as little. NULL = none yet.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_p95 IS '95 of 100 claims took no longer; NULL = none yet.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_p99 IS '99 of 100 claims took no longer; NULL = none yet.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_counts IS 'Histogram: claims that took at most the bound of the same place in latency_bounds and more than the one before; the last, beyond the bounds, all that took longer. Their sum is claims.';
