@@ -475,7 +475,6 @@ SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
     WHERE extname = 'fairsched' AND c.relkind = 'S' AND NOT c.oid = ANY (e.extconfig)), NULL,
   'every sequence is dumped');
 
-<<<<<<< HEAD
 -- Statistics and the capacity signal: columns in order, types, functions, rights, what is dumped.
 SELECT columns_are('fairsched', 'claim_stats', ARRAY['lane', 'claims', 'jobs', 'empties', 'undone', 'refusals', 'arrivals',
   'completed', 'failed', 'discarded', 'released', 'preempted', 'expired', 'cancelled', 'retaken', 'stale_tokens', 'waits', 'wakes',
@@ -508,13 +507,11 @@ SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r 
 SELECT is(s.boot_val || s.unit, w.value, w.name || ' is ' || w.value || ' by default')
   FROM (VALUES ('fairsched.dwell_target', '10000ms'), ('fairsched.capacity_cooldown', '300s'), ('fairsched.capacity_interval', '5000ms')) w(name, value)
   LEFT JOIN pg_settings s ON s.name = w.name;
-=======
 -- Tables whose changes by hand are read again.
 SELECT has_trigger('fairsched', t, 'usage_changed', t || ' is read again')
   FROM unnest(ARRAY['workspace_usage', 'workspace_levels', 'quota_violations']) t;
 SELECT has_trigger('fairsched', t, 'settings_changed', t || ' is read again')
   FROM unnest(ARRAY['workspace_quotas', 'workspace_rate_limits', 'workspace_throttles']) t;
->>>>>>> adm4
 
 SELECT * FROM finish();
 ROLLBACK;
