@@ -14,7 +14,7 @@
  *	rate, throttle, usage of a day	time: a heap of workspaces by retry_at (fs_wakes)
  *	held resources					a lease of the workspace that ends or is undone
  *	budgets							budget.c, through fs_admit_recheck
- *	capacity of the fleet			any lease that ends or is undone, rooms given up (capacity.c)
+ *	capacity of the fleet			who picks, when something was given back (roomwait.c)
  *	all								changed settings
  *
  * What lifts a refusal only puts the flow back; the pick asks the gates again.
@@ -45,9 +45,11 @@
 #include "flows.h"
 #include "park.h"
 #include "ring.h"
+#include "roomwait.h"
 #include "wait.h"
 
 #define NO_ROOM_WAIT USECS_PER_SEC	/* until a place for budgets is looked for again */
+#define OFFER_FLOWS	16			/* flows that wait for the fleet, asked about a gift */
 #define MIN_WAIT	1000		/* usec a time-based refusal lasts at least */
 #define SAVE_EVERY	USECS_PER_SEC	/* rate windows and violations are written */
 #define WAKE_EVERY	(5 * INT64CONST(1000))	/* the scheduler looks no more often */
@@ -242,20 +244,17 @@ unlink_parked(int32 flow, int32 w)
 		fs_flows[f->park_next].park_prev = f->park_prev;
 }
 
-/* The list of those that wait for the same, for a flow parked for a budget or the fleet. */
+/* The list of those that wait for the same, for a flow parked for a budget. */
 static int32 *
 waiters_of(int32 flow)
 {
-	const FsRefusal *why = &fs_flows[flow].why;
-
-	return why->park == FS_PARK_BUDGET ? fs_budget_waiters(why->on)
-		: &fs_dbs[fs_workspaces[FsWorkspaceOfFlow(flow)].db].room_waiters;
+	return fs_budget_waiters(fs_flows[flow].why.on);
 }
 
 static bool
 waits_in_list(const FsRefusal *why)
 {
-	return (why->park == FS_PARK_BUDGET && why->on != FS_NONE) || why->park == FS_PARK_CAPACITY;
+	return why->park == FS_PARK_BUDGET && why->on != FS_NONE;
 }
 
 static void
@@ -343,7 +342,6 @@ fs_admit_flow(int32 flow, const FsEligible *e)
 		if (!fs_capacity_refuses(d, flow, &f->needs, fs_sched_first_gift(e, w), e->now, &why))
 			return true;
 		park_flow(flow, &why, e->now);
-		fs_capacity_refused(d, flow, e->now);
 		return false;
 	}
 	if (why.retry_at != 0)
@@ -451,36 +449,33 @@ fs_admit_recheck(int32 *waiters, TimestampTz now)
 	}
 }
 
-/* fs_admit_room: the fleet has more left: flows that fit now take part again. O(those that wait for it). */
+/* fs_admit_lift: a parked flow takes part again, or has nothing ready any more. */
 void
-fs_admit_room(FsDatabase *d, TimestampTz now)
-{
-	for (int32 f = d->room_waiters, next; f != FS_NONE; f = next)
-	{
-		FsRefusal	why;
-
-		next = fs_flows[f].wait_next;
-		if (!fs_capacity_refuses(d, f, &fs_flows[f].needs, FS_NONE, now, &why))
-			unpark_flow(f);
-	}
-}
-
-/* fs_admit_nobody_waits: a parked flow has nothing ready any more. */
-void
-fs_admit_nobody_waits(int32 flow)
+fs_admit_lift(int32 flow)
 {
 	lift_flow(flow);
 }
 
-/* fs_admit_offer: this call has gifts of the workspace: its flows may ask again. */
+/*
+ * fs_admit_offer: this call has a gift of the workspace: its flows may ask again;
+ * of those that wait for the fleet a few that would fit.
+ */
 void
-fs_admit_offer(int32 w)
+fs_admit_offer(int32 w, int32 gift, TimestampTz now)
 {
+	int			n = 0;
+
 	if (fs_workspaces[w].parked == FS_PARK_RESOURCE)
 		fs_sched_unpark(w);
 	for (int32 f = fs_workspaces[w].parked_flows, next; f != FS_NONE; f = next)
 	{
+		FsRefusal	why;
+
 		next = fs_flows[f].park_next;
+		if (fs_flows[f].why.park == FS_PARK_CAPACITY &&
+			(n++ >= OFFER_FLOWS ||
+			 fs_capacity_refuses(&fs_dbs[fs_workspaces[w].db], f, &fs_flows[f].needs, gift, now, &why)))
+			continue;
 		lift_flow(f);
 	}
 }
@@ -584,8 +579,9 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 			ws->open[r] += need;
 		level_changed(lease->workspace, r, now);
 	}
+	lease->room_until = 0;
 	if (fs_dbs[ws->db].nrooms > 0)
-		fs_capacity_claimed(&fs_dbs[ws->db], lease->flow);
+		lease->room_until = fs_capacity_claimed(&fs_dbs[ws->db], lease->flow);
 	lease->rate_gen = 0;
 	if ((how & FS_CHARGE_RATE) && ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
@@ -674,6 +670,9 @@ fs_admit_unclaim(int32 l)
 		}
 		level_changed(lease->workspace, r, now);
 	}
+	if (lease->room_until != 0)
+		(void) fs_capacity_keep(&fs_dbs[ws->db], lease->flow, FsSlotClass(lease->rank_slot), &lease->held,
+								lease->room_until);
 	lease->held.mask = 0;
 	lease->open = false;
 	if (lease->rate_gen != 0 && ws->limits != FS_NONE &&
@@ -686,8 +685,8 @@ fs_admit_unclaim(int32 l)
 	}
 	if (ws->parked_flows != FS_NONE)
 		relieved(lease->workspace);
-	if (fs_dbs[ws->db].room_waiters != FS_NONE)
-		fs_admit_room(&fs_dbs[ws->db], GetCurrentTimestamp());
+	if (fs_dbs[ws->db].room_rings != FS_NONE)
+		fs_room_freed(&fs_dbs[ws->db], GetCurrentTimestamp());
 }
 
 /* fs_admit_ungift: what the claim took over from slot_from is that lease's again; it holds as much itself. */
@@ -760,8 +759,8 @@ fs_admit_end(int32 l, TimestampTz now)
 		relieved(lease->workspace);
 	if (ws->parked == FS_PARK_RESOURCE)
 		fs_sched_unpark_if_fits(lease->workspace);
-	if (fs_dbs[ws->db].room_waiters != FS_NONE)
-		fs_admit_room(&fs_dbs[ws->db], now);
+	if (fs_dbs[ws->db].room_rings != FS_NONE)
+		fs_room_freed(&fs_dbs[ws->db], now);
 }
 
 void

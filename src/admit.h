@@ -52,9 +52,8 @@ extern void fs_admit_end(int32 lease, TimestampTz now);
 extern bool fs_admit_open(int32 workspace);
 extern void fs_admit_changed(int32 workspace, TimestampTz now);
 extern void fs_admit_recheck(int32 *waiters, TimestampTz now);
-extern void fs_admit_room(FsDatabase *db, TimestampTz now);
-extern void fs_admit_nobody_waits(int32 flow);
-extern void fs_admit_offer(int32 workspace);
+extern void fs_admit_lift(int32 flow);
+extern void fs_admit_offer(int32 workspace, int32 gift, TimestampTz now);
 extern void fs_admit_wake_due(FsDatabase *db, TimestampTz now);
 
 /* Something is to be written by the scheduler, within a second. */

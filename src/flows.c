@@ -145,6 +145,8 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 	fs_rings[r].db = db;
 	fs_rings[r].lane = l;
 	fs_rings[r].root = fs_rings[r].urgent = RINGHEAP_NONE;
+	for (int i = 0; i < FS_FLEET * FS_CLASSES; i++)
+		fs_rings[r].room[i / FS_CLASSES][i % FS_CLASSES] = NEEDTREE_NONE;
 	fs_rings[r].made_at = GetCurrentTimestamp();
 	fs_rings[r].caps_len = caps_len;
 	memcpy(fs_rings[r].caps, caps, caps_len);
@@ -259,6 +261,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	fs_flows[f].list_slot = -1;
 	fs_flows[f].block = FS_NONE;
 	memset(&fs_aging_nodes[f * FS_AGING], 0, sizeof(RingNode) * FS_AGING);
+	memset(&fs_room_nodes[f], 0, sizeof(NeedNode));
 	if (!fs_admit_flow_made(f, spec))
 	{
 		fs_flows[f].member = FS_NONE;

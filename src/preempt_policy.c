@@ -38,6 +38,7 @@
 #include "limits.h"
 #include "ring.h"
 #include "requeue.h"
+#include "roomwait.h"
 #include "text.h"
 #include "victim.h"
 
@@ -242,34 +243,8 @@ look_again(FsDatabase *db, int32 flow, int32 flow_id)
 	FsLock();
 	if (f->member != FS_NONE && f->id == flow_id && f->why.park == FS_PARK_CAPACITY &&
 		fs_sched_flow_slot(f) < 0)
-		fs_admit_nobody_waits(flow);
+		fs_admit_lift(flow);
 	FsUnlock();
-}
-
-#define WAITERS 256				/* flows looked at in an evaluation */
-
-static void
-look_at_waiters(FsDatabase *db)
-{
-	int32		flows[WAITERS];
-	int32		ids[WAITERS];
-	int			n = 0;
-
-	FsLockShared();
-	for (int32 f = db->room_waiters; f != FS_NONE && n < WAITERS; f = fs_flows[f].wait_next)
-	{
-		/* an overflow flow is another with each head: claims see to it */
-		if (fs_flows[f].id < 0)
-			continue;
-		flows[n] = f;
-		ids[n++] = fs_flows[f].id;
-	}
-	FsUnlock();
-	for (int i = 0; i < n; i++)
-	{
-		look_again(db, flows[i], ids[i]);
-		CHECK_FOR_INTERRUPTS();
-	}
 }
 
 /* ---------- evaluation ---------- */
@@ -283,35 +258,70 @@ typedef struct Waiter
 	int64		free;			/* of the resource it lacks; less than 0 while others hold too much */
 } Waiter;
 
-/* The most urgent flow that lacks this resource and may make others give way, by these classes. */
+/*
+ * The first flow of the most urgent of these classes that lacks this resource.
+ * Memory may be wrong about a flow, so the one that is found is looked at, and
+ * the next one if nothing waits there: nobody is asked for a job that is gone,
+ * however many waited.  Each round either ends it or takes one flow off the list.
+ */
 static Waiter
 find_waiter(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
 {
-	Waiter		w = {.flow = FS_NONE, .cls = FS_CLASSES};
-	TimestampTz since = DT_NOEND;
+	Waiter		w = {.flow = FS_NONE};
+	int32		looked_at = FS_NONE;
+	int32		id = 0;
 
-	FsLockShared();
-	for (int32 f = db->room_waiters; f != FS_NONE; f = fs_flows[f].wait_next)
+	for (;;)
 	{
-		int			cls = fs_capacity_class(f);
-
-		if (fs_flows[f].why.resource != r || cls >= FS_CLASSES || !(classes & (1u << cls)) ||
-			fs_flows[f].needs.amount[r] > db->capacity[r])
-			continue;
-		if (cls < w.cls || (cls == w.cls && fs_flows[f].why.since < since))
+		FsLock();
+		w.flow = fs_room_first(db, r, classes, &w.cls);
+		if (w.flow != FS_NONE && fs_workspaces[FsWorkspaceOfFlow(w.flow)].parked != FS_PARK_NONE)
 		{
-			w.flow = f;
-			w.cls = cls;
-			since = fs_flows[f].why.since;
+			/* held up by something else: it does not wait for the fleet */
+			fs_admit_lift(w.flow);
+			FsUnlock();
+			continue;
 		}
+		/* an overflow flow is another with each head: claims see to it */
+		if (w.flow == FS_NONE || fs_flows[w.flow].id < 0 ||
+			(w.flow == looked_at && fs_flows[w.flow].id == id))
+			break;
+		looked_at = w.flow;
+		id = fs_flows[w.flow].id;
+		FsUnlock();
+		look_again(db, looked_at, id);
+		CHECK_FOR_INTERRUPTS();
 	}
 	if (w.flow != FS_NONE)
 	{
 		w.needs = fs_flows[w.flow].needs;
-		w.free = db->capacity[r] - db->fleet[r] - fs_capacity_kept(db, r, w.flow, w.cls, now);
+		w.free = fs_capacity_left(db, r, w.flow, w.cls, now);
 	}
 	FsUnlock();
 	return w;
+}
+
+/* Room is kept for jobs that may have been cancelled. */
+static void
+look_at_rooms(FsDatabase *db)
+{
+	int32		flows[FS_ROOMS];
+	int32		ids[FS_ROOMS];
+	int			n = 0;
+
+	FsLockShared();
+	for (int i = 0; i < db->nrooms; i++)
+	{
+		flows[n] = fs_capacity_room_owner(db, i);
+		if (flows[n] != FS_NONE && fs_flows[flows[n]].id >= 0)
+		{
+			ids[n] = fs_flows[flows[n]].id;
+			n++;
+		}
+	}
+	FsUnlock();
+	for (int i = 0; i < n; i++)
+		look_again(db, flows[i], ids[i]);
 }
 
 /* Let one rule act; returns how many jobs were asked, -1 when it does not apply. */
@@ -349,7 +359,7 @@ apply(FsDatabase *db, const Policy *p, const char *reason, TimestampTz now)
 	{
 		FsLock();
 		if (fs_flows[w.flow].member != FS_NONE)
-			(void) fs_capacity_keep(db, w.flow, &w.needs,
+			(void) fs_capacity_keep(db, w.flow, w.cls, &w.needs,
 									now + FsMsToUsec(fs_preemption_grace) + FsMsToUsec(fs_preemption_hold));
 		FsUnlock();
 	}
@@ -386,9 +396,10 @@ fs_preempt_evaluate(FsDatabase *db, bool wait)
 	int			n;
 	int			asked = 0;
 
+	look_at_rooms(db);
 	FsLock();
 	fs_capacity_forget_rooms(db, now);
-	n = db->room_waiters != FS_NONE;
+	n = db->room_rings != FS_NONE && !db->drained;	/* nobody could claim what is freed */
 	FsUnlock();
 	if (n == 0)
 		return 0;
@@ -407,7 +418,6 @@ fs_preempt_evaluate(FsDatabase *db, bool wait)
 	FsUnlock();
 	work = AllocSetContextCreate(CurrentMemoryContext, "fairsched preemption", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
-	look_at_waiters(db);
 	policies = read_policies(&n);
 	for (int i = 0; i < n; i++)
 	{
@@ -421,16 +431,6 @@ fs_preempt_evaluate(FsDatabase *db, bool wait)
 }
 
 /* ---------- going on ---------- */
-
-/* Does somebody more urgent than this class wait for the resource? fs->lock held. */
-static bool
-awaited(const FsDatabase *db, FsResource r, int cls)
-{
-	for (int32 f = db->room_waiters; f != FS_NONE; f = fs_flows[f].wait_next)
-		if (fs_flows[f].why.resource == r && fs_capacity_class(f) < cls)
-			return true;
-	return false;
-}
 
 /* What a preempted job needs of a resource; -1: it is not preempted any more. */
 static int64
@@ -469,6 +469,7 @@ fs_preempt_resume_due(FsDatabase *db, int limit)
 	Oid			types[1] = {INT4OID};
 	Datum		args[1] = {Int32GetDatum(limit)};
 	int64		resumed[FS_FLEET] = {0};
+	int			awaited[FS_FLEET] = {-1, -1, -1};	/* the most urgent class that waits */
 	typedef struct
 	{
 		int64		job_id;
@@ -507,12 +508,14 @@ fs_preempt_resume_due(FsDatabase *db, int limit)
 		int			cls = FS_CLASSES - 1;
 		int64		need = need_of(rows[i].job_id, r, &cls);
 
+		if (awaited[r] < 0)
+			awaited[r] = find_waiter(db, r, ~0u, now).cls;
 		FsLockShared();
 		/* without a capacity nobody can say that the use has fallen */
 		since = db->capacity[r] < 0 ? DT_NOEND : fs_capacity_below_since(db, r, rows[i].threshold - HYSTERESIS);
 		full = db->fleet[r] + resumed[r] > 0 &&
 			100.0 * (db->fleet[r] + resumed[r] + need) > rows[i].threshold * db->capacity[r];
-		full |= awaited(db, r, cls);
+		full |= awaited[r] < cls;
 		FsUnlock();
 		if (need < 0 || full || since == DT_NOEND)
 			continue;

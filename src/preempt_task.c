@@ -223,7 +223,7 @@ fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked)
 	}
 	next = Min(next, now + IDLE_INTERVAL);
 	FsLock();
-	if (db->room_waiters != FS_NONE)
+	if (db->room_rings != FS_NONE)
 		next = Min(next, now + FsMsToUsec(fs_preemption_interval));
 	db->preempt_due = Min(db->preempt_due, next);
 	FsUnlock();

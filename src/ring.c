@@ -27,6 +27,7 @@
 #include "ring.h"
 
 #include "aging.h"
+#include "roomwait.h"
 
 static void
 list_link(int32 f, int slot)
@@ -283,6 +284,7 @@ fs_sched_flow_relink(int32 f)
 	}
 	if (parked)
 		slot = -1;				/* it is out of the order of service (admit.c) */
+	fs_room_relink(f);
 	if (slot != fs_flows[f].list_slot)
 	{
 		if (fs_flows[f].list_slot >= 0)

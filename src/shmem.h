@@ -16,6 +16,7 @@
 #include "fairsched.h"
 
 #include "drr.h"
+#include "needtree.h"
 #include "port/atomics.h"
 #include "quota.h"
 #include "ringheap.h"
@@ -158,6 +159,14 @@ typedef struct FsRing
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
 	TimestampTz made_at;
+
+	/* flows that wait for the fleet (roomwait.c) */
+	int32		waiting;
+	int32		room_next;		/* list of the database's rings that have some */
+	int32		room_prev;
+	uint64		room_seen;		/* db->room_gen when nobody was found to fit */
+	int32		room[FS_FLEET][FS_CLASSES]; /* trees, by the resource that is lacking and class */
+
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
 } FsRing;
@@ -226,6 +235,8 @@ typedef struct FsFlow
 	int32		park_prev;
 	int32		wait_next;		/* list of the flows a budget holds up */
 	int32		wait_prev;
+	int8		room_class;		/* the tree it waits in for the fleet (roomwait.c) */
+	int8		room_resource;
 
 	/* ready list of the member */
 	int32		list_next;
@@ -306,6 +317,7 @@ typedef struct FsLease
 	TimestampTz expires_at;
 	TimestampTz deadline;		/* max_runtime; infinity when none */
 	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time is over */
+	TimestampTz room_until;		/* CLAIMING: it used room that was kept until then; 0: none */
 	TimestampTz saved_at;		/* last checkpoint under this claim; 0 = none */
 	int64		length;			/* of the lease, usec */
 } FsLease;
@@ -494,7 +506,10 @@ typedef struct FsDatabase
 	int64		capacity[FS_FLEET]; /* -1: not set */
 	int64		fleet[FS_FLEET];	/* held by all jobs, open claims included */
 	TimestampTz high_at[FS_FLEET][101]; /* by percent: when so much was in use last */
-	int32		room_waiters;	/* list of flows parked as FS_PARK_CAPACITY */
+	int32		room_rings;		/* list of rings with flows that wait for it (roomwait.c) */
+	uint64		room_gen;		/* grows when there may be more of it left */
+	int32		room_waiting[FS_FLEET]; /* flows that lack it */
+	int64		room_looks[FS_FLEET];	/* how often one of these was looked at */
 	int32		nrooms;
 	FsRoom		rooms[FS_ROOMS];
 	bool		pressed;		/* a P0 or P1 job was refused: policies are evaluated at once */
@@ -612,6 +627,7 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
+extern NeedNode *fs_room_nodes; /* by flow */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
 extern FsLease *fs_leases;
