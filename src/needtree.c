@@ -35,6 +35,8 @@ earlier(const NeedNode *nodes, int32_t a, int32_t b)
 		return nodes[a].round < nodes[b].round ? a : b;
 	if (nodes[a].since != nodes[b].since)
 		return nodes[a].since < nodes[b].since ? a : b;
+	if (nodes[a].position != nodes[b].position)
+		return nodes[a].position < nodes[b].position ? a : b;
 	return a < b ? a : b;
 }
 

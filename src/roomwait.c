@@ -104,6 +104,7 @@ fs_room_relink(int32 flow)
 	node->need = f->needs.amount[f->why.resource];
 	node->round = due_in(flow, cls);
 	node->since = f->why.since;
+	node->position = fs_sched_flow_head(f, fs_sched_flow_slot(f));
 	needtree_insert(fs_room_nodes, &fs_rings[ring].room[f->why.resource][cls], flow);
 	d->room_waiting[f->why.resource]++;
 	ring_link(d, ring);
@@ -131,7 +132,9 @@ before(int32 a, int32 b)
 		return x->round < y->round;
 	if (aging == 0 && fs_flows[a].room_class != fs_flows[b].room_class)
 		return fs_flows[a].room_class < fs_flows[b].room_class;
-	return x->since + fs_flows[a].room_class * aging < y->since + fs_flows[b].room_class * aging;
+	if (x->since + fs_flows[a].room_class * aging != y->since + fs_flows[b].room_class * aging)
+		return x->since + fs_flows[a].room_class * aging < y->since + fs_flows[b].room_class * aging;
+	return x->position < y->position;
 }
 
 /* The first flow of a ring that has enough of what it lacks, with so much more free than there is. */
@@ -358,7 +361,9 @@ fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int *cls)
 		{
 			int32		f = needtree_first(fs_room_nodes, fs_rings[ring].room[r][*cls], d->capacity[r]);
 
-			if (f != FS_NONE && (best == FS_NONE || fs_room_nodes[f].since < fs_room_nodes[best].since))
+			if (f != FS_NONE && (best == FS_NONE || fs_room_nodes[f].since < fs_room_nodes[best].since ||
+								 (fs_room_nodes[f].since == fs_room_nodes[best].since &&
+								  fs_room_nodes[f].position < fs_room_nodes[best].position)))
 				best = f;
 		}
 		if (best != FS_NONE)

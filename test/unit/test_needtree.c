@@ -40,7 +40,9 @@ first(int64_t most, int n)
 	for (int32_t i = 0; i < n; i++)
 		if (nodes[i].linked && nodes[i].need <= most &&
 			(best == NEEDTREE_NONE || nodes[i].round < nodes[best].round ||
-			 (nodes[i].round == nodes[best].round && nodes[i].since < nodes[best].since)))
+			 (nodes[i].round == nodes[best].round &&
+			  (nodes[i].since < nodes[best].since ||
+			   (nodes[i].since == nodes[best].since && nodes[i].position < nodes[best].position)))))
 			best = i;
 	return best;
 }
@@ -85,7 +87,8 @@ main(void)
 		{
 			nodes[i].need = rnd(8) == 0 ? INT64_MAX - rnd(3) : rnd(40);
 			nodes[i].round = rnd(5) == 0 ? 0 : rnd(6);
-			nodes[i].since = (int64_t) rnd(5) - 2;
+			nodes[i].since = (int64_t) rnd(3) - 2;
+			nodes[i].position = rnd(3);
 			needtree_insert(nodes, &root, i);
 			linked++;
 		}
