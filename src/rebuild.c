@@ -32,6 +32,7 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 #include "aging.h"
+#include "aging_task.h"
 #include "admit.h"
 #include "budget_task.h"
 #include "capacity.h"
@@ -523,6 +524,7 @@ fs_rebuild(FsDatabase *db)
 	fs_claim_log_forget(FsDbIndex(db));
 	fs_aging_start(db, GetCurrentTimestamp());
 	FsUnlock();
+	fs_aging_load(db);
 	fs_tiers_load(db);
 	load_workers(db);
 	adopt(db);

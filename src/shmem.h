@@ -383,6 +383,7 @@ typedef enum FsTask
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
+	FS_TASK_AGING,				/* save how long jobs have waited */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -528,6 +529,7 @@ typedef struct FsDatabase
 	TimestampTz aged_at;
 	int32		nages;
 	FsAgeMark	ages[FS_AGE_MARKS]; /* oldest first */
+	bool		aging_unsaved;	/* positions were given out since the last mark was saved */
 
 	int32		nrevisits;
 	FsRevisit	revisits[FS_REVISITS];

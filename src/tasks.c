@@ -25,6 +25,7 @@
 #include "claimlog.h"
 #include "admit.h"
 #include "admission_task.h"
+#include "aging_task.h"
 #include "budget_task.h"
 #include "count.h"
 #include "held.h"
@@ -39,7 +40,7 @@
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
 	"preempt", "notify",
-	"budgets"
+	"budgets", "aging"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -381,6 +382,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_notify_task(db);
 		case FS_TASK_BUDGETS:
 			return fs_budget_task(db);
+		case FS_TASK_AGING:
+			return fs_aging_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}
@@ -417,4 +420,11 @@ fs_task_help(FsDatabase *db)
 		(void) fs_admission_task(db);
 	if (fs_budget_task_wanted(db, now))
 		(void) fs_budget_task(db);
+	if (fs_aging_save_due(db) <= now)
+	{
+		FsLock();
+		db->tasks[FS_TASK_AGING].last_run = now;
+		FsUnlock();
+		(void) fs_aging_task(db);
+	}
 }
