@@ -775,7 +775,7 @@ fs_admit_crossed(int32 l, FsResource r, int64 committed, TimestampTz now)
 	over = committed >= limits->set.threshold * limits->set.quota[r].quota && committed > 0;
 	if (over && (limits->armed & bit) && limits->set.throttle && (limits->set.throttle_mask & bit))
 	{
-		limits->throttled_until = Max(limits->throttled_until, now + limits->set.throttle_usec);
+		fs_limits_throttled(l, r, now + limits->set.throttle_usec);
 		fs_limits_breach(l, r, FS_BREACH_THROTTLE, committed, 0, now);
 	}
 	if (over)

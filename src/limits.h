@@ -29,6 +29,7 @@ typedef struct FsLimitSettings
 	double		threshold;
 	int64		throttle_usec;
 	uint32		throttle_mask;	/* bits of resources */
+	uint32		preempt;		/* bits of classes that a throttle asks to yield */
 } FsLimitSettings;
 
 /* Causes of a violation; one open row for each of these and each resource. */
@@ -74,6 +75,7 @@ typedef struct FsLimits
 
 	uint32		armed;			/* resources that were below the threshold since they throttled */
 	TimestampTz throttled_until;
+	FsResource	throttled_by;	/* what crossed its threshold last */
 	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
 	bool		breached;		/* some breach is open or not written */
 	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a run */
@@ -90,6 +92,9 @@ extern void fs_limits_sweep(int32 db);
 
 /* How much of a resource is used, without what jobs hold; `now` drops what is a day old. */
 extern int64 fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now);
+
+/* It is throttled until then for this resource, unless it is for longer. */
+extern void fs_limits_throttled(int32 limits, FsResource r, TimestampTz until);
 
 /* A quota was exceeded, or an excess refused. */
 extern void fs_limits_breach_run(int32 limits, const char *run_id);

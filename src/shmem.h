@@ -497,6 +497,7 @@ typedef struct FsDatabase
 	int32		wake_root;		/* heap of workspaces by when a refusal of theirs lifts (fs_wakes) */
 	TimestampTz clock;			/* latest time the gates were asked at */
 	int32		nlimits;		/* entries of fs_limits */
+	bool		throttle_asks;	/* a throttle may ask running jobs to yield (preempt_quota.c) */
 	bool		limits_dirty;	/* violations or rate windows are to be written */
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
