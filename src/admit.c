@@ -218,17 +218,25 @@ fs_admit_next_due(const FsDatabase *d)
 
 /* ---------- parking ---------- */
 
+/* Of its workspace: those that wait for the fleet are apart, since what the workspace gives back is nothing to them. */
+static int32 *
+parked_of(int32 flow, int32 w)
+{
+	return fs_flows[flow].why.park == FS_PARK_CAPACITY ? &fs_workspaces[w].room_flows
+		: &fs_workspaces[w].parked_flows;
+}
+
 static void
 link_parked(int32 flow, int32 w)
 {
 	FsFlow	   *f = &fs_flows[flow];
-	FsWorkspace *ws = &fs_workspaces[w];
+	int32	   *head = parked_of(flow, w);
 
 	f->park_prev = FS_NONE;
-	f->park_next = ws->parked_flows;
-	if (ws->parked_flows != FS_NONE)
-		fs_flows[ws->parked_flows].park_prev = flow;
-	ws->parked_flows = flow;
+	f->park_next = *head;
+	if (*head != FS_NONE)
+		fs_flows[*head].park_prev = flow;
+	*head = flow;
 }
 
 static void
@@ -239,7 +247,7 @@ unlink_parked(int32 flow, int32 w)
 	if (f->park_prev != FS_NONE)
 		fs_flows[f->park_prev].park_next = f->park_next;
 	else
-		fs_workspaces[w].parked_flows = f->park_next;
+		*parked_of(flow, w) = f->park_next;
 	if (f->park_next != FS_NONE)
 		fs_flows[f->park_next].park_prev = f->park_prev;
 }
@@ -469,14 +477,16 @@ fs_admit_offer(int32 w, int32 gift, TimestampTz now)
 		fs_sched_unpark(w);
 	for (int32 f = fs_workspaces[w].parked_flows, next; f != FS_NONE; f = next)
 	{
+		next = fs_flows[f].park_next;
+		lift_flow(f);
+	}
+	for (int32 f = fs_workspaces[w].room_flows, next; f != FS_NONE && n < OFFER_FLOWS; f = next, n++)
+	{
 		FsRefusal	why;
 
 		next = fs_flows[f].park_next;
-		if (fs_flows[f].why.park == FS_PARK_CAPACITY &&
-			(n++ >= OFFER_FLOWS ||
-			 fs_capacity_refuses(&fs_dbs[fs_workspaces[w].db], f, &fs_flows[f].needs, gift, now, &why)))
-			continue;
-		lift_flow(f);
+		if (!fs_capacity_refuses(&fs_dbs[fs_workspaces[w].db], f, &fs_flows[f].needs, gift, now, &why))
+			lift_flow(f);
 	}
 }
 
@@ -844,7 +854,7 @@ fs_admit_workspace_made(int32 w)
 {
 	FsWorkspace *ws = &fs_workspaces[w];
 
-	ws->parked_flows = FS_NONE;
+	ws->parked_flows = ws->room_flows = FS_NONE;
 	memset(&fs_wakes[w], 0, sizeof(RingNode));
 	ws->limits = fs_limits_find(ws->db, ws->name);
 	if (ws->limits != FS_NONE)

@@ -62,6 +62,15 @@ fs_capacity_below_since(const FsDatabase *d, FsResource r, double percent)
 	return level(d, r) >= at ? DT_NOEND : d->high_at[r][at];
 }
 
+/* fs_capacity_unknown: what was in use before is not known: as if all had been. Memory is being built. */
+void
+fs_capacity_unknown(FsDatabase *d, TimestampTz now)
+{
+	for (int r = 0; r < FS_FLEET; r++)
+		for (int p = 0; p <= 100; p++)
+			d->high_at[r][p] = now;
+}
+
 /* fs_capacity_hold: jobs hold so much more, or less. */
 void
 fs_capacity_hold(FsDatabase *d, FsResource r, int64 delta)
@@ -106,7 +115,7 @@ fs_capacity_kept(const FsDatabase *d, FsResource r, int32 flow, int cls, Timesta
 
 	for (int i = 0; i < d->nrooms; i++)
 		if (d->rooms[i].until > now && d->rooms[i].cls <= cls && !room_is_of(&d->rooms[i], flow))
-			sum += d->rooms[i].amount[r];
+			sum = Min(sum + d->rooms[i].amount[r], FS_AMOUNT_MAX);
 	return sum;
 }
 
@@ -115,7 +124,7 @@ int64
 fs_capacity_left(const FsDatabase *d, FsResource r, int32 flow, int cls, TimestampTz now)
 {
 	if (d->capacity[r] < 0)
-		return PG_INT64_MAX / 2;
+		return FS_AMOUNT_MAX - d->fleet[r]; /* so that sums never overflow */
 	return d->capacity[r] - d->fleet[r] - fs_capacity_kept(d, r, flow, cls, now);
 }
 
@@ -224,7 +233,7 @@ fs_capacity_refuses(FsDatabase *d, int32 flow, const FsNeeds *needs, int32 gift,
 	why->park = FS_PARK_CAPACITY;
 	why->resource = r;
 	why->value = d->fleet[r] + fs_capacity_kept(d, r, flow, cls, now) + needs->amount[r];
-	why->limit = d->capacity[r];
+	why->limit = d->capacity[r] < 0 ? FS_AMOUNT_MAX : d->capacity[r];
 	return true;
 }
 

@@ -253,19 +253,21 @@ look_again(FsDatabase *db, int32 flow, int32 flow_id)
 typedef struct Waiter
 {
 	int32		flow;			/* FS_NONE: nobody */
+	int32		id;				/* of the flow */
 	int			cls;
 	FsNeeds		needs;
 	int64		free;			/* of the resource it lacks; less than 0 while others hold too much */
 } Waiter;
 
 /*
- * The first flow of the most urgent of these classes that lacks this resource.
+ * The first flow of the most urgent of these classes that lacks this resource
+ * and needs at most so much.
  * Memory may be wrong about a flow, so the one that is found is looked at, and
  * the next one if nothing waits there: nobody is asked for a job that is gone,
  * however many waited.  Each round either ends it or takes one flow off the list.
  */
 static Waiter
-find_waiter(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
+find_waiter(FsDatabase *db, FsResource r, uint32 classes, int64 most, TimestampTz now)
 {
 	Waiter		w = {.flow = FS_NONE};
 	int32		looked_at = FS_NONE;
@@ -274,7 +276,7 @@ find_waiter(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
 	for (;;)
 	{
 		FsLock();
-		w.flow = fs_room_first(db, r, classes, &w.cls);
+		w.flow = fs_room_first(db, r, classes, most, &w.cls);
 		if (w.flow != FS_NONE && fs_workspaces[FsWorkspaceOfFlow(w.flow)].parked != FS_PARK_NONE)
 		{
 			/* held up by something else: it does not wait for the fleet */
@@ -294,6 +296,7 @@ find_waiter(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
 	}
 	if (w.flow != FS_NONE)
 	{
+		w.id = fs_flows[w.flow].id;
 		w.needs = fs_flows[w.flow].needs;
 		w.free = fs_capacity_left(db, r, w.flow, w.cls, now);
 	}
@@ -324,15 +327,62 @@ look_at_rooms(FsDatabase *db)
 		look_again(db, flows[i], ids[i]);
 }
 
+/* What all candidates hold, and those who were asked. */
+static int64
+held_by_all(const Candidates *cs)
+{
+	int64		sum = cs->coming;
+
+	for (int i = 0; i < cs->n; i++)
+		sum += cs->v[i].amount;
+	return sum;
+}
+
+/*
+ * For whom a rule can make room, by asking whom: the first of the most urgent
+ * class for which there is enough. One who needs more than all of them hold is
+ * passed over for the next who does not. *ripe_at: when there may be more.
+ */
+static Waiter
+find_whom_to_help(FsDatabase *db, const Policy *p, Candidates **candidates, TimestampTz now, TimestampTz *ripe_at)
+{
+	uint32		classes = p->waiting;
+	Waiter		w;
+
+	*ripe_at = DT_NOEND;
+	for (;;)
+	{
+		Candidates *cs;
+		int			cls;
+
+		w = find_waiter(db, p->resource, classes, PG_INT64_MAX, now);
+		cls = w.cls;
+		if (w.flow == FS_NONE)
+			return w;
+		/* strictly lower classes than its own */
+		*candidates = cs = collect(db, p->resource, p->preempts & ~((2u << cls) - 1), now);
+		if (victim_enough(cs->v, cs->n, w.needs.amount[p->resource] - w.free - cs->coming))
+			return w;
+		*ripe_at = Min(*ripe_at, cs->ripe_at);
+		w = find_waiter(db, p->resource, 1u << cls, w.free + held_by_all(cs), now);
+		if (w.flow != FS_NONE &&
+			victim_enough(cs->v, cs->n, w.needs.amount[p->resource] - w.free - cs->coming))
+			return w;
+		classes &= ~((2u << cls) - 1);
+	}
+}
+
 /* Let one rule act; returns how many jobs were asked, -1 when it does not apply. */
 static int
 apply(FsDatabase *db, const Policy *p, const char *reason, TimestampTz now)
 {
 	FsPreemptRequest q = {.reason = reason, .resource = FsResourceNames[p->resource],
 	.threshold = p->threshold, .on_exhausted = p->on_exhausted};
+	TimestampTz ripe_at;
 	Waiter		w;
-	Candidates *cs;
+	Candidates *cs = NULL;
 	int64		lacking;
+	bool		kept = false;
 	int			asked = 0;
 
 	FsLockShared();
@@ -340,28 +390,30 @@ apply(FsDatabase *db, const Policy *p, const char *reason, TimestampTz now)
 	FsUnlock();
 	if (q.utilisation < p->threshold)
 		return -1;
-	w = find_waiter(db, p->resource, p->waiting, now);
+	w = find_whom_to_help(db, p, &cs, now, &ripe_at);
 	if (w.flow == FS_NONE)
-		return -1;
-	/* strictly lower classes than its own */
-	cs = collect(db, p->resource, p->preempts & ~((2u << w.cls) - 1), now);
-	lacking = w.needs.amount[p->resource] - w.free - cs->coming;
-	if (!victim_enough(cs->v, cs->n, lacking))
 	{
 		/* it would be for nothing; perhaps not when others have run long enough */
-		FsLock();
-		db->pressed |= strcmp(reason, "high_priority_job") == 0;
-		fs_preempt_wake(db, cs->ripe_at);
-		FsUnlock();
+		if (ripe_at != DT_NOEND)
+		{
+			FsLock();
+			db->pressed |= strcmp(reason, "high_priority_job") == 0;
+			fs_preempt_wake(db, ripe_at);
+			FsUnlock();
+		}
 		return -1;
 	}
+	lacking = w.needs.amount[p->resource] - w.free - cs->coming;
 	if (lacking > 0)
 	{
 		FsLock();
-		if (fs_flows[w.flow].member != FS_NONE)
-			(void) fs_capacity_keep(db, w.flow, w.cls, &w.needs,
+		if (fs_flows[w.flow].member != FS_NONE && fs_flows[w.flow].id == w.id)
+			kept = fs_capacity_keep(db, w.flow, w.cls, &w.needs,
 									now + FsMsToUsec(fs_preemption_grace) + FsMsToUsec(fs_preemption_hold));
 		FsUnlock();
+		/* what is not kept others would take: it waits until a room is given up */
+		if (!kept)
+			return 0;
 	}
 	while (lacking > 0 && asked < p->max_jobs)
 	{
@@ -521,7 +573,7 @@ may_go_on(FsDatabase *db, const Stopped *s, const int64 *resumed, int *awaited, 
 	if (*need < 0)
 		return false;
 	if (awaited[r] < 0)
-		awaited[r] = find_waiter(db, r, ~0u, now).cls;
+		awaited[r] = find_waiter(db, r, ~0u, PG_INT64_MAX, now).cls;
 	FsLockShared();
 	full = db->fleet[r] + resumed[r] > 0 &&
 		100.0 * (db->fleet[r] + resumed[r] + *need) > s->threshold * db->capacity[r];

@@ -194,7 +194,7 @@ sibling(FsDatabase *d, int32 flow, TimestampTz now)
 	int			best_counts = flow_next(d, &fs_flows[flow], &best_position);
 	int			n = 0;
 
-	for (int32 f = fs_workspaces[FsWorkspaceOfFlow(flow)].parked_flows; f != FS_NONE && n < SIBLINGS;
+	for (int32 f = fs_workspaces[FsWorkspaceOfFlow(flow)].room_flows; f != FS_NONE && n < SIBLINGS;
 		 f = fs_flows[f].park_next, n++)
 	{
 		FsRefusal	why;
@@ -349,7 +349,7 @@ fs_room_freed(FsDatabase *d, TimestampTz now)
 }
 
 int32
-fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int *cls)
+fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int64 most, int *cls)
 {
 	for (*cls = 0; *cls < FS_CLASSES; ++*cls)
 	{
@@ -359,7 +359,8 @@ fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int *cls)
 			continue;
 		for (int32 ring = d->room_rings; ring != FS_NONE; ring = fs_rings[ring].room_next)
 		{
-			int32		f = needtree_first(fs_room_nodes, fs_rings[ring].room[r][*cls], d->capacity[r]);
+			int32		f = needtree_first(fs_room_nodes, fs_rings[ring].room[r][*cls],
+										  Min(most, d->capacity[r]));
 
 			if (f != FS_NONE && (best == FS_NONE || fs_room_nodes[f].since < fs_room_nodes[best].since ||
 								 (fs_room_nodes[f].since == fs_room_nodes[best].since &&

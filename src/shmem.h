@@ -123,7 +123,8 @@ typedef struct FsWorkspace
 
 	/* admission (admit.c) */
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
-	int32		parked_flows;	/* list of its flows that are parked by themselves */
+	int32		parked_flows;	/* list of its flows that are parked by themselves, */
+	int32		room_flows;		/* and of those that wait for the fleet */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
 	int64		held[FS_RESOURCES]; /* by leases, open claims included */
 	int64		open[FS_RESOURCES]; /* of these, by claims that are not committed */
@@ -231,7 +232,7 @@ typedef struct FsFlow
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
-	int32		park_next;		/* list of its workspace's parked flows */
+	int32		park_next;		/* list of its workspace's parked flows, of either kind */
 	int32		park_prev;
 	int32		wait_next;		/* list of the flows a budget holds up */
 	int32		wait_prev;
