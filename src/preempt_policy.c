@@ -164,11 +164,15 @@ collect(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
 			FsWorkspace *ws;
 			int			cls;
 
-			if (lease->db != slot || lease->state != FS_LEASE_ACTIVE || lease->held.amount[r] == 0 ||
-				!(lease->held.mask & FsResourceBit(r)))
+			if (lease->db != slot || lease->held.amount[r] == 0 || !(lease->held.mask & FsResourceBit(r)))
 				continue;
-			if (lease->directive == FS_PREEMPT)
+			/* its worker may be answering, but not for ever */
+			if (lease->directive == FS_PREEMPT &&
+				(lease->state == FS_LEASE_ACTIVE ||
+				 (lease->state == FS_LEASE_ENDING && now < lease->revoke_at + FsMsToUsec(fs_preemption_grace))))
 				cs->coming += lease->held.amount[r];
+			if (lease->state != FS_LEASE_ACTIVE)
+				continue;
 			cls = FsSlotClass(lease->rank_slot);
 			if (lease->directive != FS_CONTINUE || !(classes & (1u << cls)))
 				continue;
