@@ -171,6 +171,16 @@ fs_capacity_claimed(FsDatabase *d, int32 flow)
 	return 0;
 }
 
+/* fs_capacity_flow_gone: before it is freed: nothing is kept for it. */
+void
+fs_capacity_flow_gone(FsDatabase *d, int32 flow)
+{
+	if (d->nrooms == 0 || fs_capacity_claimed(d, flow) == 0)
+		return;
+	d->room_gen++;
+	fs_room_freed(d, GetCurrentTimestamp());
+}
+
 /* fs_capacity_forget_rooms: those whose time is over, or that nobody waits for any more. */
 void
 fs_capacity_forget_rooms(FsDatabase *d, TimestampTz now)

@@ -16,6 +16,7 @@
 #include "common/hashfn.h"
 
 #include "admit.h"
+#include "capacity.h"
 #include "budget.h"
 #include "hints.h"
 #include "ring.h"
@@ -364,6 +365,7 @@ flow_free(int32 f)
 	int32		ring = fs_members[flow->member].ring;
 
 	fs_admit_flow_gone(f);
+	fs_capacity_flow_gone(&fs_dbs[fs_workspaces[w].db], f);
 	fs_sched_drop_candidates(flow);
 	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
 			f, fs_flows, FsFlow, next);

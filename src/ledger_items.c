@@ -351,6 +351,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			if (item->u.queue.cls_delta)
 				count_delta(item->db, item->u.queue.workspace, FsSlotClass(item->u.queue.slot),
 							item->u.queue.cls_delta * item->u.queue.count);
+			if (item->u.queue.cls_delta < 0 && d->nrooms > 0)
+				fs_preempt_wake(d, now);	/* perhaps room is kept for nobody now */
 			if (item->u.queue.waiting_delta)
 				count_delta(item->db, item->u.queue.workspace, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
