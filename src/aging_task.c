@@ -36,14 +36,16 @@ fs_aging_task(FsDatabase *db)
 	Oid			types[3] = {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID};
 	Datum		args[3];
 	TimestampTz now;
+	int64		number;
 	int64		position;
 	bool		wanted;
 
 	FsLock();
 	/* after the lock is had: nobody gives out positions with an earlier time from here on */
 	now = GetCurrentTimestamp();
-	position = db->next_position;
-	wanted = db->aging_unsaved && position > 0 && fs_priority_aging > 0;
+	number = db->next_position;
+	position = FsPosition(number, 0);
+	wanted = db->aging_unsaved && number > 0 && fs_priority_aging > 0;
 	FsUnlock();
 	if (!wanted)
 		return DT_NOEND;
@@ -58,7 +60,7 @@ fs_aging_task(FsDatabase *db)
 		   1, &types[2], &args[2], NULL);
 	fs_spi_end();
 	FsLock();
-	if (db->next_position == position)
+	if (db->next_position == number)
 		db->aging_unsaved = false;	/* else there is more to save, in time */
 	FsUnlock();
 	return DT_NOEND;
