@@ -570,6 +570,8 @@ may_go_on(FsDatabase *db, const Stopped *s, const int64 *resumed, int *awaited, 
 	FsLockShared();
 	/* without a capacity nobody can say that the use has fallen */
 	since = db->capacity[r] < 0 ? DT_NOEND : fs_capacity_below_since(db, r, s->threshold - HYSTERESIS);
+	/* those that went on a moment ago hold nothing yet, and will */
+	since = Max(since, db->resumed_at[r]);
 	FsUnlock();
 	if (since == DT_NOEND)
 		return false;
@@ -653,6 +655,9 @@ fs_preempt_resume_due(FsDatabase *db, int limit)
 		MemoryContextDelete(work);
 	} while (n == limit && done < limit);
 	FsLock();
+	for (int r = 0; r < FS_FLEET; r++)
+		if (resumed[r] > 0)
+			db->resumed_at[r] = now;
 	if (!any)
 		db->resumable = false;
 	FsUnlock();

@@ -519,6 +519,7 @@ typedef struct FsDatabase
 	int32		nrooms;
 	FsRoom		rooms[FS_ROOMS];
 	bool		pressed;		/* a P0 or P1 job was refused: policies are evaluated at once */
+	TimestampTz resumed_at[FS_FLEET];	/* jobs went on last: they may not be claimed yet */
 	bool		resumable;		/* preempted jobs wait for the use of a resource to fall */
 
 	TimestampTz notify_due;

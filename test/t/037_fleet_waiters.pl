@@ -10,7 +10,7 @@ use Test::More;
 
 # Without a scheduler nothing happens but what is called here.
 my $node = fs_node('main', conf => { 'fairsched.background_workers' => 'off',
-  'fairsched.preemption_min_runtime' => 0, 'fairsched.preemption_resume_after' => 0,
+  'fairsched.preemption_min_runtime' => 0, 'fairsched.preemption_resume_after' => '300ms',
   'fairsched.max_running' => 20000 });
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -36,6 +36,15 @@ $node->safe_psql('postgres', q{
       COMMIT;
       INSERT INTO served (workspace, priority) SELECT workspace, priority FROM fairsched_claim('w', 100, lease => '1 h');
       COMMIT;
+    END LOOP;
+  END $$;
+  CREATE PROCEDURE until_resumed() LANGUAGE plpgsql AS $$
+  BEGIN
+    FOR i IN 1..6000 LOOP
+      PERFORM fairsched_evaluate_preemption();
+      COMMIT;
+      EXIT WHEN EXISTS (SELECT FROM fairsched.preemption_history WHERE outcome = 'resumed');
+      PERFORM pg_sleep(0.01);
     END LOOP;
   END $$;
   -- the same in one call each
@@ -167,6 +176,41 @@ is(sql(q{SELECT count(*) FROM fairsched.running_jobs WHERE directive = 'preempt'
 is(sql(q{SELECT workspace || count(*) FROM fairsched_claim('w', 100, lease => '1 h') GROUP BY workspace}), 'rush1', 'for it');
 empty();
 
+# The classic loop, where stopped work may go on at once: an urgent job comes, room is made, it is done, and
+# comes again. Each time one job makes room; what was stopped does not come back to be stopped again.
+sql(q{SELECT count(fairsched_enqueue('hog', priority => 'P3', resources => '{"cpu": 1}')) FROM generate_series(1, 60)});
+sql(q{SELECT count(*) FROM fairsched_claim('w', 100, lease => '1 h')});
+sql(q{
+  CREATE PROCEDURE rounds(n int) LANGUAGE plpgsql AS $$
+  BEGIN
+    FOR i IN 1..n LOOP
+      PERFORM fairsched_enqueue('rush', priority => 'P1', resources => '{"cpu": 1}');
+      COMMIT;
+      FOR k IN 1..4 LOOP
+        PERFORM fairsched_claim('w', 100, lease => '1 h');
+        COMMIT;
+        PERFORM fairsched_evaluate_preemption();
+        COMMIT;
+        PERFORM fairsched_yield(job_id, token, '{}') FROM fairsched.running_jobs WHERE directive = 'preempt';
+        COMMIT;
+      END LOOP;
+      PERFORM fairsched_complete(job_id, token) FROM fairsched.running_jobs WHERE workspace = 'rush';
+      COMMIT;
+    END LOOP;
+  END $$;
+  CALL rounds(12)});
+is(sql(q{SELECT count(*), count(DISTINCT job_id) FROM fairsched.preemption_history}), '12|12', 'twelve rounds, twelve preemptions, of twelve jobs');
+is(sql(q{SELECT workspace || ' ' || count(*) FROM fairsched_claim('w', 100, lease => '1 h') GROUP BY workspace}), 'hog 1', 'the last room is had by others');
+sql(q{SELECT fairsched_pause_workspace('hog');
+  SELECT fairsched_complete(job_id, token) FROM (SELECT * FROM fairsched.running_jobs LIMIT 3) r;
+  CALL until_resumed()});
+# 7 of 10 run; at 80 % nothing more may
+is(sql(q{SELECT outcome || ' ' || count(*) FROM fairsched.preemption_history GROUP BY outcome ORDER BY 1}), "preempted 11\nresumed 1",
+  'when the use has fallen as much goes on as stays below the threshold');
+is(sql(q{SELECT count(*) FROM fairsched.job_history WHERE state = 'discarded'}), '0', 'none was stopped too often');
+empty();
+sql(q{SELECT fairsched_resume_workspace('hog')});
+
 # Whoever is held up by something else does not wait for the fleet.
 sql(q{SELECT count(fairsched_enqueue('hog', priority => 'P3', resources => '{"cpu": 1}')) FROM generate_series(1, 10)});
 sql(q{SELECT count(*) FROM fairsched_claim('w', 10, lease => '1 h')});
@@ -187,7 +231,7 @@ is(sql(q{SELECT count(*) FROM fairsched.running_jobs WHERE directive = 'preempt'
 is(sql(q{SELECT count(*) FROM fairsched_claim('w', 1, lease => '1 h')}), '1', 'taken');
 sql(q{SELECT fairsched_enqueue('huge', priority => 'P0', resources => '{"cpu": 11}'); SELECT count(*) FROM fairsched_claim('w', 1)});
 sql(q{SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs});
-$node->safe_psql('postgres', q{SELECT fairsched_evaluate_preemption()});
+sql(q{CALL until_resumed()});
 is(sql(q{SELECT state FROM fairsched.jobs WHERE workspace = 'hog'}), 'available', 'work that was stopped goes on although it waits');
 empty();
 
