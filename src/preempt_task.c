@@ -221,6 +221,7 @@ fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked)
 	static TimestampTz dropped_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next;
+	TimestampTz other;			/* Min() looks at its arguments twice */
 	int			n;
 
 	fs_ledger_preempt_due(now);
@@ -228,11 +229,13 @@ fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked)
 	db->preempt_due = DT_NOEND; /* commits from here on lower it again */
 	FsUnlock();
 	next = serve_requests(db, limit, now);
-	next = Min(next, fs_preempt_throttled(db, now));
+	other = fs_preempt_throttled(db, now);
+	next = Min(next, other);
 	n = fs_preempt_evaluate(db, wait);
 	if (asked)
 		*asked = n;
-	next = Min(next, fs_preempt_resume_due(db, limit));
+	other = fs_preempt_resume_due(db, limit);
+	next = Min(next, other);
 	if (now >= dropped_at + IDLE_INTERVAL)
 	{
 		drop_old_requests();

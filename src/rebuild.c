@@ -224,6 +224,7 @@ raise_flows(FsDatabase *db)
 	for (int i = 0; i < n; i++)
 	{
 		FsJobRel   *jr = fs_rows_open(tables[i], true);
+		TimestampTz first;
 
 		if (jr == NULL)
 			continue;
@@ -233,7 +234,8 @@ raise_flows(FsDatabase *db)
 			continue;
 		}
 		scan_ready_flows(db, jr, work);
-		due = Min(due, first_due(jr));
+		first = first_due(jr);
+		due = Min(due, first);
 		fs_rows_close(jr);
 	}
 	FsLock();

@@ -100,6 +100,10 @@ $quiet->poll_query_until('postgres', q{SELECT current_setting('fairsched.preempt
 $quiet->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('other', lanes => '{none}')});
 is($quiet->safe_psql('postgres', "SELECT state FROM fairsched.jobs WHERE job_id = $job"), 'available',
   'the one that can go on does, behind fifty that cannot');
+# Eight hold a gpu each; of 20, 16 may be held below the threshold of 80 %.
+$quiet->safe_psql('postgres', q{SELECT fairsched_set_capacity('gpu', 20); SELECT fairsched_evaluate_preemption()});
+is($quiet->safe_psql('postgres', q{SELECT count(*) FROM fairsched.preemption_history WHERE outcome = 'resumed' AND resource = 'gpu'}), '8',
+  'as many go on as stay below the threshold together');
 $quiet->stop;
 
 # ---------- crashes ----------
