@@ -246,6 +246,27 @@ sql(q{SELECT fairsched_pause_workspace('rush')});
 is(sql(q{SELECT count(*) FROM fairsched_claim('w', 1)}), '0', 'the room is kept');
 sql(q{SELECT fairsched_resume_workspace('rush')});
 is(sql(q{SELECT workspace FROM fairsched_claim('w', 1)}), 'rush', 'for it');
+
+# Room that is kept for a workspace that is dropped is not.
+sql(q{SELECT fairsched_enqueue('short', priority => 'P1', resources => '{"cpu": 1}'); SELECT count(*) FROM fairsched_claim('w', 1)});
+is(sql(q{SELECT fairsched_evaluate_preemption()}), '1', 'asked again');
+is(sql(q{SELECT kept FROM fairsched.capacity_status WHERE resource = 'cpu'}), '1', 'for one that waits');
+sql(q{SELECT fairsched_drop_workspace('short', force => true)});
+is(sql(q{SELECT kept FROM fairsched.capacity_status WHERE resource = 'cpu'}), '0', 'nothing is kept for one that is gone');
+empty();
+
+# Who waits for work sleeps while the fleet is full, and wakes when something is given back.
+sql(q{SELECT count(fairsched_enqueue('w', resources => '{"cpu": 5}')) FROM generate_series(1, 3)});
+sql(q{SELECT count(*) FROM fairsched_claim('w', 3, lease => '1 h')});
+my $sleeper = fs_session($node);
+$sleeper->start(q{CALL fairsched_wait('10 min')});
+my $seen = 'SELECT %s FROM pg_stat_activity WHERE pid = ' . $sleeper->pid;
+ok($node->poll_query_until('postgres', sprintf($seen, q{wait_event_type = 'Extension'})), 'a worker sleeps');
+sql(q{SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs LIMIT 1});
+ok($node->poll_query_until('postgres', sprintf($seen, q{state = 'idle'})), 'and is woken by what ends');
+$sleeper->finish;
+is($sleeper->ask(q{SELECT count(*) FROM fairsched_claim('w', 3, lease => '1 h')}), '1', 'to have it');
+$sleeper->quit;
 fs_check_ok($node, 'counters equal the rows, in the end');
 $node->stop;
 
