@@ -29,7 +29,7 @@ extern void fs_room_freed(FsDatabase *db, TimestampTz now);
 /* May the next offer to this ring find something? Never false wrongly. */
 extern bool fs_room_unseen(const FsDatabase *db, int32 ring);
 
-/* Who comes first of the most urgent of these classes, lacks the resource, and needs at most so much and what there is. */
+/* Who is first of the most urgent of these classes, lacks the resource, and needs at most so much and what there is. */
 extern int32 fs_room_first(const FsDatabase *db, FsResource r, uint32 classes, int64 most, int *cls);
 
 #endif							/* FS_ROOMWAIT_H */
