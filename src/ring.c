@@ -31,6 +31,7 @@
 
 #include "aging.h"
 #include "fairness.h"
+#include "roomwait.h"
 
 static void
 list_link(int32 f, int slot)
@@ -294,6 +295,7 @@ fs_sched_flow_relink(int32 f)
 	}
 	if (parked)
 		slot = -1;				/* it is out of the order of service (admit_parked.c) */
+	fs_room_relink(f);
 	if (slot != fs_flows[f].list_slot)
 	{
 		if (fs_flows[f].list_slot >= 0)
