@@ -193,20 +193,22 @@ look_up_job(FsNote *note)
 
 	if (b->count == 0)
 		return;
-	if (b->position != 0)
+	if (b->queued)
 	{
 		fs_push_snapshot();
 		jr = fs_rows_open(b->job_table, true);
 		if (jr && fs_table_complete(&jr->table))
-			row = fs_rows_first_from(jr, b->flow_id, FsSlotRank(b->rank_slot), b->position);
+			row = fs_rows_first_from(jr, b->flow_id, FsSlotRank(b->rank_slot), b->job_id);
 		fs_pop_snapshot();
 	}
 	else if ((FsResourceBit(note->resource) & FS_HELD_MASK) && note->kind != FS_BREACH_REJECT &&
 			 b->job_id != 0 && note->run_id[0] == '\0')
 		row = fs_rows_find(b->job_id, &jr); /* of a job that holds it, the claim did not say whose run it is */
+	if (b->queued)
+		b->job_id = row ? FsJob(row)->job_id : 0;
+	b->queued = false;
 	if (row)
 	{
-		b->job_id = FsJob(row)->job_id;
 		run_id = fs_row_text(jr, row, FS_COL_RUN_ID);
 		if (run_id)
 			strlcpy(note->run_id, run_id, sizeof(note->run_id));

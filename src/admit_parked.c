@@ -212,7 +212,8 @@ breach(int32 w, const FsFlow *f, int slot, const FsRefusal *why, TimestampTz now
 	b->flow_id = f->id;
 	b->job_table = fs_workspaces[w].set.job_table;
 	b->rank_slot = slot;
-	b->position = fs_sched_flow_head(f, slot);
+	b->job_id = fs_sched_flow_head(f, slot);
+	b->queued = true;
 }
 
 /* fs_admit_flow: true when the flow's job in this slot may be taken now; else it or its workspace is parked. */

@@ -194,7 +194,7 @@ fs_limits_breach(int32 l, FsResource r, FsBreachKind kind, int64 actual, int64 j
 	b->actual = b->count > 0 ? Max(b->actual, actual) : actual;
 	b->quota = limits->set.quota[r].quota;
 	b->job_id = job_id;
-	b->position = 0;
+	b->queued = false;
 	b->last = now;
 	b->count = Min(b->count, PG_INT32_MAX - 1) + 1;
 	b->open = true;

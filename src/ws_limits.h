@@ -46,13 +46,13 @@ typedef struct FsBreach
 {
 	int64		actual;			/* of the last occurrence */
 	int64		quota;
-	int64		job_id;			/* 0: not known */
-	int64		position;		/* of the job that a claim refused, 0: none; who it is can be read there */
-	int32		flow_id;
-	int32		job_table;
-	int16		rank_slot;
+	int64		job_id;			/* 0: not known; with `queued`: the position of the job that a claim refused */
 	TimestampTz last;
 	int32		count;			/* occurrences that are not written yet */
+	int32		flow_id;		/* queued: where it stands, so that it can be read which it is */
+	int32		job_table;
+	int16		rank_slot;
+	bool		queued;
 	bool		open;			/* a row of it may be open */
 } FsBreach;
 

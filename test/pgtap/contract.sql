@@ -475,5 +475,11 @@ SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
     WHERE extname = 'fairsched' AND c.relkind = 'S' AND NOT c.oid = ANY (e.extconfig)), NULL,
   'every sequence is dumped');
 
+-- Tables whose changes by hand are read again.
+SELECT has_trigger('fairsched', t, 'usage_changed', t || ' is read again')
+  FROM unnest(ARRAY['workspace_usage', 'workspace_levels', 'quota_violations']) t;
+SELECT has_trigger('fairsched', t, 'settings_changed', t || ' is read again')
+  FROM unnest(ARRAY['workspace_quotas', 'workspace_rate_limits', 'workspace_throttles']) t;
+
 SELECT * FROM finish();
 ROLLBACK;
