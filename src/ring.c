@@ -285,8 +285,9 @@ void
 fs_sched_flow_relink(int32 f)
 {
 	FsFlow	   *flow = &fs_flows[f];
-	int			slot = fs_sched_flow_slot(flow);
-	bool		parked = (flow->why.park != FS_PARK_NONE || slot < 0) && fs_sched_flow_slots(flow) != 0;
+	uint32		slots = fs_sched_flow_slots(flow);
+	int			slot = fs_sched_open_slot(flow, slots);
+	bool		parked = slots != 0 && (flow->why.park != FS_PARK_NONE || slot < 0);
 
 	if (parked != flow->parked_counted)
 	{

@@ -85,17 +85,22 @@ fs_sched_flow_slots(const FsFlow *f)
 	return mask;
 }
 
-/* The most urgent slot in which a flow has something that no budget holds back, or -1. */
+/* The most urgent of these slots that no budget holds back, or -1. */
 static inline int
-fs_sched_flow_slot(const FsFlow *f)
+fs_sched_open_slot(const FsFlow *f, uint32 mask)
 {
-	uint32		mask = fs_sched_flow_slots(f);
-
 	if (f->refused)
 		for (int cls = 0; cls < FS_CLASSES; cls++)
 			if (f->refused & (1 << cls))
 				mask &= ~(3u << (cls * 2));
 	return mask ? pg_rightmost_one_pos32(mask) : -1;
+}
+
+/* The most urgent slot in which a flow has something that no budget holds back, or -1. */
+static inline int
+fs_sched_flow_slot(const FsFlow *f)
+{
+	return fs_sched_open_slot(f, fs_sched_flow_slots(f));
 }
 
 /* The most urgent class in which it has something, held back or not, or -1. */
