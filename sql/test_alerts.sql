@@ -112,19 +112,6 @@ SELECT fairsched.check_alerts('2030-01-04 00:05');
 SELECT workspace, subject FROM al WHERE NOT resolved;
 DELETE FROM fairsched.quota_violations WHERE workspace = 'al_q';
 
--- budgets
-SELECT fairsched_set_budget('al_budget', 100), fairsched_set_budget('al_calm', 100);
-SELECT fairsched_record_spend('al_budget', 85), fairsched_record_spend('al_calm', 60);
-SELECT fairsched.check_alerts('2030-01-05');
-SELECT type, severity, workspace, subject, detail FROM al WHERE NOT resolved;
-SELECT fairsched_record_spend('al_budget', 12);
-SELECT fairsched.check_alerts('2030-01-05 00:05');
-SELECT type, severity, subject, occurrences, detail FROM al WHERE NOT resolved;
-SELECT fairsched_reset_budget('al_budget');
-SELECT fairsched.check_alerts('2030-01-05 00:10');
-SELECT count(*) FROM al WHERE NOT resolved;
-DELETE FROM fairsched.budgets WHERE budget LIKE 'al\_%';
-
 -- the scheduler: what would be overdue if it slept until then
 SELECT count(fairsched_enqueue('al_due', run_at => now() + interval '1 hour'));
 SELECT fairsched.check_alerts(now() + interval '65 min');

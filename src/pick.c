@@ -24,6 +24,7 @@
 #include "hints.h"
 #include "park.h"
 #include "ring.h"
+#include "stats.h"
 
 /* How far fs_sched_fill_ahead looks: members, and nodes of heaps on the way to them. */
 #define AHEAD_MEMBERS 16
@@ -245,12 +246,14 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		if (ws->running >= fs_sched_ceiling(ws) &&
 			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_ceiling(ws))
 		{
+			fs_stats_parked(share->lane, FS_PARK_CEILING);
 			fs_sched_park(share->workspace, FS_PARK_CEILING);
 			continue;
 		}
 		if (!beyond_share && ws->running >= fs_sched_share_cap(d) &&
 			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_share_cap(d))
 		{
+			fs_stats_parked(share->lane, FS_PARK_SHARE);
 			fs_sched_park(share->workspace, FS_PARK_SHARE);
 			continue;
 		}
@@ -277,7 +280,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_FILL;
 		}
 
-		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, e))
+		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, s, e))
 			continue;			/* parked, with a reason */
 
 		if (urgent)

@@ -35,6 +35,7 @@
 #define FS_AGE_MARKS 128
 #define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
 #define FS_ROOMS 16
+#define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
 /* A pool of equal things: a free list by index. */
 typedef struct FsPool
@@ -68,6 +69,7 @@ typedef struct FsRefusal
 	FsPark		park:8;			/* FS_PARK_NONE: nothing refuses */
 	FsResource	resource:8;		/* FS_PARK_RESOURCE, CAPACITY */
 	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
+	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it holds back, where that is why */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -124,7 +126,7 @@ typedef struct FsWorkspace
 	FsPark		parked;
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
 	int32		parked_flows;	/* list of its flows that are parked by themselves */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
@@ -228,15 +230,19 @@ typedef struct FsFlow
 	int32		refs;			/* open ledger items that point here */
 	int32		running;		/* leases */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	int32		set_next;		/* list of the flows of that set */
+	int32		set_prev;
 	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
+	int32		ready;			/* jobs; meaningful when db->counted */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
+	uint8		refused;		/* bits of the classes that its budgets hold back */
 	int32		park_next;		/* list of its workspace's parked flows */
 	int32		park_prev;
-	int32		wait_next;		/* list of the flows a budget holds up */
+	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
 	int32		wait_prev;
 
 	/* ready list of the member */
@@ -318,7 +324,7 @@ typedef struct FsLease
 	int32		attempt;
 	int64		position;
 
-	/* admission: what it holds (admit.c) */
+	/* admission: what it holds (admit_charge.c) */
 	FsNeeds		held;			/* less what a claim of the same call took over */
 	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
 	bool		open;			/* counted in its workspace's `open` */
@@ -343,6 +349,8 @@ typedef struct FsWorker
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	int32		slots;			/* declared; 0 when it never registered */
+	int32		lanes[FS_WORKER_LANES]; /* it asked for last, */
+	TimestampTz asked[FS_WORKER_LANES]; /* and when; 0: unused */
 	bool		declared;
 	int32		leases;			/* list */
 	int32		running;
@@ -399,6 +407,7 @@ typedef enum FsTask
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
 	FS_TASK_FAIRNESS,			/* a sample of fairness */
 	FS_TASK_ALERTS,				/* raise and resolve alerts */
+	FS_TASK_CAPACITY,			/* how many workers each lane should have */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -416,10 +425,12 @@ typedef struct FsCountDelta
 {
 	TransactionId xid;
 	int32		workspace;
-	int16		cls;			/* FS_CLASSES: waiting */
-	int16		pad;
+	uint32		cls:4;			/* FS_CLASSES: waiting */
+	uint32		flow:28;		/* FS_DELTA_NO_FLOW: none */
 	int32		delta;
 } FsCountDelta;
+
+#define FS_DELTA_NO_FLOW ((1 << 28) - 1)
 
 #define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a lost job for so long */
 #define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
@@ -515,6 +526,7 @@ typedef struct FsDatabase
 	TimestampTz clock;			/* latest time the gates were asked at */
 	int32		nlimits;		/* entries of fs_limits */
 	bool		limits_dirty;	/* violations or rate windows are to be written */
+	TimestampTz usage_stale;	/* when tables of what is used last changed behind our back; 0: read since */
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
@@ -560,6 +572,10 @@ typedef struct FsDatabase
 	int64		expired;		/* leases that ran out */
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
+	TimestampTz stats_since;	/* of its lanes' counters (stats.h) */
+	TimestampTz signal_due;		/* capacity is evaluated then; DT_NOEND: when jobs arrive */
+	uint64		signal_gen;		/* grows when its settings may have changed */
+	uint64		signal_loaded;	/* as of which they were read */
 } FsDatabase;
 
 /*
@@ -656,7 +672,7 @@ extern FsWaiter *fs_waiters;	/* by process number */
 extern FsCountDelta *fs_deltas;
 extern FsLaunch *fs_launches;
 extern pg_atomic_uint64 *fs_logged; /* claimlog.c; read without the lock */
-extern struct FsLimits *fs_limits;	/* limits.h */
+extern struct FsLimits *fs_limits;	/* ws_limits.h */
 
 /* Hash tables: heads of chains. */
 extern int32 *fs_workspace_hash;
@@ -673,8 +689,18 @@ extern uint32 fs_limits_mask;
 extern Size fs_shmem_size(void);
 extern void fs_shmem_install_hooks(void);
 
-#define FsLock()	LWLockAcquire(fs->lock, LW_EXCLUSIVE)
-#define FsLockShared()	LWLockAcquire(fs->lock, LW_SHARED)
+/* Where it is not free at once, the wait is counted (stats.c). */
+extern void fs_lock_wait(LWLockMode mode);
+
+static inline void
+fs_lock(LWLockMode mode)
+{
+	if (!LWLockConditionalAcquire(fs->lock, mode))
+		fs_lock_wait(mode);
+}
+
+#define FsLock()	fs_lock(LW_EXCLUSIVE)
+#define FsLockShared()	fs_lock(LW_SHARED)
 #define FsUnlock()	LWLockRelease(fs->lock)
 
 /* Take from or give back to a pool; the first int32 of a thing links the free list. */
