@@ -20,6 +20,12 @@ extern void fs_sched_workspace_rekey(int32 workspace);
 /* Has the share anything ready, parked flows included? */
 extern bool fs_sched_share_waits(const FsShare *share);
 
+/* After a refund, before it is put in its place. */
+extern void fs_sched_share_due_earlier(int32 share);
+
+/* Does it wait in a ring, so that it receives the quantum of each round? */
+extern bool fs_sched_share_is_due_later(const FsShare *share);
+
 /* Before a change of deficit or quantum: bring the share's round up to date. */
 extern void fs_sched_share_settle(FsShare *share);
 
