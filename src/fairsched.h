@@ -35,6 +35,7 @@
 #define ERRCODE_FS_BUSY					FS_ERRCODE('9')
 #define ERRCODE_FS_UNKNOWN_WORKER		FS_ERRCODE('A')
 #define ERRCODE_FS_UNKNOWN_BUDGET		FS_ERRCODE('B')
+/* FS00C, unknown node, is raised in SQL */
 
 /* Priority classes and the ranks of the ready key: class * 2, minus 1 for a job that returns. */
 #define FS_CLASSES		4

@@ -17,6 +17,7 @@
 
 #include "admit.h"
 #include "budget.h"
+#include "placement.h"
 #include "hints.h"
 #include "ring.h"
 
@@ -29,9 +30,9 @@ hash_name(int32 db, const char *name)
 }
 
 static uint32
-hash_flow(int32 member_or_ws, int32 ring, const uint64 *spec)
+hash_flow(int32 workspace, uint32 ring_key, const uint64 *spec)
 {
-	uint32		h = murmurhash32((uint32) member_or_ws * 31 + (uint32) ring);
+	uint32		h = murmurhash32((uint32) workspace * 31 + ring_key);
 
 	return h ^ (uint32) spec[0];
 }
@@ -73,6 +74,7 @@ fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *se
 	ws->set = *set;
 	ws->shares = FS_NONE;
 	ws->capped_next = FS_NONE;
+	ws->holders = FS_NONE;
 	ws->next = fs_workspace_hash[bucket];
 	fs_workspace_hash[bucket] = w;
 	fs_admit_workspace_made(w);
@@ -110,13 +112,12 @@ fs_sched_caps_subset(const char *need, int need_len, const char *have, int have_
 	return true;
 }
 
-/* fs_sched_ring_get: find or make the ring, and its lane. */
+/* fs_sched_lane_get: find or make the lane. */
 int32
-fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
+fs_sched_lane_get(int32 db, const char *lane)
 {
 	FsDatabase *d = &fs_dbs[db];
 	int32		l = fs_sched_lane_find(db, lane);
-	int32		r;
 
 	if (l == FS_NONE)
 	{
@@ -127,16 +128,36 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 		fs_lanes[l].db = db;
 		fs_lanes[l].round = 1;
 		fs_lanes[l].rings = FS_NONE;
+		fs_lanes[l].holders = FS_NONE;
 		strlcpy(fs_lanes[l].name, lane, sizeof(fs_lanes[l].name));
 		fs_lanes[l].next = d->lanes;
 		d->lanes = l;
 		d->rings_gen++;
 	}
-	for (r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
-		if (fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)
+	return l;
+}
+
+static int32 *
+ring_bucket(uint32 key, int32 holders)
+{
+	return &fs_ring_hash[murmurhash32(key ^ (uint32) holders * 0x9e3779b9) & fs_ring_mask];
+}
+
+/* The ring of a lane, capabilities and holders; made when new. reclaim: where there is none left, look for some. */
+static int32
+ring_get(int32 l, const char *caps, int caps_len, int32 holders, bool reclaim)
+{
+	int32		db = fs_lanes[l].db;
+	uint32		key = hash_bytes((const unsigned char *) caps, caps_len) ^ (uint32) l * 0x85ebca6b;
+	int32	   *bucket = ring_bucket(key, holders);
+	int32		r;
+
+	for (r = *bucket; r != FS_NONE; r = fs_rings[r].next)
+		if (fs_rings[r].lane == l && fs_rings[r].holders == holders &&
+			fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)
 			return r;
 
-	if (fs->rings.free_head == FS_NONE)
+	if (fs->rings.free_head == FS_NONE && reclaim)
 		fs_sched_reclaim(db);
 	FS_POOL_TAKE(fs->rings, fs_rings, r);
 	if (r == FS_NONE)
@@ -150,7 +171,28 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 	memcpy(fs_rings[r].caps, caps, caps_len);
 	fs_rings[r].lane_next = fs_lanes[l].rings;
 	fs_lanes[l].rings = r;
-	d->rings_gen++;
+	fs_rings[r].key = key;
+	fs_rings[r].holders = holders;
+	if (holders != FS_NONE)
+		fs_holders[holders].refs++;
+	fs_rings[r].next = *bucket;
+	*bucket = r;
+	fs_dbs[db].rings_gen++;
+	return r;
+}
+
+/* fs_sched_ring_get: find or make the ring that jobs of a workspace belong to, and its lane. */
+int32
+fs_sched_ring_get(int32 workspace, const char *lane, const char *caps, int caps_len)
+{
+	int32		l = fs_sched_lane_get(fs_workspaces[workspace].db, lane);
+	int32		r;
+
+	if (l == FS_NONE)
+		return FS_NONE;
+	fs_workspaces[workspace].refs++;
+	r = ring_get(l, caps, caps_len, fs_workspaces[workspace].holders, true);
+	fs_workspaces[workspace].refs--;
 	return r;
 }
 
@@ -221,7 +263,7 @@ fs_sched_flow_by_id(int32 db, int32 id)
 static int32
 flow_find(int32 workspace, int32 ring, const uint64 *spec, bool overflow)
 {
-	int32		f = fs_flow_hash[hash_flow(workspace, overflow ? -1 : ring, spec) & fs_flow_mask];
+	int32		f = fs_flow_hash[hash_flow(workspace, overflow ? 0 : fs_rings[ring].key, spec) & fs_flow_mask];
 
 	for (; f != FS_NONE; f = fs_flows[f].next)
 	{
@@ -266,7 +308,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 		return FS_NONE;
 	}
 	fs_members[m].flows++;
-	bucket = hash_flow(workspace, id < 0 ? -1 : ring, spec->hash) & fs_flow_mask;
+	bucket = hash_flow(workspace, id < 0 ? 0 : fs_rings[ring].key, spec->hash) & fs_flow_mask;
 	fs_flows[f].next = fs_flow_hash[bucket];
 	fs_flow_hash[bucket] = f;
 	bucket = hash_flow_id(db, id) & fs_flow_mask;
@@ -362,7 +404,7 @@ flow_free(int32 f)
 
 	fs_admit_flow_gone(f);
 	fs_sched_drop_candidates(flow);
-	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
+	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? 0 : fs_rings[ring].key, flow->spec) & fs_flow_mask],
 			f, fs_flows, FsFlow, next);
 	FS_UNCHAIN(fs_flow_id_hash[hash_flow_id(fs_workspaces[w].db, flow->id) & fs_flow_mask],
 			f, fs_flows, FsFlow, id_next);
@@ -396,6 +438,7 @@ workspace_free(int32 w)
 	FsWorkspace *ws = &fs_workspaces[w];
 
 	fs_admit_workspace_gone(w);
+	fs_holders_unref(ws->holders);
 	FS_UNCHAIN(fs_workspace_hash[hash_name(ws->db, ws->name) & fs_workspace_mask],
 			w, fs_workspaces, FsWorkspace, next);
 	ws->db = FS_NONE;
@@ -406,9 +449,49 @@ static void
 ring_free(int32 r)
 {
 	FS_UNCHAIN(fs_lanes[fs_rings[r].lane].rings, r, fs_rings, FsRing, lane_next);
+	FS_UNCHAIN(*ring_bucket(fs_rings[r].key, fs_rings[r].holders), r, fs_rings, FsRing, next);
+	fs_holders_unref(fs_rings[r].holders);
 	fs_dbs[fs_rings[r].db].rings_gen++;
 	fs_rings[r].db = FS_NONE;
 	FS_POOL_GIVE(fs->rings, fs_rings, r);
+}
+
+/*
+ * fs_sched_member_place: the member moves to the ring of its lane and
+ * capabilities that belongs to these holders.  Its places in the order of
+ * service, and all of its share, stay what they are.  False: there is no room
+ * for that ring.
+ */
+bool
+fs_sched_member_place(int32 m, int32 holders)
+{
+	FsMember   *member = &fs_members[m];
+	int32		old = member->ring;
+	FsRing	   *from = &fs_rings[old];
+	int32		r;
+
+	if (from->holders == holders)
+		return true;
+	r = ring_get(from->lane, from->caps, from->caps_len, holders, false);
+	if (r == FS_NONE)
+		return false;
+	if (fs_nodes[m].linked)
+	{
+		ringheap_remove(fs_nodes, &from->root, m);
+		ringheap_insert(fs_nodes, &fs_rings[r].root, m);
+		from->active--;
+		fs_rings[r].active++;
+	}
+	if (fs_urgent_nodes[m].linked)
+	{
+		ringheap_remove(fs_urgent_nodes, &from->urgent, m);
+		ringheap_insert(fs_urgent_nodes, &fs_rings[r].urgent, m);
+	}
+	member->ring = r;
+	fs_rings[r].members++;
+	if (--from->members == 0 && from->holders != FS_NONE)
+		ring_free(old);
+	return true;
 }
 
 /* No job of the workspace is ready: what its flows remember of some is over. */
@@ -554,6 +637,7 @@ fs_sched_sweep(int32 db)
 			fs_workers[w].db = FS_NONE;
 			FS_POOL_GIVE(fs->workers, fs_workers, w);
 		}
+	fs_placement_sweep(db);
 	fs_budget_sweep(db);
 	fs_limits_sweep(db);
 	fs_dbs[db].lanes = FS_NONE;

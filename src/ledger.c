@@ -530,6 +530,7 @@ fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps, int
 				 const char *node)
 {
 	FsWorkerChange *change = MemoryContextAllocZero(TopTransactionContext, sizeof(FsWorkerChange));
+	bool		full = false;
 
 	fs_ledger_reserve(1);
 	change->worker = worker;
@@ -538,7 +539,29 @@ fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps, int
 	change->caps_len = caps_len;
 	memcpy(change->caps, caps, caps_len);
 	strlcpy(change->node, node ? node : "", sizeof(change->node));
-	add_item(ITEM_WORKER)->u.worker = change;
+	change->place_node = FS_NONE;
+	FsLock();
+	if (node)
+	{
+		change->place_node = fs_place_node_get(fs_my_db, node);
+		full = change->place_node == FS_NONE;
+	}
+	if (!full)
+		add_item(ITEM_WORKER)->u.worker = change;
+	FsUnlock();
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_CAPACITY),
+				 errmsg("too many nodes"),
+				 errhint("Let workers share a node name, or increase fairsched.max_workers (now %d) and restart the server.",
+						 fs_max_workers)));
+}
+
+/* fs_ledger_placement: at commit the chain or node is as it says; takes over its references. */
+void
+fs_ledger_placement(FsPlacementChange *change)
+{
+	add_item(ITEM_PLACEMENT)->u.placement = change;
 }
 
 /* fs_ledger_budget: a row of fairsched.budgets was written; room is reserved. */

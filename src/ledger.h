@@ -7,6 +7,7 @@
 
 #include "budget.h"
 #include "limits.h"
+#include "placement.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */
@@ -36,6 +37,7 @@ extern void fs_ledger_spend(const FsSpendItem *spend);
 extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);
 extern void fs_ledger_budget_run(const FsBudgetRun *run);
 extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, TimestampTz now);
+extern void fs_ledger_placement(FsPlacementChange *change);
 extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 

@@ -216,6 +216,7 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	strlcpy(w->node, c->node, sizeof(w->node));
 	if (!c->declared)
 		w->last_seen = 0;		/* it said goodbye */
+	fs_place_worker(c->worker, c->place_node);
 	fs_sched_refresh_slots(d, now);
 }
 
@@ -446,6 +447,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);
 			break;
+		case ITEM_PLACEMENT:
+			fs_placement_commit(item->db, item->u.placement);
+			break;
 		case ITEM_LIMITS:
 			if (item->u.limits.part != 0)
 			{
@@ -571,6 +575,13 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_abort(item->db, &item->u.run);
 			break;
+		case ITEM_PLACEMENT:
+			fs_placement_abort(item->u.placement);
+			break;
+		case ITEM_WORKER:
+			if (item->u.worker->place_node != FS_NONE)
+				fs_place_node_unref(item->u.worker->place_node);
+			break;
 		case ITEM_LIMITS:
 			fs_limits[item->u.limits.limits].refs--;
 			fs_limits_release(item->u.limits.limits);
@@ -585,7 +596,6 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			break;
 		case ITEM_DRAINED:
 		case ITEM_STALE:
-		case ITEM_WORKER:
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:

@@ -7,6 +7,7 @@
 
 #include "budget.h"
 #include "limits.h"
+#include "placement.h"
 
 typedef enum FsItemKind
 {
@@ -32,7 +33,8 @@ typedef enum FsItemKind
 	ITEM_SPEND,
 	ITEM_BUDGET,
 	ITEM_BUDGETS_STALE,
-	ITEM_BUDGET_RUN
+	ITEM_BUDGET_RUN,
+	ITEM_PLACEMENT
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -52,6 +54,7 @@ typedef struct FsWorkerChange
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	char		node[FS_NAME_LEN + 1];
+	int32		place_node;		/* with a reference, or FS_NONE */
 } FsWorkerChange;
 
 typedef struct FsLedgerItem
@@ -138,6 +141,7 @@ typedef struct FsLedgerItem
 		FsSpendItem spend;
 		FsBudgetSettings *budget;
 		FsBudgetRun run;
+		FsPlacementChange *placement;
 		bool		flag;
 	}			u;
 } FsLedgerItem;

@@ -22,6 +22,7 @@
 #include "admit.h"
 #include "hints.h"
 #include "park.h"
+#include "placement.h"
 #include "ring.h"
 
 /* fs_sched_has_work: may a claim of this kind find something? Never false wrongly. */
@@ -230,6 +231,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 				fs_sched_unpark(d->capped);
 			continue;
 		}
+		fs_placements[db].visits++;
 		if (++*visits > fs_max_visits)
 			return FS_PICK_TIRED;
 

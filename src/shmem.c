@@ -12,6 +12,7 @@
 
 #include "budget.h"
 #include "limits.h"
+#include "placement.h"
 
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;
@@ -38,6 +39,11 @@ int32	   *fs_flow_id_hash;
 int32	   *fs_lease_hash;
 int32	   *fs_request_hash;
 int32	   *fs_limits_hash;
+int32	   *fs_ring_hash;
+FsPlaceNode *fs_place_nodes;
+FsHolders  *fs_holders;
+FsPlacement *fs_placements;
+int32	   *fs_holders_hash;
 FsBudget   *fs_budgets;
 FsBudgetSet *fs_budget_sets;
 FsBudgetHold *fs_budget_holds;
@@ -51,6 +57,7 @@ uint32		fs_workspace_mask;
 uint32		fs_flow_mask;
 uint32		fs_lease_mask;
 uint32		fs_limits_mask;
+uint32		fs_ring_mask;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
@@ -105,6 +112,7 @@ layout(char *base)
 	fs_flow_mask = pg_nextpower2_32(flows) - 1;
 	fs_lease_mask = pg_nextpower2_32(fs_max_running) - 1;
 	fs_limits_mask = pg_nextpower2_32(fs_limits_capacity()) - 1;
+	fs_ring_mask = pg_nextpower2_32(fs_max_rings) - 1;
 
 	fs_budget_mask = pg_nextpower2_32(fs_max_budgets) - 1;
 	fs_budget_set_mask = pg_nextpower2_32(fs_max_budgets * FS_BUDGET_SETS) - 1;
@@ -125,6 +133,9 @@ layout(char *base)
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
+	AREA(fs_place_nodes, fs_max_workers);
+	AREA(fs_holders, fs_max_rings);
+	AREA(fs_placements, fs_max_databases);
 	AREA(fs_budgets, fs_max_budgets);
 	AREA(fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
 	AREA(fs_budget_holds, fs_max_running);
@@ -140,6 +151,8 @@ layout(char *base)
 	AREA(fs_lease_hash, fs_lease_mask + 1);
 	AREA(fs_request_hash, fs_lease_mask + 1);
 	AREA(fs_limits_hash, fs_limits_mask + 1);
+	AREA(fs_ring_hash, fs_ring_mask + 1);
+	AREA(fs_holders_hash, fs_ring_mask + 1);
 	AREA(fs_budget_hash, fs_budget_mask + 1);
 	AREA(fs_budget_set_hash, fs_budget_set_mask + 1);
 #undef AREA
@@ -215,6 +228,8 @@ shmem_startup(void)
 		for (int i = 0; i < FS_LOGGED_PAGES; i++)
 			pg_atomic_init_u64(&fs_logged[i], 0);
 		INIT_POOL(fs->limits, fs_limits, fs_limits_capacity());
+		INIT_POOL(fs->place_nodes, fs_place_nodes, fs_max_workers);
+		INIT_POOL(fs->holders, fs_holders, fs_max_rings);
 		INIT_POOL(fs->budgets, fs_budgets, fs_max_budgets);
 		INIT_POOL(fs->budget_sets, fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
 		for (int i = 0; i < fs_max_budgets; i++)
@@ -226,13 +241,13 @@ shmem_startup(void)
 		for (int i = 0; i < fs_max_workspaces; i++)
 			fs_workspaces[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_rings; i++)
-			fs_lanes[i].db = fs_rings[i].db = FS_NONE;
+			fs_lanes[i].db = fs_rings[i].db = fs_holders[i].db = FS_NONE;
 		for (int i = 0; i < flows; i++)
 			fs_shares[i].workspace = fs_members[i].share = fs_flows[i].member = FS_NONE;
 		for (int i = 0; i < fs_max_running; i++)
 			fs_leases[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_workers; i++)
-			fs_workers[i].db = FS_NONE;
+			fs_workers[i].db = fs_place_nodes[i].db = FS_NONE;
 		for (int i = 0; i < fs_limits_capacity(); i++)
 			fs_limits[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_databases; i++)
@@ -249,6 +264,8 @@ shmem_startup(void)
 		init_chains(fs_lease_hash, fs_lease_mask);
 		init_chains(fs_request_hash, fs_lease_mask);
 		init_chains(fs_limits_hash, fs_limits_mask);
+		init_chains(fs_ring_hash, fs_ring_mask);
+		init_chains(fs_holders_hash, fs_ring_mask);
 		init_chains(fs_budget_hash, fs_budget_mask);
 		init_chains(fs_budget_set_hash, fs_budget_set_mask);
 	}

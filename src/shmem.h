@@ -53,7 +53,8 @@ typedef enum FsPark
 	FS_PARK_RESOURCE,			/* a quota: of the workspace, or what a flow's jobs need */
 	FS_PARK_BUDGET,				/* flows only */
 	FS_PARK_THROTTLE,			/* fairsched_set_throttle */
-	FS_PARK_CAPACITY			/* flows only: fairsched_set_capacity */
+	FS_PARK_CAPACITY,			/* flows only: fairsched_set_capacity */
+	FS_PARK_NODE				/* there is no room for the rings of its placement */
 } FsPark;
 
 /*
@@ -107,6 +108,8 @@ typedef struct FsWorkspace
 	int32		next;			/* hash chain, or free list */
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
+	bool		misplaced;		/* not all its members are in rings of `holders` */
+	int32		holders;		/* nodes it is placed on: in fs_holders, FS_NONE = any */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
 	int32		refs;			/* open ledger items that point here */
@@ -144,9 +147,10 @@ typedef struct FsLane
 	uint64		stamps;			/* places in the ring handed out */
 	uint64		served_at;		/* db->serve_clock of its last service */
 	int32		rings;			/* list of its rings */
+	int32		holders;		/* nodes it is placed on; FS_NONE: any */
 } FsLane;
 
-/* All members of a lane that require the same capabilities. */
+/* All members of a lane that require the same capabilities and are placed on the same nodes. */
 typedef struct FsRing
 {
 	int32		next;			/* hash chain, or free list */
@@ -158,6 +162,8 @@ typedef struct FsRing
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
 	TimestampTz made_at;
+	int32		holders;		/* those nodes; FS_NONE: any */
+	uint32		key;			/* hash of lane and capabilities */
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
 } FsRing;
@@ -316,6 +322,7 @@ typedef struct FsWorker
 	int32		db;
 	char		name[FS_NAME_LEN + 1];
 	char		node[FS_NAME_LEN + 1];
+	int32		place_node;		/* the same in fs_place_nodes; FS_NONE: it said none */
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	int32		slots;			/* declared; 0 when it never registered */
@@ -579,6 +586,8 @@ typedef struct FsShared
 				leases,
 				workers,
 				limits,
+				place_nodes,
+				holders,
 				budgets,
 				budget_sets;
 	int			budgets_promised;	/* to rows that are not committed */
@@ -629,10 +638,12 @@ extern int32 *fs_flow_id_hash;
 extern int32 *fs_lease_hash;
 extern int32 *fs_request_hash;
 extern int32 *fs_limits_hash;
+extern int32 *fs_ring_hash;
 extern uint32 fs_workspace_mask;
 extern uint32 fs_flow_mask;
 extern uint32 fs_lease_mask;
 extern uint32 fs_limits_mask;
+extern uint32 fs_ring_mask;
 
 extern Size fs_shmem_size(void);
 extern void fs_shmem_install_hooks(void);

@@ -314,7 +314,7 @@ fs_view_worker_status(PG_FUNCTION_ARGS)
 {
 	FsWalk		walk = {0};
 
-	fs_view_check("worker_status", NULL);
+	fs_view_check("worker_status", "node_status");
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("worker_status") == NULL)
 		return (Datum) 0;

@@ -154,7 +154,7 @@ CREATE FUNCTION fairsched.worker_status_internal(
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100
 	AS 'MODULE_PATHNAME', 'fs_view_worker_status';
-COMMENT ON FUNCTION fairsched.worker_status_internal() IS 'Internal: the workers that shared memory knows. Needs SELECT on fairsched.worker_status.';
+COMMENT ON FUNCTION fairsched.worker_status_internal() IS 'Internal: the workers that shared memory knows. Needs SELECT on fairsched.worker_status or fairsched.node_status.';
 
 CREATE VIEW fairsched.worker_status AS
 SELECT coalesce(m.worker, w.worker) COLLATE "C" AS worker,
