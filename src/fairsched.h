@@ -81,6 +81,7 @@ extern bool fs_notify;
 extern int	fs_retry_base;		/* ms */
 extern int	fs_retry_max;		/* ms */
 extern int	fs_reconcile_interval;	/* s */
+extern int	fs_alert_retention; /* s */
 extern double fs_deliberation_depth_weight;
 extern double fs_deliberation_coherence_weight;
 extern double fs_deliberation_relevance_weight;

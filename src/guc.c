@@ -40,6 +40,7 @@ bool		fs_notify = false;
 int			fs_retry_base = 1000;
 int			fs_retry_max = 3600000;
 int			fs_reconcile_interval = 3600;
+int			fs_alert_retention = 30 * 86400;
 double		fs_deliberation_depth_weight = 0.35;
 double		fs_deliberation_coherence_weight = 0.35;
 double		fs_deliberation_relevance_weight = 0.30;
@@ -174,6 +175,8 @@ fs_guc_define(void)
 				&fs_retry_max, 3600000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.reconcile_interval", "How often memory is compared with rows.",
 				&fs_reconcile_interval, 3600, 1, INT_MAX / 1000, GUC_UNIT_S);
+	int_setting("fairsched.alert_retention", "How long resolved alerts are kept in fairsched.alerts.",
+				&fs_alert_retention, 30 * 86400, 0, INT_MAX, GUC_UNIT_S);
 	score_setting("fairsched.deliberation_depth_weight",
 				  "Weight of depth in the overall score; weights are divided by their sum.",
 				  &fs_deliberation_depth_weight, 0.35);

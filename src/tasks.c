@@ -316,9 +316,11 @@ retention(FsDatabase *db)
 	Oid			score_types[2] = {FLOAT8OID, INT4OID};
 	Datum		args[1];
 	Datum		arg2[1];
+	Datum		alert_args[1];
 	Datum		score_args[2];
 	uint64		scores;
 
+	alert_args[0] = Float8GetDatum((double) fs_alert_retention);
 	args[0] = Float8GetDatum((double) fs_dead_retention);
 	arg2[0] = Float8GetDatum((double) fs_completed_retention);
 	score_args[0] = Float8GetDatum((double) fs_deliberation_retention);
@@ -339,6 +341,7 @@ retention(FsDatabase *db)
 	fs_spi("SELECT fairsched.drop_old_history('dead', make_interval(secs => $1))", 1, types, args, NULL);
 	fs_spi("SELECT fairsched.drop_old_history('completed', make_interval(secs => $1))", 1, types, arg2, NULL);
 	fs_spi("SELECT fairsched.drop_old_budget_events()", 0, NULL, NULL, NULL);
+	fs_spi("DELETE FROM fairsched.alerts WHERE resolved_at < now() - make_interval(secs => $1)", 1, types, alert_args, NULL);
 	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
 		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
 		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
