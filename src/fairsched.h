@@ -91,6 +91,14 @@ extern double fs_deliberation_min_relevance;
 extern double fs_deliberation_min_overall;
 extern int	fs_deliberation_max_tokens;
 extern int	fs_deliberation_retention;	/* seconds */
+extern int	fs_placement_interval;	/* ms */
+extern double fs_placement_score_floor;
+extern double fs_placement_hysteresis_gap;
+extern double fs_placement_service_value;
+extern double fs_placement_move_cost;
+extern int	fs_placement_cooldown;	/* ms */
+extern int	fs_placement_max_moves;
+extern int	fs_scorer_timeout;	/* ms */
 extern bool fs_background_workers;
 extern bool fs_durable_claims;
 

@@ -50,6 +50,14 @@ double		fs_deliberation_min_relevance = 0.6;
 double		fs_deliberation_min_overall = 0.6;
 int			fs_deliberation_max_tokens = 2000;
 int			fs_deliberation_retention = 30 * 86400;
+int			fs_placement_interval = 30000;
+double		fs_placement_score_floor = 0.5;
+double		fs_placement_hysteresis_gap = 0.2;
+double		fs_placement_service_value = 10;
+double		fs_placement_move_cost = 1;
+int			fs_placement_cooldown = 300000;
+int			fs_placement_max_moves = 1;
+int			fs_scorer_timeout = 1000;
 bool		fs_background_workers = true;
 bool		fs_durable_claims = true;
 
@@ -71,6 +79,12 @@ int_setting(const char *name, const char *text, int *var, int dflt, int min, int
 {
 	DefineCustomIntVariable(name, text, NULL, var, dflt, min, max, PGC_SIGHUP, flags,
 							NULL, NULL, NULL);
+}
+
+static void
+real_setting(const char *name, const char *text, double *var, double dflt, double max)
+{
+	DefineCustomRealVariable(name, text, NULL, var, dflt, 0.0, max, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 /* Of scoring, from 0 to 1: nothing in shared memory follows it, so a database may have its own. */
@@ -198,5 +212,25 @@ fs_guc_define(void)
 	int_setting("fairsched.deliberation_retention",
 				"How long scores of reasoning are kept in fairsched.deliberation_scores.",
 				&fs_deliberation_retention, 30 * 86400, 0, INT_MAX, GUC_UNIT_S);
+	int_setting("fairsched.placement_interval",
+				"How often placements are looked at that are waited for; those that changed are looked at at once.",
+				&fs_placement_interval, 30000, 10, INT_MAX, GUC_UNIT_MS);
+	real_setting("fairsched.placement_score_floor", "A placement moves only away from a node that scores below.",
+				 &fs_placement_score_floor, 0.5, 1.0);
+	real_setting("fairsched.placement_hysteresis_gap",
+				 "A placement moves only to a node that scores higher by so much.",
+				 &fs_placement_hysteresis_gap, 0.2, 1.0);
+	real_setting("fairsched.placement_service_value",
+				 "What a score higher by 1 is worth, against the cost of a move.",
+				 &fs_placement_service_value, 10, 1e9);
+	real_setting("fairsched.placement_move_cost",
+				 "What it costs to move a placement that has nothing to do.",
+				 &fs_placement_move_cost, 1, 1e9);
+	int_setting("fairsched.placement_cooldown", "A placement does not move for a better score so soon after it moved.",
+				&fs_placement_cooldown, 300000, 0, INT_MAX, GUC_UNIT_MS);
+	int_setting("fairsched.placement_max_moves", "Moves for a better score that may be under way at once.",
+				&fs_placement_max_moves, 1, 0, INT_MAX, 0);
+	int_setting("fairsched.scorer_timeout", "Longest time a call of a scorer of placements may take.",
+				&fs_scorer_timeout, 1000, 1, INT_MAX, GUC_UNIT_MS);
 	MarkGUCPrefixReserved("fairsched");
 }

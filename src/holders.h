@@ -21,6 +21,7 @@ typedef struct FsPlaceNode
 	bool		alive;			/* a worker of it lived at the last refresh */
 	int32		refs;			/* sets, workers, open ledger items */
 	TimestampTz last_seen;		/* last call of any of its workers */
+	PlacementHealth health;		/* how leases of its workers end */
 } FsPlaceNode;
 
 /* A set of nodes; n = 0: nobody. */

@@ -131,6 +131,7 @@ fs_ledger_finish(int32 lease, FsDirective tell)
 	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
 	fs_leases[lease].state = FS_LEASE_ENDING;
 	fs_leases[lease].owner = FsMyProcNumber();
+	fs_leases[lease].ends_as = PLACEMENT_ENDED;
 }
 
 /* fs_ledger_unfinish: the row was not to be had; forget the newest end of this lease. */

@@ -26,6 +26,7 @@
 #include "notify.h"
 #include "park.h"
 #include "pick.h"
+#include "placement_nodes.h"
 #include "preempt.h"
 #include "wait.h"
 
@@ -322,6 +323,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
+				fs_placement_note_end(item->u.lease.lease, now);
 				fs_admit_end(item->u.lease.lease, now);
 				if (lease->directive == FS_PREEMPT)
 					fs_preempt_wake(d, now);	/* its request is answered, or void */

@@ -21,9 +21,11 @@
 #include "flows.h"
 #include "state.h"
 #include "text.h"
+#include "views.h"
 
 PG_FUNCTION_INFO_V1(fs_builtin_score);
 PG_FUNCTION_INFO_V1(fs_builtin_best_alternative);
+PG_FUNCTION_INFO_V1(fs_view_placement_counters);
 
 #define PIECE 1024				/* leases looked at while the lock is held */
 
@@ -263,4 +265,24 @@ fs_builtin_best_alternative(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* The row of fairsched.placement_scorer_status that comes from memory. */
+Datum
+fs_view_placement_counters(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db;
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	fs_view_check("placement_scorer_status", NULL);
+	db = fs_view_state("placement_scorer_status");
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	FsLockShared();
+	values[0] = Int64GetDatum(db ? fs_placements[FsDbIndex(db)].scorer_calls : 0);
+	values[1] = Int64GetDatum(db ? fs_placements[FsDbIndex(db)].scorer_failures : 0);
+	FsUnlock();
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

@@ -16,6 +16,7 @@
 #include "fairsched.h"
 
 #include "drr.h"
+#include "placement_health.h"
 #include "port/atomics.h"
 #include "quota.h"
 #include "ringheap.h"
@@ -313,6 +314,7 @@ typedef struct FsLease
 	TimestampTz deadline;		/* max_runtime; infinity when none */
 	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time is over */
 	TimestampTz saved_at;		/* last checkpoint under this claim; 0 = none */
+	PlacementEnd ends_as;		/* ENDING: for the node's health */
 	int64		length;			/* of the lease, usec */
 } FsLease;
 
@@ -380,6 +382,7 @@ typedef enum FsTask
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
+	FS_TASK_PLACEMENT,			/* move placements */
 	FS_TASK_COUNT
 } FsTask;
 

@@ -31,6 +31,7 @@
 #include "lease.h"
 #include "ledger.h"
 #include "notify.h"
+#include "placement_task.h"
 #include "preempt.h"
 #include "rebuild.h"
 #include "requeue.h"
@@ -39,7 +40,7 @@
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
 	"preempt", "notify",
-	"budgets"
+	"budgets", "placement"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -173,6 +174,7 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 	{
 		too_long = fs_leases[l].deadline <= now;
 		fs_ledger_finish(l, FS_LOST);
+		fs_leases[l].ends_as = PLACEMENT_EXPIRED;
 		mine = true;
 	}
 	FsUnlock();
@@ -384,6 +386,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_notify_task(db);
 		case FS_TASK_BUDGETS:
 			return fs_budget_task(db);
+		case FS_TASK_PLACEMENT:
+			return fs_placement_task(db, NULL);
 		case FS_TASK_COUNT:
 			break;
 	}
