@@ -169,6 +169,7 @@ decide_move(const PlacementChain *c, const PlacementSettings *s, PlacementDecisi
 	int			worst = -1;
 	int			scored = 0;
 	bool		failed = false;
+	bool		pinned = false;
 	int64_t		pin = PLACEMENT_NEVER;
 	const PlacementHolder *victim;
 
@@ -191,6 +192,7 @@ decide_move(const PlacementChain *c, const PlacementSettings *s, PlacementDecisi
 			continue;
 		if (h->pinned)
 		{
+			pinned = true;
 			if (h->pinned_until < pin)
 				pin = h->pinned_until;
 			continue;
@@ -202,7 +204,7 @@ decide_move(const PlacementChain *c, const PlacementSettings *s, PlacementDecisi
 	}
 	if (worst < 0)
 	{
-		stay(c, s, d, pin != PLACEMENT_NEVER ? PLACEMENT_PINNED :
+		stay(c, s, d, pinned ? PLACEMENT_PINNED :
 			 scored == 0 ? PLACEMENT_NO_OPINION : PLACEMENT_GOOD);
 		if (d->why == PLACEMENT_PINNED)
 			d->due = pin;

@@ -41,6 +41,8 @@
 
 #include "alerts.h"
 
+#define ALERT "placement_scorer"
+
 PG_FUNCTION_INFO_V1(fs_set_placement_scorer);
 
 /* ---------- which ---------- */
@@ -254,7 +256,7 @@ failed(FsDatabase *db, FsScorer *scorer, int which, const char *node, const char
 	fs_placements[FsDbIndex(db)].scorer_failures++;
 	FsUnlock();
 	if (!scorer->alerted[which])
-		fs_alert_raise("placement_scorer", "medium", NULL, scorer->names[which],
+		fs_alert_raise(ALERT, "medium", NULL, scorer->names[which],
 					   node ? psprintf("The scorer had no opinion of node \"%s\": %s.", node, problem)
 					   : psprintf("The scorer could not name the best node: %s.", problem));
 	scorer->alerted[which] = true;
@@ -293,6 +295,7 @@ fs_scorer_score(FsDatabase *db, FsScorer *scorer, const char *chain, const char 
 	FsLock();
 	fs_placements[FsDbIndex(db)].scorer_calls++;
 	FsUnlock();
+	scorer->asked[0] = true;
 	if (!scorer->installed)
 		return fs_placement_builtin_score(db, scorer->fleet, chain, node);
 	if (!OidIsValid(scorer->score))
@@ -320,6 +323,7 @@ fs_scorer_alternative(FsDatabase *db, FsScorer *scorer, const char *chain,
 	FsLock();
 	fs_placements[FsDbIndex(db)].scorer_calls++;
 	FsUnlock();
+	scorer->asked[1] = true;
 	if (!scorer->installed)
 		return fs_placement_builtin_alternative(scorer->fleet, exclude, nexclude, node);
 	if (!OidIsValid(scorer->alternative))
@@ -348,6 +352,15 @@ fs_scorer_alternative(FsDatabase *db, FsScorer *scorer, const char *chain,
 	return opinion(&answer);
 }
 
+/* fs_scorer_done: the round is over; a function that was asked and did not fail is well again. */
+void
+fs_scorer_done(FsScorer *scorer)
+{
+	for (int i = 0; i < 2; i++)
+		if (scorer->installed && scorer->asked[i] && !scorer->alerted[i])
+			fs_alert_resolve(ALERT, NULL, scorer->names[i]);
+}
+
 /* ---------- installing ---------- */
 
 /* The function may be a scorer, and the caller may make it one; its name for the table. */
@@ -357,12 +370,14 @@ check_function(Oid func, bool alternative)
 	const char *what = alternative ? "best_alternative" : "score";
 	const char *wrong = misfit(func, alternative);
 
+	if (get_func_name(func) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %u, given as %s, does not exist", func, what)));
 	if (wrong)
 		ereport(ERROR,
-				(errcode(OidIsValid(func) && get_func_name(func) ? ERRCODE_INVALID_FUNCTION_DEFINITION
-						 : ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function %s cannot be used as %s: %s",
-						get_func_name(func) ? format_procedure(func) : "", what, wrong),
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot be used as %s: %s", format_procedure(func), what, wrong),
 				 errhint("Give score(chain text, node text) RETURNS real, and best_alternative(chain text, exclude text[]) "
 						 "RETURNS TABLE (node text, score real).")));
 	if (!FsOwnsFunction(func))
@@ -379,8 +394,8 @@ check_function(Oid func, bool alternative)
 Datum
 fs_set_placement_scorer(PG_FUNCTION_ARGS)
 {
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		args[2];
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[3];
 	Datum		values[2];
 	bool		nulls[2] = {true, true};
 	char	   *names[2] = {NULL, NULL};
@@ -400,6 +415,7 @@ fs_set_placement_scorer(PG_FUNCTION_ARGS)
 		if (!PG_ARGISNULL(i))
 			names[i] = check_function(PG_GETARG_OID(i), i == 1);
 
+	args[2] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
 	fs_spi_begin();
 	fs_spi("LOCK TABLE fairsched.placement_scorer IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
 	fs_spi_end();
@@ -411,11 +427,14 @@ fs_set_placement_scorer(PG_FUNCTION_ARGS)
 		args[0] = CStringGetTextDatum(names[0]);
 		args[1] = CStringGetTextDatum(names[1]);
 		fs_spi("INSERT INTO fairsched.placement_scorer (score, best_alternative, installed_by) "
-			   "VALUES ($1, $2, session_user)", 2, types, args, NULL);
+			   "VALUES ($1, $2, $3)", 3, types, args, NULL);
 	}
 	/* opinions of another are worth nothing: all chains are scored anew */
 	fs_spi("UPDATE fairsched.nodes SET labels = labels", 0, NULL, NULL, NULL);
 	fs_spi_end();
+
+	for (int i = 0; i < 2 && before.installed; i++)
+		fs_alert_resolve(ALERT, NULL, before.names[i]);
 
 	values[0] = ObjectIdGetDatum(before.score);
 	values[1] = ObjectIdGetDatum(before.alternative);

@@ -16,11 +16,13 @@ typedef struct FsScorer
 	Oid			score;			/* InvalidOid: not what it was when it was installed */
 	Oid			alternative;
 	char	   *names[2];		/* for alerts */
+	bool		asked[2];
 	bool		alerted[2];		/* once a run is enough */
 	const FsFleet *fleet;		/* by which all chains of the run are judged */
 } FsScorer;
 
 extern void fs_scorer_load(FsScorer *scorer, const FsFleet *fleet);
+extern void fs_scorer_done(FsScorer *scorer);
 
 /*
  * What the scorer says of a node, or of the best one for the chain that is not in

@@ -374,6 +374,7 @@ fs_placement_task(FsDatabase *db, int *acts)
 		CHECK_FOR_INTERRUPTS();
 	}
 	MemoryContextDelete(context);
+	fs_scorer_done(&round->scorer);
 	drop_old_events(now);
 	next = Min(next, next_due());
 	AtEOXact_GUC(false, level);

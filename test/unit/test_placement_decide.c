@@ -122,6 +122,9 @@ test_gates(void)
 	h.pinned_until = c.now + MINUTE;
 	d = last(&c, &s);
 	ok(says(d, PLACEMENT_STAY, PLACEMENT_PINNED) && d.due == c.now + MINUTE, "pinned; due when that ends");
+	h.pinned_until = PLACEMENT_NEVER;
+	d = last(&c, &s);
+	ok(says(d, PLACEMENT_STAY, PLACEMENT_PINNED) && d.due == PLACEMENT_NEVER, "pinned for good");
 	h.pinned = false;
 
 	/* the cost: 8 points of gain; 1 * (1 + 0.1 * running + 0.1 * ln(1 + backlog)) */
