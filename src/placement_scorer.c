@@ -373,7 +373,8 @@ check_function(Oid func, bool alternative)
 	if (get_func_name(func) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function %u, given as %s, does not exist", func, what)));
+				 errmsg("function %u, given as %s, does not exist", func, what),
+				 errhint("Give it by name and argument types, as in 'public.score(text,text)'.")));
 	if (wrong)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
