@@ -340,6 +340,7 @@ typedef struct FsWaiter
 	bool		active;
 	bool		woken;
 	int32		db;
+	int32		node;			/* where it runs, as FsEligible.node */
 	int32		nlanes;			/* -1: any */
 	uint32		lanes[8];		/* hashes of lane names */
 	struct Latch *latch;
