@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -36,6 +37,8 @@
 PG_FUNCTION_INFO_V1(fs_placement_changed);
 PG_FUNCTION_INFO_V1(fs_node_changed);
 PG_FUNCTION_INFO_V1(fs_placement_truncated);
+PG_FUNCTION_INFO_V1(fs_placement_marks);
+PG_FUNCTION_INFO_V1(fs_forget_placement_marks);
 
 /* Columns of the tables (sql/parts/80_placement.sql). */
 enum
@@ -398,4 +401,48 @@ fs_placement_truncated(PG_FUNCTION_ARGS)
 			 errmsg("cannot truncate table \"fairsched.%s\"",
 					RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)),
 			 errhint("Use DELETE.")));
+}
+
+/* ---------- for tests ---------- */
+
+/* fairsched.placement_marks(): what the loop is to look at; it stays marked. */
+Datum
+fs_placement_marks(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	FsDatabase *db = fs_state_ready("fairsched.placement_marks()");
+	FsPlacement *p = palloc(sizeof(FsPlacement));
+	bool		nulls[2] = {0};
+
+	InitMaterializedSRF(fcinfo, 0);
+	FsLockShared();
+	*p = fs_placements[FsDbIndex(db)];
+	FsUnlock();
+	if (p->all_dirty)
+	{
+		Datum		all[2] = {CStringGetTextDatum("all"), CStringGetTextDatum("")};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, all, nulls);
+	}
+	for (int i = 0; i < p->ndirty; i++)
+	{
+		Datum		out[2];
+
+		out[0] = CStringGetTextDatum(FsChainKindNames[p->dirty[i].kind]);
+		out[1] = CStringGetTextDatum(p->dirty[i].name);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, out, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* fairsched.forget_placement_marks(): as if the loop had looked at everything. */
+Datum
+fs_forget_placement_marks(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db = fs_state_ready("fairsched.forget_placement_marks()");
+	FsDirtyChain *chains = palloc(sizeof(FsDirtyChain) * FS_DIRTY);
+	bool		all;
+
+	(void) fs_placement_take_dirty(db, chains, FS_DIRTY, &all);
+	PG_RETURN_VOID();
 }

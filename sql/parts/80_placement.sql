@@ -80,6 +80,13 @@ ALTER TABLE fairsched.placement_chains ENABLE ALWAYS TRIGGER placement_truncated
 ALTER TABLE fairsched.placements ENABLE ALWAYS TRIGGER placement_truncated;
 ALTER TABLE fairsched.nodes ENABLE ALWAYS TRIGGER placement_truncated;
 
+CREATE FUNCTION fairsched.placement_marks(OUT kind text, OUT name text) RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'fs_placement_marks';
+COMMENT ON FUNCTION fairsched.placement_marks() IS 'Internal: workspaces, lanes and nodes that changed and were not looked at since; kind all: more than are remembered.';
+CREATE FUNCTION fairsched.forget_placement_marks() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_forget_placement_marks';
+COMMENT ON FUNCTION fairsched.forget_placement_marks() IS 'Internal: as if all of them had been looked at.';
+
 -- ---------- nodes ----------
 
 CREATE FUNCTION fairsched.check_node(node text) RETURNS void
@@ -341,6 +348,7 @@ SELECT pg_extension_config_dump('fairsched.placements', '');
 
 REVOKE ALL ON fairsched.nodes, fairsched.placement_chains, fairsched.placements, fairsched.node_status FROM PUBLIC;
 REVOKE ALL ON FUNCTION fairsched.placement_changed(), fairsched.node_changed(), fairsched.placement_truncated(),
+	fairsched.placement_marks(), fairsched.forget_placement_marks(),
 	fairsched.check_node(text), fairsched.unknown_node(text), fairsched.check_lane(text),
 	fairsched.place_chain(text, text, text[], int),
 	fairsched_set_node(text, jsonb), fairsched_drop_node(text), fairsched_drain_node(text), fairsched_undrain_node(text),
