@@ -202,7 +202,8 @@ typedef struct FsCandidate
 	int32		cost;
 	Oid			relfile;		/* the file the tid is valid in */
 	ItemPointerData tid;
-	int16		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
+	int8		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
+	bool		unseen;			/* found in the index alone: its row was not looked at */
 } FsCandidate;
 
 /* More candidates than a flow has room for; borrowed until they are used up. */
@@ -241,6 +242,7 @@ typedef struct FsFlow
 	uint8		more;			/* per slot: the index may hold entries from cursor on */
 	uint8		filling;		/* somebody scans for candidates */
 	uint8		cand_count;
+	uint8		look;			/* so many scans look at the rows too (hints.c) */
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
@@ -289,6 +291,7 @@ typedef struct FsLease
 	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
 	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
+	bool		slot_lost;		/* CLAIMING, aborted already: that lease has it back */
 	bool		has_request;
 	pg_uuid_t	request;
 	int32		job_table;
