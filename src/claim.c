@@ -220,8 +220,8 @@ make_memo_key(const FsClaimArgs *a, const char *caps, int caps_len)
 	}
 	if (memo.rings_room == 0)
 	{
-		memo.rings_room = fs_max_rings;
-		memo.e.rings = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * fs_max_rings);
+		memo.rings_room = FsRingCapacity();
+		memo.e.rings = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * memo.rings_room);
 	}
 }
 
@@ -249,7 +249,7 @@ eligible(FsDatabase *db, const FsClaimArgs *a, int32 worker)
 		memo.e.lanes[memo.e.nlanes++] = l;
 		for (int32 r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 			if (fs_holders_serve(fs_rings[r].holders, node) &&
-				fs_sched_caps_subset(fs_rings[r].caps, fs_rings[r].caps_len, caps, caps_len))
+				fs_sched_caps_subset(FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len, caps, caps_len))
 				memo.e.rings[memo.e.nrings++] = r;
 	}
 	memo.db = fs_my_db;
@@ -326,8 +326,9 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	if (overflow && n > 0)
 	{
 		FsRing	   *ring = &fs_rings[fs_members[f->member].ring];
+		FsRingCaps *caps = &fs_ring_caps[ring->caps];
 
-		if (ring->caps_len != head.caps_len || memcmp(ring->caps, head.caps, head.caps_len) != 0)
+		if (caps->len != head.caps_len || memcmp(caps->caps, head.caps, head.caps_len) != 0)
 		{
 			int32		r = fs_sched_ring_get(FsWorkspaceOfFlow(flow), fs_lanes[ring->lane].name, head.caps,
 											  head.caps_len);

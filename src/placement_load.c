@@ -132,7 +132,7 @@ fs_placement_no_room(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FS_CAPACITY),
-			 errmsg("too many nodes, or sets of nodes, hold placements"),
+			 errmsg("too many combinations of lanes, capabilities and nodes of placements"),
 			 errhint("Place more workspaces on the same nodes, or increase fairsched.max_rings (now %d) or fairsched.max_workers (now %d) and restart the server.",
 					 fs_max_rings, fs_max_workers)));
 }
@@ -290,6 +290,7 @@ chain_changed(FsDatabase *db, const char *kind_name, const char *name)
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		args[2];
 	int32		lane = 0;
+	bool		fits = true;
 
 	args[0] = CStringGetTextDatum(FsChainKindNames[kind]);
 	args[1] = CStringGetTextDatum(name);
@@ -305,9 +306,14 @@ chain_changed(FsDatabase *db, const char *kind_name, const char *name)
 	if (kind == FS_CHAIN_LANE && names->n >= 0 && change->holders != FS_HOLDERS_FULL)
 		lane = fs_sched_lane_get(FsDbIndex(db), name);
 	if (change->holders != FS_HOLDERS_FULL)
+	{
+		int32		w = kind == FS_CHAIN_WORKSPACE ? fs_sched_workspace_find(FsDbIndex(db), name) : FS_NONE;
+
 		fs_ledger_placement(change);
+		fits = w == FS_NONE || change->holders == FS_NONE || fs_placement_fits(w, change->holders);
+	}
 	FsUnlock();
-	if (change->holders == FS_HOLDERS_FULL || lane == FS_NONE)
+	if (change->holders == FS_HOLDERS_FULL || lane == FS_NONE || !fits)
 		fs_placement_no_room();
 	pfree(names);
 }

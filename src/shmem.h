@@ -164,9 +164,18 @@ typedef struct FsRing
 	TimestampTz made_at;
 	int32		holders;		/* those nodes; FS_NONE: any */
 	uint32		key;			/* hash of lane and capabilities */
-	int32		caps_len;
-	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
+	int32		caps;			/* those capabilities: in fs_ring_caps */
 } FsRing;
+
+/* A set of required capabilities, kept once for all rings that have it. */
+typedef struct FsRingCaps
+{
+	int32		next;			/* hash chain, or free list */
+	int32		refs;			/* rings */
+	uint32		hash;
+	int32		len;
+	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
+} FsRingCaps;
 
 /* A workspace in a lane: the flow of Deficit Round Robin. */
 typedef struct FsShare
@@ -583,6 +592,7 @@ typedef struct FsShared
 	FsPool		workspaces,
 				lanes,
 				rings,
+				ring_caps,
 				shares,
 				members,
 				flows,
@@ -619,6 +629,7 @@ extern FsDatabase *fs_dbs;
 extern FsWorkspace *fs_workspaces;
 extern FsLane *fs_lanes;
 extern FsRing *fs_rings;
+extern FsRingCaps *fs_ring_caps;
 extern FsShare *fs_shares;
 extern FsMember *fs_members;
 extern RingNode *fs_nodes;		/* by member */
@@ -643,6 +654,7 @@ extern int32 *fs_lease_hash;
 extern int32 *fs_request_hash;
 extern int32 *fs_limits_hash;
 extern int32 *fs_ring_hash;
+extern int32 *fs_ring_caps_hash;
 extern uint32 fs_workspace_mask;
 extern uint32 fs_flow_mask;
 extern uint32 fs_lease_mask;
@@ -690,5 +702,7 @@ fs_unchain(int32 *head, int32 what, char *array, Size size, Size link)
 #define FsShareOfFlow(f) (fs_members[fs_flows[f].member].share)
 #define FsWorkspaceOfFlow(f) FsWorkspaceOfShare(FsShareOfFlow(f))
 #define FsDbIndex(d) ((int32) ((d) - fs_dbs))
+
+#define FsCapsOfRing(r) (&fs_ring_caps[fs_rings[r].caps])
 
 #endif							/* FS_SHMEM_H */

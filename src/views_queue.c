@@ -54,7 +54,7 @@ typedef struct FsQueueRow
 	int32		flow;
 	int32		ring;
 	FsCapsSet	need;
-	FsHolders	holders;		/* of the ring, less those that do not hold its lane; n < 0: any */
+	FsHolders	holders;		/* nodes that hold the workspace and the lane; n < 0: any */
 	char		placed[256];	/* the same in words */
 	int64		ready;			/* -1: not known */
 	FsPark		parked;
@@ -134,12 +134,12 @@ ready_of_flow(const FsDatabase *db, const FsWorkspace *ws)
 	return ready;
 }
 
-/* The nodes that hold both the ring and its lane. */
+/* The nodes that hold both the workspace and the lane. */
 static void
-holders_copy(const FsRing *ring, FsQueueRow *row)
+holders_copy(const FsWorkspace *ws, int32 lane, FsQueueRow *row)
 {
-	int32		lane_set = fs_lanes[ring->lane].holders;
-	int32		set = ring->holders != FS_NONE ? ring->holders : lane_set;
+	int32		lane_set = fs_lanes[lane].holders;
+	int32		set = ws->holders != FS_NONE ? ws->holders : lane_set;
 
 	row->holders.n = -1;
 	row->placed[0] = '\0';
@@ -149,7 +149,7 @@ holders_copy(const FsRing *ring, FsQueueRow *row)
 	for (int i = 0; i < fs_holders[set].n; i++)
 		if (fs_holders_serve(lane_set, fs_holders[set].node[i]))
 			row->holders.node[row->holders.n++] = fs_holders[set].node[i];
-	fs_holders_detail(ring->holders, lane_set, row->placed, sizeof(row->placed));
+	fs_holders_detail(ws->holders, lane_set, row->placed, sizeof(row->placed));
 }
 
 static bool
@@ -175,10 +175,10 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 	strlcpy(row->lane, fs_lanes[ring->lane].name, sizeof(row->lane));
 	row->flow = flow->id;
 	row->ring = fs_members[flow->member].ring;
-	row->need.len = ring->caps_len;
-	memcpy(row->need.caps, ring->caps, ring->caps_len);
+	row->need.len = fs_ring_caps[ring->caps].len;
+	memcpy(row->need.caps, fs_ring_caps[ring->caps].caps, row->need.len);
 	row->ring_since = ring->made_at;
-	holders_copy(ring, row);
+	holders_copy(ws, ring->lane, row);
 	row->ready = ready_of_flow(db, ws);
 	row->parked = ws->parked;
 	row->parked_since = ws->parked_since;

@@ -223,7 +223,7 @@ fs_wait(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect_ext failed");
 	SPI_commit();
 
-	rings = MemoryContextAlloc(mine, sizeof(int32) * fs_max_rings);
+	rings = MemoryContextAlloc(mine, sizeof(int32) * FsRingCapacity());
 	FsLock();
 	{
 		int32		w = worker ? fs_worker_find(fs_my_db, worker) : FS_NONE;
@@ -238,9 +238,9 @@ fs_wait(PG_FUNCTION_ARGS)
 			if (l == FS_NONE || !fs_holders_serve(fs_lanes[l].holders, e.node) ||
 				(e.node >= 0 && fs_place_nodes[e.node].draining))
 				continue;
-			for (int32 r = fs_lanes[l].rings; r != FS_NONE && e.nrings < fs_max_rings; r = fs_rings[r].lane_next)
+			for (int32 r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 				if (fs_holders_serve(fs_rings[r].holders, e.node) &&
-					(!worker || fs_sched_caps_subset(fs_rings[r].caps, fs_rings[r].caps_len,
+					(!worker || fs_sched_caps_subset(FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len,
 													 w == FS_NONE ? "" : fs_workers[w].caps,
 													 w == FS_NONE ? 0 : fs_workers[w].caps_len)))
 					rings[e.nrings++] = r;

@@ -261,7 +261,7 @@ COMMENT ON COLUMN fairsched.database_status.workspaces_capacity IS 'Most that fi
 COMMENT ON COLUMN fairsched.database_status.flows_used IS 'Flows in memory, of all databases.';
 COMMENT ON COLUMN fairsched.database_status.flows_capacity IS 'Most that fit (fairsched.max_flows and the overflow flows).';
 COMMENT ON COLUMN fairsched.database_status.rings_used IS 'Combinations of a lane, a set of required capabilities and a set of nodes in memory, of all databases.';
-COMMENT ON COLUMN fairsched.database_status.rings_capacity IS 'Most that fit (fairsched.max_rings).';
+COMMENT ON COLUMN fairsched.database_status.rings_capacity IS 'Most that fit (four times fairsched.max_rings).';
 COMMENT ON COLUMN fairsched.database_status.leases_used IS 'Leases in memory, of all databases; ended ones whose worker is still to be told are among them.';
 COMMENT ON COLUMN fairsched.database_status.leases_capacity IS 'Most that fit (fairsched.max_running).';
 COMMENT ON COLUMN fairsched.database_status.workers_used IS 'Workers in memory, of all databases.';

@@ -263,7 +263,7 @@ BEGIN
 	PERFORM fairsched.place_chain('workspace', workspace, nodes, desired);
 END
 $$;
-COMMENT ON FUNCTION fairsched_place(text, text[], int) IS 'From the commit on only workers on some of these nodes are handed out jobs of the workspace. desired: how many of the nodes hold it at a time, at most 32, NULL = all of them, 0 = none, it is served anywhere; those that hold it already are kept, then the first ones named are taken, nodes that drain last. It may be moved to the others later. Ends pins of before. Jobs that run elsewhere go on there. While no worker lives on a node that holds it, it waits (waiting_for_node). Where its lane is placed too, only nodes that hold both serve it. Errors: FS002 unknown workspace, FS00C unknown node, FS004 fairsched.max_rings is reached, 22004 and 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_place(text, text[], int) IS 'From the commit on only workers on some of these nodes are handed out jobs of the workspace. desired: how many of the nodes hold it at a time, at most 32, NULL = all of them, 0 = none, it is served anywhere; those that hold it already are kept, then the first ones named are taken, nodes that drain last. It may be moved to the others later. Ends pins of before. Jobs that run elsewhere go on there. While no worker lives on a node that holds it, it waits (waiting_for_node). Where its lane is placed too, only nodes that hold both serve it. Errors: FS002 unknown workspace, FS00C unknown node, FS004 fairsched.max_rings or fairsched.max_workers is reached, 22004 and 22023 for arguments.';
 
 CREATE FUNCTION fairsched_place_lane(lane text, nodes text[], desired int DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -272,7 +272,7 @@ BEGIN
 	PERFORM fairsched.place_chain('lane', lane, nodes, desired);
 END
 $$;
-COMMENT ON FUNCTION fairsched_place_lane(text, text[], int) IS 'As fairsched_place, for all jobs of a lane. Errors: FS00C unknown node, FS004 fairsched.max_rings is reached, 22004 and 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_place_lane(text, text[], int) IS 'As fairsched_place, for all jobs of a lane. Errors: FS00C unknown node, FS004 fairsched.max_rings or fairsched.max_workers is reached, 22004 and 22023 for arguments.';
 
 CREATE FUNCTION fairsched_unplace(workspace text) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
