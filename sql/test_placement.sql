@@ -32,6 +32,15 @@ SELECT plc_claim('plc_none', 1) AS no_node, plc_claim('plc_unheard', 1) AS unkno
 SELECT plc_claim('plc_a1', 1) AS a1, plc_claim('plc_a2') AS a2;
 SELECT * FROM plc_placed;
 
+-- It keeps what it may still use of its round
+SELECT fairsched_enqueue('plc_x', lane => 'plc_deficit', cost => 7) IS NOT NULL AS one, fairsched_enqueue('plc_x', lane => 'plc_deficit', cost => 2) IS NOT NULL AS two;
+SELECT plc_claim('plc_a1', 1, '{plc_deficit}');
+SELECT deficit FROM fairsched.workspace_status WHERE workspace = 'plc_x';
+SELECT fairsched_place('plc_x', '{plc_b,plc_a}');
+SELECT deficit FROM fairsched.workspace_status WHERE workspace = 'plc_x';
+SELECT plc_claim('plc_b1', 1, '{plc_deficit}');
+SELECT fairsched_place('plc_x', '{plc_a}');
+
 -- Several nodes, fewer at a time than named: who has it keeps it
 SELECT fairsched_place('plc_x', '{plc_c,plc_b,plc_a}', 2);
 SELECT * FROM plc_placed;
