@@ -75,7 +75,8 @@ GRANT SELECT ON
   fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers,
   fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles,
   fairsched.workspace_levels, fairsched.workspace_usage, fairsched.workspace_usage_current,
-  fairsched.quota_violations
+  fairsched.quota_violations,
+  fairsched.nodes, fairsched.node_status, fairsched.placement_chains, fairsched.placements
   TO fairsched_observer;
 GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health
   TO fairsched_observer;
@@ -88,6 +89,9 @@ GRANT EXECUTE ON FUNCTION
   fairsched_preempt, fairsched_resume_job, fairsched_preemption_candidates,
   fairsched_evaluate_preemption, fairsched_set_capacity,
   fairsched_set_quota, fairsched_drop_quota, fairsched_set_throttle, fairsched_set_rate_limit,
+  fairsched_place, fairsched_place_lane, fairsched_unplace, fairsched_unplace_lane,
+  fairsched_pin_placement, fairsched_set_node, fairsched_drop_node,
+  fairsched_drain_node, fairsched_undrain_node,
   fairsched_cleanup_usage, fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;

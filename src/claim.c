@@ -220,8 +220,8 @@ make_memo_key(const FsClaimArgs *a, const char *caps, int caps_len)
 	}
 	if (memo.rings_room == 0)
 	{
-		memo.rings_room = fs_max_rings;
-		memo.e.rings = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * fs_max_rings);
+		memo.rings_room = FsRingCapacity();
+		memo.e.rings = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * memo.rings_room);
 	}
 }
 
@@ -249,7 +249,7 @@ eligible(FsDatabase *db, const FsClaimArgs *a, int32 worker)
 		memo.e.lanes[memo.e.nlanes++] = l;
 		for (int32 r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 			if (fs_holders_serve(fs_rings[r].holders, node) &&
-				fs_sched_caps_subset(fs_rings[r].caps, fs_rings[r].caps_len, caps, caps_len))
+				fs_sched_caps_subset(FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len, caps, caps_len))
 				memo.e.rings[memo.e.nrings++] = r;
 	}
 	memo.db = fs_my_db;
@@ -272,6 +272,8 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	int64		from = f->cursor[slot];
 	int			job_table = ws->set.job_table;
 	bool		overflow = f->id < 0;
+	bool		look = overflow || f->look > 0 || db->soft_leases > 0;
+	bool		others = false;
 	FsOverflowHead head = {0};
 	FsFlowSpec	spec;
 	bool		more = false;
@@ -288,11 +290,18 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 		int64		to = f->gap > 0 ? from + f->gap * want * 2 : PG_INT64_MAX;
 		int			read;
 
-		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, jobs, &more,
-							   overflow ? &head : NULL);
+		n = look ? -1 : fs_rows_list_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, &more);
+		if (n < 0)
+		{
+			look = true;
+			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, jobs, &more,
+								   &others, overflow ? &head : NULL);
+		}
 		if (n < want && !more && to != PG_INT64_MAX)
-			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, want,
-								   found, jobs, &more, overflow ? &head : NULL);
+		{
+			f->gap = 0;			/* not that far: look at all there is */
+			continue;
+		}
 		if (n == want)
 		{
 			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
@@ -301,7 +310,8 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 		read = n;
 		if (n > 0)
 			from = found[n - 1].position + 1;
-		n = fs_soft_filter(db, found, jobs, n);
+		if (look)
+			n = fs_soft_filter(db, found, jobs, n);
 		if (n > 0 || read == 0 || !more)
 			break;
 		CHECK_FOR_INTERRUPTS();	/* all of them run by soft leases: go on behind them */
@@ -316,8 +326,9 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	if (overflow && n > 0)
 	{
 		FsRing	   *ring = &fs_rings[fs_members[f->member].ring];
+		FsRingCaps *caps = &fs_ring_caps[ring->caps];
 
-		if (ring->caps_len != head.caps_len || memcmp(ring->caps, head.caps, head.caps_len) != 0)
+		if (caps->len != head.caps_len || memcmp(caps->caps, head.caps, head.caps_len) != 0)
 		{
 			int32		r = fs_sched_ring_get(FsWorkspaceOfFlow(flow), fs_lanes[ring->lane].name, head.caps,
 											  head.caps_len);
@@ -336,7 +347,11 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 			fs_admit_no_room(flow, GetCurrentTimestamp());
 		}
 		else
+		{
+			if (look)
+				f->look = others ? FS_LOOKS : f->look > 0 ? f->look - 1 : 0;
 			fs_sched_filled(flow, slot, found, n, more);
+		}
 	}
 	FsUnlock();
 	fs_state_filling(FS_NONE);
@@ -451,6 +466,9 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		FsPick		pick = FS_PICK_NOTHING;
 		int32		flow = FS_NONE;
 		int			slot = 0;
+		int32		next_flow;
+		int			next_slot;
+		bool		ahead;
 		FsCandidate cand;
 
 		fs_ledger_reserve(n - got);
@@ -488,6 +506,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 			}
 			make_lease(db, a, &e, worker, now, flow, slot, &cand, l, &taken[got++]);
 		}
+		/* somebody scans for who is next: scan for who comes after, meanwhile */
+		ahead = pick == FS_PICK_WAIT && fs_sched_fill_ahead(&e, &next_flow, &next_slot);
 		if (got > 0 && now + a->lease < db->next_expiry)
 		{
 			db->next_expiry = now + a->lease;
@@ -500,6 +520,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 			break;
 		if (pick == FS_PICK_FILL)
 			fs_claim_fill(db, flow, slot);
+		else if (pick == FS_PICK_WAIT && ahead)
+			fs_claim_fill(db, next_flow, next_slot);
 		else if (pick == FS_PICK_WAIT)
 		{
 			ConditionVariablePrepareToSleep(&db->filled);
@@ -604,6 +626,8 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 				revisit_later(db, flow, slot, t->cand.position, now);
 			else if (t->result == FS_ROW_MOVED)
 				fs_sched_ready_many(flow, slot, t->cand.position);
+			else if (t->cand.unseen)
+				fs_sched_doubt(flow, slot, t->cand.position);
 			fs_flows[flow].refs--;
 		}
 	}

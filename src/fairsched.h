@@ -113,6 +113,9 @@ extern void fs_guc_define(void);
 extern int	fs_flow_capacity(void);
 extern int	fs_limits_capacity(void);
 
+/* Rings: a set of capabilities may be required in several lanes, and by what is placed on several sets of nodes. */
+#define FsRingCapacity() (fs_max_rings * 4)
+
 /* True when the library was loaded at server start, so that shared memory is there. */
 extern bool fs_preloaded;
 

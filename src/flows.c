@@ -137,10 +137,56 @@ fs_sched_lane_get(int32 db, const char *lane)
 	return l;
 }
 
+/* The set of these capabilities, with a reference; FS_NONE: no room. */
+static int32
+caps_get(const char *caps, int len, uint32 hash)
+{
+	int32	   *bucket = &fs_ring_caps_hash[hash & fs_ring_mask];
+	int32		c;
+
+	for (c = *bucket; c != FS_NONE; c = fs_ring_caps[c].next)
+		if (fs_ring_caps[c].len == len && memcmp(fs_ring_caps[c].caps, caps, len) == 0)
+			break;
+	if (c == FS_NONE)
+	{
+		FS_POOL_TAKE(fs->ring_caps, fs_ring_caps, c);
+		if (c == FS_NONE)
+			return FS_NONE;
+		fs_ring_caps[c].refs = 0;
+		fs_ring_caps[c].hash = hash;
+		fs_ring_caps[c].len = len;
+		memcpy(fs_ring_caps[c].caps, caps, len);
+		fs_ring_caps[c].next = *bucket;
+		*bucket = c;
+	}
+	fs_ring_caps[c].refs++;
+	return c;
+}
+
+static void
+caps_unref(int32 c)
+{
+	if (--fs_ring_caps[c].refs > 0)
+		return;
+	FS_UNCHAIN(fs_ring_caps_hash[fs_ring_caps[c].hash & fs_ring_mask], c, fs_ring_caps, FsRingCaps, next);
+	FS_POOL_GIVE(fs->ring_caps, fs_ring_caps, c);
+}
+
 static int32 *
 ring_bucket(uint32 key, int32 holders)
 {
 	return &fs_ring_hash[murmurhash32(key ^ (uint32) holders * 0x9e3779b9) & fs_ring_mask];
+}
+
+static int32
+ring_find(int32 l, const char *caps, int caps_len, int32 holders, uint32 key)
+{
+	int32		r = *ring_bucket(key, holders);
+
+	while (r != FS_NONE && (fs_rings[r].lane != l || fs_rings[r].holders != holders ||
+							FsCapsOfRing(r)->len != caps_len || memcmp(FsCapsOfRing(r)->caps, caps, caps_len) != 0))
+		r = fs_rings[r].next;
+	return r;
 }
 
 /* The ring of a lane, capabilities and holders; made when new. reclaim: where there is none left, look for some. */
@@ -148,27 +194,31 @@ static int32
 ring_get(int32 l, const char *caps, int caps_len, int32 holders, bool reclaim)
 {
 	int32		db = fs_lanes[l].db;
-	uint32		key = hash_bytes((const unsigned char *) caps, caps_len) ^ (uint32) l * 0x85ebca6b;
+	uint32		hash = hash_bytes((const unsigned char *) caps, caps_len);
+	uint32		key = hash ^ (uint32) l * 0x85ebca6b;
 	int32	   *bucket = ring_bucket(key, holders);
-	int32		r;
+	int32		r = ring_find(l, caps, caps_len, holders, key);
+	int32		c;
 
-	for (r = *bucket; r != FS_NONE; r = fs_rings[r].next)
-		if (fs_rings[r].lane == l && fs_rings[r].holders == holders &&
-			fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)
-			return r;
-
-	if (fs->rings.free_head == FS_NONE && reclaim)
+	if (r != FS_NONE)
+		return r;
+	if ((fs->rings.free_head == FS_NONE || fs->ring_caps.free_head == FS_NONE) && reclaim)
 		fs_sched_reclaim(db);
+	c = caps_get(caps, caps_len, hash);
+	if (c == FS_NONE)
+		return FS_NONE;
 	FS_POOL_TAKE(fs->rings, fs_rings, r);
 	if (r == FS_NONE)
+	{
+		caps_unref(c);
 		return FS_NONE;
+	}
 	memset(&fs_rings[r], 0, sizeof(FsRing));
 	fs_rings[r].db = db;
 	fs_rings[r].lane = l;
 	fs_rings[r].root = fs_rings[r].urgent = RINGHEAP_NONE;
 	fs_rings[r].made_at = GetCurrentTimestamp();
-	fs_rings[r].caps_len = caps_len;
-	memcpy(fs_rings[r].caps, caps, caps_len);
+	fs_rings[r].caps = c;
 	fs_rings[r].lane_next = fs_lanes[l].rings;
 	fs_lanes[l].rings = r;
 	fs_rings[r].key = key;
@@ -294,6 +344,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	if (f == FS_NONE)
 		return FS_NONE;
 	memset(&fs_flows[f], 0, sizeof(FsFlow));
+	fs_flows[f].look = FS_LOOKS;
 	fs_flows[f].id = id;
 	fs_flows[f].member = m;
 	fs_flows[f].spec[0] = spec->hash[0];
@@ -451,9 +502,27 @@ ring_free(int32 r)
 	FS_UNCHAIN(fs_lanes[fs_rings[r].lane].rings, r, fs_rings, FsRing, lane_next);
 	FS_UNCHAIN(*ring_bucket(fs_rings[r].key, fs_rings[r].holders), r, fs_rings, FsRing, next);
 	fs_holders_unref(fs_rings[r].holders);
+	caps_unref(fs_rings[r].caps);
 	fs_dbs[fs_rings[r].db].rings_gen++;
 	fs_rings[r].db = FS_NONE;
 	FS_POOL_GIVE(fs->rings, fs_rings, r);
+}
+
+/* fs_sched_rings_lacking: how many rings are to be made for a workspace to be held by these. */
+int
+fs_sched_rings_lacking(int32 workspace, int32 holders)
+{
+	int			n = 0;
+
+	for (int32 s = fs_workspaces[workspace].shares; s != FS_NONE; s = fs_shares[s].next)
+		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+		{
+			int32		r = fs_members[m].ring;
+
+			if (ring_find(fs_rings[r].lane, FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len, holders, fs_rings[r].key) == FS_NONE)
+				n++;
+		}
+	return n;
 }
 
 /*
@@ -472,7 +541,7 @@ fs_sched_member_place(int32 m, int32 holders)
 
 	if (from->holders == holders)
 		return true;
-	r = ring_get(from->lane, from->caps, from->caps_len, holders, false);
+	r = ring_get(from->lane, FsCapsOfRing(old)->caps, FsCapsOfRing(old)->len, holders, false);
 	if (r == FS_NONE)
 		return false;
 	if (fs_nodes[m].linked)

@@ -22,6 +22,7 @@ extern int32 fs_sched_flow_get(int32 workspace, int32 ring, const FsFlowSpec *sp
 extern int32 fs_sched_flow_overflow(int32 workspace, int32 ring);
 extern int32 fs_sched_flow_adopt(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id);
 extern void fs_sched_flow_move(int32 flow, int32 ring);
+extern int	fs_sched_rings_lacking(int32 workspace, int32 holders);
 extern bool fs_sched_member_place(int32 member, int32 holders);
 
 /* Given back. */

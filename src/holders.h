@@ -10,6 +10,7 @@
 
 #define FS_MAX_HOLDERS	32		/* nodes that hold a chain: also in 80_placement.sql */
 #define FS_HOLDERS_FULL (-2)
+#define FS_ANY_NODE		(-2)	/* of a claimer: it is not known where it runs */
 
 /* A node that something in memory refers to, or that is draining. */
 typedef struct FsPlaceNode
@@ -65,7 +66,7 @@ fs_holders_serve(int32 set, int32 node)
 {
 	const FsHolders *h;
 
-	if (set == FS_NONE)
+	if (set == FS_NONE || node == FS_ANY_NODE)
 		return true;
 	if (node == FS_NONE)
 		return false;

@@ -46,7 +46,8 @@ fs_ledger_undo_claim(int32 l)
 	else
 	{
 		fs_sched_refund(lease->share, lease->charged);
-		fs_sched_slot_freed(w);
+		if (!lease->slot_lost)
+			fs_sched_slot_freed(w);
 	}
 	fs_lease_free(l);
 }
@@ -55,7 +56,8 @@ fs_ledger_undo_claim(int32 l)
  * fs_ledger_take_back_gift: the lease is ended by somebody else than the
  * transaction that gave its slot on: that one aborted, its rows are free
  * already, and its callback is still to come.  The claim that took the slot
- * over gets one of its own, until that callback undoes it.
+ * over, which nobody will ever see, is left without one until that callback
+ * undoes it.
  */
 void
 fs_ledger_take_back_gift(int32 l)
@@ -65,8 +67,7 @@ fs_ledger_take_back_gift(int32 l)
 	fs_leases[l].slot_given = false;
 	fs_admit_ungift(fs_leases[l].given_to);
 	to->slot_from = FS_NONE;
-	fs_workspaces[to->workspace].running++;
-	fs_dbs[to->db].running++;
+	to->slot_lost = true;
 }
 
 /* fs_ledger_undo_finish: the lease is what it was, unless somebody who has its row ends it. */
@@ -143,7 +144,7 @@ hint(int32 db, FsLedgerItem *item)
 		fs_sched_ready_one(flow, item->u.queue.slot, &item->u.queue.cand);
 	else
 		fs_sched_ready_many(flow, item->u.queue.slot, item->u.queue.cand.position);
-	fs_wait_wake(db, fs_shares[FsShareOfFlow(flow)].lane, item->u.queue.count);
+	fs_wait_wake_for(item->u.queue.workspace, fs_shares[FsShareOfFlow(flow)].lane, item->u.queue.count);
 }
 
 static void
@@ -217,6 +218,9 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	strlcpy(w->node, c->node, sizeof(w->node));
 	if (!c->declared)
 		w->last_seen = 0;		/* it said goodbye */
+	if (w->place_node != c->place_node)
+		for (int32 l = d->lanes; l != FS_NONE; l = fs_lanes[l].next)
+			fs_wait_wake(FsDbIndex(d), l, PG_INT32_MAX);	/* who waits for it may serve other things now */
 	fs_place_worker(c->worker, c->place_node);
 	fs_sched_refresh_slots(d, now);
 }
@@ -332,7 +336,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 					fs_sched_slot_freed(lease->workspace);
 				else
 					fs_sched_unpark_if_fits(lease->workspace);
-				fs_wait_wake(item->db, fs_shares[lease->share].lane, 1);
+				fs_wait_wake_for(lease->workspace, fs_shares[lease->share].lane, 1);
 				note_soft_row(item->db, lease, lease->rank_slot);
 				if (lease->soft && item->u.lease.tell == FS_LOST)
 					d->rescan = true;	/* its row was changed by hand: whatever that is now */
@@ -502,7 +506,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				else
 					fs_sched_ready_one(flow, slot, &cand);
 				fs_flows[flow].refs--;
-				fs_wait_wake(item->db, lane, 1);
+				fs_wait_wake_for(item->u.lease.workspace, lane, 1);
 				break;
 			}
 		case ITEM_FINISH:

@@ -25,6 +25,10 @@
 #include "placement.h"
 #include "ring.h"
 
+/* How far fs_sched_fill_ahead looks: members, and nodes of heaps on the way to them. */
+#define AHEAD_MEMBERS 16
+#define AHEAD_NODES 64
+
 /* fs_sched_has_work: may a claim of this kind find something? Never false wrongly. */
 bool
 fs_sched_has_work(int32 db, const FsEligible *e)
@@ -34,7 +38,27 @@ fs_sched_has_work(int32 db, const FsEligible *e)
 	for (int i = 0; i < e->nrings; i++)
 		if (fs_rings[e->rings[i]].root != RINGHEAP_NONE)
 			return true;
-	return fs_dbs[db].capped != FS_NONE;
+	for (int32 w = fs_dbs[db].capped; w != FS_NONE && e->nrings > 0; w = fs_workspaces[w].capped_next)
+		if (fs_holders_serve(fs_workspaces[w].holders, e->node))
+			return true;
+	return false;
+}
+
+/* Nobody else is admissible: the cap on a workspace's share is void for those this claimer may serve. */
+static bool
+let_capped_in(FsDatabase *d, const FsEligible *e)
+{
+	bool		found = false;
+
+	for (int32 w = d->capped, next; w != FS_NONE; w = next)
+	{
+		next = fs_workspaces[w].capped_next;
+		if (!fs_holders_serve(fs_workspaces[w].holders, e->node))
+			continue;
+		fs_sched_unpark(w);
+		found = true;
+	}
+	return found;
 }
 
 static bool
@@ -201,7 +225,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 	FsDatabase *d = &fs_dbs[db];
 	bool		beyond_share = false;
 
-	if (d->drained)
+	if (d->drained || e->nrings == 0)
 		return FS_PICK_NOTHING;
 	if (d->wake_root != RINGHEAP_NONE)
 		fs_admit_wake_due(d, e->now);
@@ -223,12 +247,9 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			m = first_member(e, false);
 		if (m == FS_NONE)
 		{
-			/* nobody else is admissible, so the cap on a workspace's share is void */
-			if (beyond_share || d->capped == FS_NONE)
+			if (beyond_share || !let_capped_in(d, e))
 				return FS_PICK_NOTHING;
 			beyond_share = true;
-			while (d->capped != FS_NONE)
-				fs_sched_unpark(d->capped);
 			continue;
 		}
 		fs_placements[db].visits++;
@@ -317,6 +338,44 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			fs_sched_urgent_served(m);
 		return FS_PICK_TAKE;
 	}
+}
+
+/*
+ * fs_sched_fill_ahead: of the members that are next in their rings, the first
+ * whose next job is not known and not being looked for.  True: it is marked as
+ * being scanned by the caller, as by FS_PICK_FILL.  Decides nothing about the order.
+ */
+bool
+fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot)
+{
+	int32		near[AHEAD_NODES];
+	int			n = 0;
+
+	for (int i = 0; i < e->nrings && n < AHEAD_NODES; i++)
+		if (fs_rings[e->rings[i]].root != RINGHEAP_NONE)
+			near[n++] = fs_rings[e->rings[i]].root;
+	for (int looked = 0; n > 0 && looked < AHEAD_MEMBERS; looked++)
+	{
+		int			first = 0;
+		int32		m;
+		FsFlow	   *f;
+
+		for (int i = 1; i < n; i++)
+			if (ringheap_before(&fs_nodes[near[i]], &fs_nodes[near[first]]))
+				first = i;
+		m = near[first];
+		near[first] = near[--n];
+		for (int32 c = fs_nodes[m].child; c != RINGHEAP_NONE && n < AHEAD_NODES; c = fs_nodes[c].next)
+			near[n++] = c;
+		if (fs_sched_member_next(m, flow, slot) == FS_NOTHING)
+			continue;
+		f = &fs_flows[*flow];
+		if (f->filling || f->id < 0 || fs_sched_flow_candidate(f, *slot) >= 0)
+			continue;
+		fs_sched_fill_begin(*flow, *slot);
+		return true;
+	}
+	return false;
 }
 
 /* fs_sched_refund: a claim came to nothing. */

@@ -12,9 +12,9 @@
  * A placement changes at the commit of its rows: members of the workspace move
  * to the rings of the new set, with their share, deficit and round as they are
  * (fs_sched_workspace_place in flows.c).  The set is made, and its node entries
- * kept, when the row is written, where there may be an error; only rings may be
- * lacking at commit.  Then the workspace is parked as FS_PARK_NODE, and tried
- * again.
+ * kept, when the row is written, and it is seen whether there is room for rings,
+ * where there may be an error.  Where they are lacking at commit all the same the
+ * workspace is parked as FS_PARK_NODE, and tried again.
  *
  * Nodes without living workers need no parking: nobody looks at their rings.
  * Views and fairsched_explain say so (waiting_for_node).
@@ -120,6 +120,18 @@ fs_placement_refresh(int32 db, TimestampTz now)
 
 /* ---------- transactions ---------- */
 
+/* fs_placement_fits: is there room for the rings that the workspace needs with this set? */
+bool
+fs_placement_fits(int32 w, int32 set)
+{
+	if (fs->rings.capacity - fs->rings.used >= fs_sched_rings_lacking(w, set))
+		return true;
+	fs_workspaces[w].refs++;
+	fs_sched_reclaim(fs_workspaces[w].db);
+	fs_workspaces[w].refs--;
+	return fs->rings.capacity - fs->rings.used >= fs_sched_rings_lacking(w, set);
+}
+
 /*
  * fs_placement_move: members go to the rings of the new set.  O(members of the
  * workspace); where rings are lacking it is parked, whatever else holds it up.
@@ -129,7 +141,6 @@ fs_placement_move(int32 w, int32 set)
 {
 	FsWorkspace *ws = &fs_workspaces[w];
 	FsPlacement *p = &fs_placements[ws->db];
-	int			members = 0;
 	bool		fits = true;
 
 	if (ws->holders == set && !ws->misplaced)
@@ -138,15 +149,7 @@ fs_placement_move(int32 w, int32 set)
 		fs_holders[set].refs++;
 	fs_holders_unref(ws->holders);
 	ws->holders = set;
-	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
-		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
-			members++;
-	if (fs->rings.capacity - fs->rings.used < members)
-	{
-		ws->refs++;
-		fs_sched_reclaim(ws->db);
-		ws->refs--;
-	}
+	(void) fs_placement_fits(w, set);
 	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
 		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
 			fits &= fs_sched_member_place(m, set);

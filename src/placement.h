@@ -61,6 +61,7 @@ typedef struct FsPlacementChange
 extern FsPlacement *fs_placements;	/* by database */
 
 /* The workspace is held by this set from now on; takes a reference of its own. */
+extern bool fs_placement_fits(int32 workspace, int32 set);
 extern void fs_placement_move(int32 workspace, int32 set);
 
 /* Life cycle, and what ledger items do. */

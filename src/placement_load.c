@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -36,6 +37,8 @@
 PG_FUNCTION_INFO_V1(fs_placement_changed);
 PG_FUNCTION_INFO_V1(fs_node_changed);
 PG_FUNCTION_INFO_V1(fs_placement_truncated);
+PG_FUNCTION_INFO_V1(fs_placement_marks);
+PG_FUNCTION_INFO_V1(fs_forget_placement_marks);
 
 /* Columns of the tables (sql/parts/80_placement.sql). */
 enum
@@ -129,7 +132,7 @@ fs_placement_no_room(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FS_CAPACITY),
-			 errmsg("too many nodes, or sets of nodes, hold placements"),
+			 errmsg("too many combinations of lanes, capabilities and nodes of placements"),
 			 errhint("Place more workspaces on the same nodes, or increase fairsched.max_rings (now %d) or fairsched.max_workers (now %d) and restart the server.",
 					 fs_max_rings, fs_max_workers)));
 }
@@ -287,6 +290,7 @@ chain_changed(FsDatabase *db, const char *kind_name, const char *name)
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		args[2];
 	int32		lane = 0;
+	bool		fits = true;
 
 	args[0] = CStringGetTextDatum(FsChainKindNames[kind]);
 	args[1] = CStringGetTextDatum(name);
@@ -302,9 +306,14 @@ chain_changed(FsDatabase *db, const char *kind_name, const char *name)
 	if (kind == FS_CHAIN_LANE && names->n >= 0 && change->holders != FS_HOLDERS_FULL)
 		lane = fs_sched_lane_get(FsDbIndex(db), name);
 	if (change->holders != FS_HOLDERS_FULL)
+	{
+		int32		w = kind == FS_CHAIN_WORKSPACE ? fs_sched_workspace_find(FsDbIndex(db), name) : FS_NONE;
+
 		fs_ledger_placement(change);
+		fits = w == FS_NONE || change->holders == FS_NONE || fs_placement_fits(w, change->holders);
+	}
 	FsUnlock();
-	if (change->holders == FS_HOLDERS_FULL || lane == FS_NONE)
+	if (change->holders == FS_HOLDERS_FULL || lane == FS_NONE || !fits)
 		fs_placement_no_room();
 	pfree(names);
 }
@@ -398,4 +407,48 @@ fs_placement_truncated(PG_FUNCTION_ARGS)
 			 errmsg("cannot truncate table \"fairsched.%s\"",
 					RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)),
 			 errhint("Use DELETE.")));
+}
+
+/* ---------- for tests ---------- */
+
+/* fairsched.placement_marks(): what the loop is to look at; it stays marked. */
+Datum
+fs_placement_marks(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	FsDatabase *db = fs_state_ready("fairsched.placement_marks()");
+	FsPlacement *p = palloc(sizeof(FsPlacement));
+	bool		nulls[2] = {0};
+
+	InitMaterializedSRF(fcinfo, 0);
+	FsLockShared();
+	*p = fs_placements[FsDbIndex(db)];
+	FsUnlock();
+	if (p->all_dirty)
+	{
+		Datum		all[2] = {CStringGetTextDatum("all"), CStringGetTextDatum("")};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, all, nulls);
+	}
+	for (int i = 0; i < p->ndirty; i++)
+	{
+		Datum		out[2];
+
+		out[0] = CStringGetTextDatum(FsChainKindNames[p->dirty[i].kind]);
+		out[1] = CStringGetTextDatum(p->dirty[i].name);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, out, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* fairsched.forget_placement_marks(): as if the loop had looked at everything. */
+Datum
+fs_forget_placement_marks(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db = fs_state_ready("fairsched.forget_placement_marks()");
+	FsDirtyChain *chains = palloc(sizeof(FsDirtyChain) * FS_DIRTY);
+	bool		all;
+
+	(void) fs_placement_take_dirty(db, chains, FS_DIRTY, &all);
+	PG_RETURN_VOID();
 }

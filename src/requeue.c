@@ -122,7 +122,7 @@ lock_flow_of(FsDatabase *db, FsJobRel *jr, HeapTuple row, int32 *workspace)
 
 		if (FsWorkspaceOfFlow(flow) != *workspace || strcmp(fs_lanes[ring->lane].name, lane) != 0 ||
 			(fs_flows[flow].id > 0 &&
-			 (ring->caps_len != caps_len || memcmp(ring->caps, caps, caps_len) != 0 ||
+			 (fs_ring_caps[ring->caps].len != caps_len || memcmp(fs_ring_caps[ring->caps].caps, caps, caps_len) != 0 ||
 			  fs_flows[flow].spec[0] != spec.hash[0] || fs_flows[flow].spec[1] != spec.hash[1])))
 			flow = FS_NONE;
 	}
@@ -189,7 +189,7 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	if (!running || q->cls >= 0)
 		rank = FsRankOf(cls, q->returned);
 	if (!q->keep_position)
-		position = ready ? fs_state_numbers(db, FS_COUNTER_POSITION, 1) : 0;
+		position = ready ? FsPosition(fs_state_numbers(db, FS_COUNTER_POSITION, 1), old.cost) : 0;
 	flow = lock_flow_of(db, jr, *row, &workspace);
 	FsUnlock();
 

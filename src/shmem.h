@@ -165,9 +165,18 @@ typedef struct FsRing
 	TimestampTz made_at;
 	int32		holders;		/* those nodes; FS_NONE: any */
 	uint32		key;			/* hash of lane and capabilities */
-	int32		caps_len;
-	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
+	int32		caps;			/* those capabilities: in fs_ring_caps */
 } FsRing;
+
+/* A set of required capabilities, kept once for all rings that have it. */
+typedef struct FsRingCaps
+{
+	int32		next;			/* hash chain, or free list */
+	int32		refs;			/* rings */
+	uint32		hash;
+	int32		len;
+	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
+} FsRingCaps;
 
 /* A workspace in a lane: the flow of Deficit Round Robin. */
 typedef struct FsShare
@@ -203,7 +212,8 @@ typedef struct FsCandidate
 	int32		cost;
 	Oid			relfile;		/* the file the tid is valid in */
 	ItemPointerData tid;
-	int16		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
+	int8		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
+	bool		unseen;			/* found in the index alone: its row was not looked at */
 } FsCandidate;
 
 /* More candidates than a flow has room for; borrowed until they are used up. */
@@ -242,6 +252,7 @@ typedef struct FsFlow
 	uint8		more;			/* per slot: the index may hold entries from cursor on */
 	uint8		filling;		/* somebody scans for candidates */
 	uint8		cand_count;
+	uint8		look;			/* so many scans look at the rows too (hints.c) */
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
@@ -290,6 +301,7 @@ typedef struct FsLease
 	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
 	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
+	bool		slot_lost;		/* CLAIMING, aborted already: that lease has it back */
 	bool		has_request;
 	pg_uuid_t	request;
 	int32		job_table;
@@ -342,6 +354,7 @@ typedef struct FsWaiter
 	bool		active;
 	bool		woken;
 	int32		db;
+	int32		node;			/* where it runs, as FsEligible.node */
 	int32		nlanes;			/* -1: any */
 	uint32		lanes[8];		/* hashes of lane names */
 	struct Latch *latch;
@@ -584,6 +597,7 @@ typedef struct FsShared
 	FsPool		workspaces,
 				lanes,
 				rings,
+				ring_caps,
 				shares,
 				members,
 				flows,
@@ -620,6 +634,7 @@ extern FsDatabase *fs_dbs;
 extern FsWorkspace *fs_workspaces;
 extern FsLane *fs_lanes;
 extern FsRing *fs_rings;
+extern FsRingCaps *fs_ring_caps;
 extern FsShare *fs_shares;
 extern FsMember *fs_members;
 extern RingNode *fs_nodes;		/* by member */
@@ -644,6 +659,7 @@ extern int32 *fs_lease_hash;
 extern int32 *fs_request_hash;
 extern int32 *fs_limits_hash;
 extern int32 *fs_ring_hash;
+extern int32 *fs_ring_caps_hash;
 extern uint32 fs_workspace_mask;
 extern uint32 fs_flow_mask;
 extern uint32 fs_lease_mask;
@@ -691,5 +707,7 @@ fs_unchain(int32 *head, int32 what, char *array, Size size, Size link)
 #define FsShareOfFlow(f) (fs_members[fs_flows[f].member].share)
 #define FsWorkspaceOfFlow(f) FsWorkspaceOfShare(FsShareOfFlow(f))
 #define FsDbIndex(d) ((int32) ((d) - fs_dbs))
+
+#define FsCapsOfRing(r) (&fs_ring_caps[fs_rings[r].caps])
 
 #endif							/* FS_SHMEM_H */

@@ -80,6 +80,13 @@ ALTER TABLE fairsched.placement_chains ENABLE ALWAYS TRIGGER placement_truncated
 ALTER TABLE fairsched.placements ENABLE ALWAYS TRIGGER placement_truncated;
 ALTER TABLE fairsched.nodes ENABLE ALWAYS TRIGGER placement_truncated;
 
+CREATE FUNCTION fairsched.placement_marks(OUT kind text, OUT name text) RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'fs_placement_marks';
+COMMENT ON FUNCTION fairsched.placement_marks() IS 'Internal: workspaces, lanes and nodes that changed and were not looked at since; kind all: more than are remembered.';
+CREATE FUNCTION fairsched.forget_placement_marks() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_forget_placement_marks';
+COMMENT ON FUNCTION fairsched.forget_placement_marks() IS 'Internal: as if all of them had been looked at.';
+
 -- ---------- nodes ----------
 
 CREATE FUNCTION fairsched.check_node(node text) RETURNS void
@@ -256,7 +263,7 @@ BEGIN
 	PERFORM fairsched.place_chain('workspace', workspace, nodes, desired);
 END
 $$;
-COMMENT ON FUNCTION fairsched_place(text, text[], int) IS 'From the commit on only workers on some of these nodes are handed out jobs of the workspace. desired: how many of the nodes hold it at a time, at most 32, NULL = all of them, 0 = none, it is served anywhere; those that hold it already are kept, then the first ones named are taken, nodes that drain last. It may be moved to the others later. Ends pins of before. Jobs that run elsewhere go on there. While no worker lives on a node that holds it, it waits (waiting_for_node). Where its lane is placed too, only nodes that hold both serve it. Errors: FS002 unknown workspace, FS00C unknown node, FS004 fairsched.max_rings is reached, 22004 and 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_place(text, text[], int) IS 'From the commit on only workers on some of these nodes are handed out jobs of the workspace. desired: how many of the nodes hold it at a time, at most 32, NULL = all of them, 0 = none, it is served anywhere; those that hold it already are kept, then the first ones named are taken, nodes that drain last. It may be moved to the others later. Ends pins of before. Jobs that run elsewhere go on there. While no worker lives on a node that holds it, it waits (waiting_for_node). Where its lane is placed too, only nodes that hold both serve it. Errors: FS002 unknown workspace, FS00C unknown node, FS004 fairsched.max_rings or fairsched.max_workers is reached, 22004 and 22023 for arguments.';
 
 CREATE FUNCTION fairsched_place_lane(lane text, nodes text[], desired int DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -265,7 +272,7 @@ BEGIN
 	PERFORM fairsched.place_chain('lane', lane, nodes, desired);
 END
 $$;
-COMMENT ON FUNCTION fairsched_place_lane(text, text[], int) IS 'As fairsched_place, for all jobs of a lane. Errors: FS00C unknown node, FS004 fairsched.max_rings is reached, 22004 and 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_place_lane(text, text[], int) IS 'As fairsched_place, for all jobs of a lane. Errors: FS00C unknown node, FS004 fairsched.max_rings or fairsched.max_workers is reached, 22004 and 22023 for arguments.';
 
 CREATE FUNCTION fairsched_unplace(workspace text) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -341,6 +348,7 @@ SELECT pg_extension_config_dump('fairsched.placements', '');
 
 REVOKE ALL ON fairsched.nodes, fairsched.placement_chains, fairsched.placements, fairsched.node_status FROM PUBLIC;
 REVOKE ALL ON FUNCTION fairsched.placement_changed(), fairsched.node_changed(), fairsched.placement_truncated(),
+	fairsched.placement_marks(), fairsched.forget_placement_marks(),
 	fairsched.check_node(text), fairsched.unknown_node(text), fairsched.check_lane(text),
 	fairsched.place_chain(text, text, text[], int),
 	fairsched_set_node(text, jsonb), fairsched_drop_node(text), fairsched_drain_node(text), fairsched_undrain_node(text),

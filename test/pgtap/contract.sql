@@ -79,7 +79,7 @@ SELECT pg_temp.expect('fairsched_heartbeat', ARRAY['worker text', 'extend interv
 SELECT pg_temp.expect('fairsched_register_worker', ARRAY['worker text',
   'capabilities text[] = ''{}''::text[]', 'slots integer = 1', 'node text = NULL']);
 SELECT pg_temp.expect('fairsched_unregister_worker', ARRAY['worker text']);
-SELECT pg_temp.expect('fairsched_wait', ARRAY['timeout interval', 'lanes text[] = ''{default}''::text[]']);
+SELECT pg_temp.expect('fairsched_wait', ARRAY['timeout interval', 'lanes text[] = ''{default}''::text[]', 'worker text = NULL']);
 
 -- Administration
 SELECT pg_temp.expect('fairsched_create_workspace', ARRAY['workspace text', 'tier text = ''starter''',
@@ -129,6 +129,17 @@ SELECT pg_temp.expect('fairsched_set_budget', ARRAY['budget text', 'amount numer
   'preempt_action text = ''preempt P2,P3''', 'pause_action text = ''pause all''']);
 SELECT pg_temp.expect('fairsched_record_spend', ARRAY['budget text', 'amount numeric', 'job_id bigint = NULL']);
 SELECT pg_temp.expect('fairsched_reset_budget', ARRAY['budget text']);
+
+-- Placement
+SELECT pg_temp.expect('fairsched_place', ARRAY['workspace text', 'nodes text[]', 'desired integer = NULL']);
+SELECT pg_temp.expect('fairsched_place_lane', ARRAY['lane text', 'nodes text[]', 'desired integer = NULL']);
+SELECT pg_temp.expect('fairsched_unplace', ARRAY['workspace text']);
+SELECT pg_temp.expect('fairsched_unplace_lane', ARRAY['lane text']);
+SELECT pg_temp.expect('fairsched_pin_placement', ARRAY['workspace text', 'node text', 'until timestamp with time zone']);
+SELECT pg_temp.expect('fairsched_set_node', ARRAY['node text', 'labels jsonb = ''{}''::jsonb']);
+SELECT pg_temp.expect('fairsched_drop_node', ARRAY['node text']);
+SELECT pg_temp.expect('fairsched_drain_node', ARRAY['node text']);
+SELECT pg_temp.expect('fairsched_undrain_node', ARRAY['node text']);
 
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
@@ -433,6 +444,16 @@ SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
     JOIN member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid, pg_extension e
     WHERE extname = 'fairsched' AND c.relkind = 'S' AND NOT c.oid = ANY (e.extconfig)), NULL,
   'every sequence is dumped');
+
+-- Placement: columns, and what is dumped
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = to_regclass('fairsched.' || c.name) AND attnum > 0), c.columns, c.name || ': columns')
+  FROM (VALUES ('nodes', 'node,labels,draining,created_at'),
+    ('placement_chains', 'chain_kind,chain,desired,candidates,last_move'),
+    ('placements', 'chain_kind,chain,node,since,pinned_until,state'),
+    ('node_status', 'node,labels,draining,workers,alive,slots,running,last_seen,created_at,placements')) c(name, columns);
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['nodes', 'placement_chains', 'placements']) r, pg_extension e WHERE extname = 'fairsched';
 
 SELECT * FROM finish();
 ROLLBACK;
