@@ -99,6 +99,7 @@ extern double fs_placement_move_cost;
 extern int	fs_placement_cooldown;	/* ms */
 extern int	fs_placement_max_moves;
 extern int	fs_scorer_timeout;	/* ms */
+extern int	fs_placement_eviction;	/* FsEviction */
 extern bool fs_background_workers;
 extern bool fs_durable_claims;
 
@@ -108,6 +109,13 @@ typedef enum FsExhausted
 	FS_EXHAUSTED_DISCARD,
 	FS_EXHAUSTED_RUN
 } FsExhausted;
+
+/* What becomes of jobs that run where their placement is evicted from. */
+typedef enum FsEviction
+{
+	FS_EVICTION_FINISH,
+	FS_EVICTION_YIELD
+} FsEviction;
 
 extern void fs_guc_define(void);
 extern int	fs_flow_capacity(void);

@@ -58,12 +58,19 @@ double		fs_placement_move_cost = 1;
 int			fs_placement_cooldown = 300000;
 int			fs_placement_max_moves = 1;
 int			fs_scorer_timeout = 1000;
+int			fs_placement_eviction = FS_EVICTION_FINISH;
 bool		fs_background_workers = true;
 bool		fs_durable_claims = true;
 
 static const struct config_enum_entry exhausted_options[] = {
 	{"discard", FS_EXHAUSTED_DISCARD, false},
 	{"run_to_end", FS_EXHAUSTED_RUN, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry eviction_options[] = {
+	{"finish", FS_EVICTION_FINISH, false},
+	{"yield", FS_EVICTION_YIELD, false},
 	{NULL, 0, false}
 };
 
@@ -230,6 +237,10 @@ fs_guc_define(void)
 				&fs_placement_cooldown, 300000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.placement_max_moves", "Moves for a better score that may be under way at once.",
 				&fs_placement_max_moves, 1, 0, INT_MAX, 0);
+	DefineCustomEnumVariable("fairsched.placement_eviction",
+							 "What becomes of jobs that run on a node that a placement moves away from.",
+							 NULL, &fs_placement_eviction, FS_EVICTION_FINISH, eviction_options, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	int_setting("fairsched.scorer_timeout", "Longest time a call of a scorer of placements may take.",
 				&fs_scorer_timeout, 1000, 1, INT_MAX, GUC_UNIT_MS);
 	MarkGUCPrefixReserved("fairsched");

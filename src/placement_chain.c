@@ -29,6 +29,7 @@
 #include "utils/json.h"
 
 #include "flows.h"
+#include "placement_yield.h"
 
 #define AGAIN_AFTER	USECS_PER_SEC	/* where somebody else has the chain */
 
@@ -52,6 +53,7 @@ typedef struct Chain
 	const char **left;
 	bool		counted;		/* running and backlog are known */
 	int			open;			/* events */
+	int			asked;			/* jobs that were asked to yield and are not resumed yet */
 	StringInfoData scores;		/* as a JSON object, for the event */
 } Chain;
 
@@ -505,7 +507,7 @@ close_events(Chain *ch)
 			return;
 		live += ch->c.holders[i].lost == PLACEMENT_WHY_NONE;
 	}
-	if (ch->open == 0 || live < ch->c.desired)
+	if (ch->open == 0 || live < ch->c.desired || ch->asked > 0)
 		return;
 	fs_spi_begin();
 	run(ch, "UPDATE fairsched.placement_events SET state = 'ended', finished_at = clock_timestamp(), "
@@ -548,6 +550,27 @@ forget(Chain *ch)
 		"took = clock_timestamp() - started_at "
 		"WHERE chain_kind = $1 AND chain = $2 AND state IN ('evicting', 'refilling')", 0, NULL, NULL, NULL);
 	fs_spi_end();
+}
+
+/* What runs where it is evicted from: asked to yield, counted, resumed elsewhere. */
+static void
+look_after_jobs(Chain *ch)
+{
+	if (ch->open == 0)
+		return;
+	for (int i = 0; i < ch->c.nholders; i++)
+		if (ch->c.holders[i].evicting && ch->c.holders[i].lost != PLACEMENT_DEAD)
+			fs_placement_ask_to_yield(ch->round->db, ch->kind, ch->name, ch->c.holders[i].node);
+	count_jobs(ch);
+	ch->asked = fs_placement_resume(ch->round->db, ch->kind, ch->name);
+
+	/* a job that is still to be resumed keeps the move open, also where its node is dead */
+	for (int i = 0; i < ch->c.nholders && ch->asked > 0; i++)
+		if (ch->c.holders[i].evicting)
+		{
+			ch->c.holders[i].running += ch->asked;
+			ch->c.holders[i].lost = PLACEMENT_WHY_NONE;
+		}
 }
 
 /* Do one decision; false: that was all for now. */
@@ -597,19 +620,17 @@ fs_placement_chain(FsPlacementRound *round, FsChainKind kind, const char *name)
 	fs_spi_begin();
 	found = read_chain(ch, mine);
 	fs_spi_end();
-	if (found == FOUND_GONE)
+	if (found == FOUND_GONE && fs_placement_resume(round->db, kind, name) == 0)
 	{
 		forget(ch);
 		return;
 	}
-	if (found == FOUND_LOCKED)
+	if (found != FOUND)
 	{
 		conclude(ch, NULL, NULL, ch->c.now + AGAIN_AFTER);
 		return;
 	}
-	for (int i = 0; i < ch->c.nholders; i++)
-		if (ch->c.holders[i].evicting)
-			count_jobs(ch);
+	look_after_jobs(ch);
 	d = palloc(sizeof(PlacementDecision) * (ch->c.nholders + FS_MAX_HOLDERS + 2));
 	for (;;)
 	{
@@ -638,7 +659,8 @@ fs_placement_chain(FsPlacementRound *round, FsChainKind kind, const char *name)
 			else
 			{
 				close_events(ch);
-				conclude(ch, PlacementWhyNames[d[n - 1].why], describe(ch, &d[n - 1]), d[n - 1].due);
+				conclude(ch, PlacementWhyNames[d[n - 1].why], describe(ch, &d[n - 1]),
+						 ch->asked > 0 ? Min(d[n - 1].due, ch->c.now + round->settings.interval) : d[n - 1].due);
 			}
 			return;
 		}

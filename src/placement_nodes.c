@@ -87,31 +87,31 @@ fs_fleet_find(const FsFleet *fleet, const char *node)
 	return bsearch(&key, fleet->nodes, fleet->n, sizeof(FsFleetNode), by_name);
 }
 
+/* fs_fleet_runs: does the lease keep a job of the chain on the node? fs->lock held. */
+bool
+fs_fleet_runs(FsDatabase *db, const FsLease *lease, FsChainKind kind, const char *name, const char *node)
+{
+	int32		at;
+
+	if (lease->db != FsDbIndex(db) || lease->state == FS_LEASE_FREE || lease->state == FS_LEASE_GONE ||
+		lease->worker == FS_NONE)
+		return false;
+	at = fs_workers[lease->worker].place_node;
+	return at != FS_NONE && strcmp(fs_place_nodes[at].name, node) == 0 &&
+		strcmp(kind == FS_CHAIN_WORKSPACE ? fs_workspaces[lease->workspace].name
+			   : fs_lanes[fs_shares[lease->share].lane].name, name) == 0;
+}
+
 void
 fs_fleet_running(FsDatabase *db, FsChainKind kind, const char *name, const char *const *nodes, int n, int *running)
 {
-	int32		slot = FsDbIndex(db);
-
 	memset(running, 0, sizeof(int) * n);
 	for (int from = 0; from < fs->leases.capacity; from += PIECE)
 	{
 		FsLockShared();
 		for (int i = from; i < Min(from + PIECE, fs->leases.capacity); i++)
-		{
-			const FsLease *lease = &fs_leases[i];
-			int32		node;
-
-			if (lease->db != slot || lease->state == FS_LEASE_FREE || lease->state == FS_LEASE_GONE ||
-				lease->worker == FS_NONE)
-				continue;
-			node = fs_workers[lease->worker].place_node;
-			if (node == FS_NONE ||
-				strcmp(kind == FS_CHAIN_WORKSPACE ? fs_workspaces[lease->workspace].name
-					   : fs_lanes[fs_shares[lease->share].lane].name, name) != 0)
-				continue;
-			for (int k = 0; k < n; k++)
-				running[k] += strcmp(fs_place_nodes[node].name, nodes[k]) == 0;
-		}
+			for (int k = 0; k < n && fs_leases[i].db == FsDbIndex(db); k++)
+				running[k] += fs_fleet_runs(db, &fs_leases[i], kind, name, nodes[k]);
 		FsUnlock();
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -31,6 +31,8 @@ extern const FsFleetNode *fs_fleet_find(const FsFleet *fleet, const char *node);
 extern void fs_fleet_running(FsDatabase *db, FsChainKind kind, const char *name,
 							 const char *const *nodes, int n, int *running);
 
+extern bool fs_fleet_runs(FsDatabase *db, const FsLease *lease, FsChainKind kind, const char *name, const char *node);
+
 /* "workspace:NAME", "lane:NAME": how scorers know a chain; false: it is none. */
 extern bool fs_chain_parse(const char *label, FsChainKind *kind, const char **name);
 extern char *fs_chain_label(FsChainKind kind, const char *name);

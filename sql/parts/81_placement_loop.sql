@@ -103,7 +103,8 @@ CREATE TABLE fairsched.placement_events (
 	started_at timestamptz NOT NULL,
 	finished_at timestamptz,
 	took interval,
-	detail text
+	detail text,
+	asked bigint[] NOT NULL DEFAULT '{}'
 );
 CREATE INDEX placement_events_open ON fairsched.placement_events (chain_kind, chain)
 	WHERE state IN ('evicting', 'refilling');
@@ -124,6 +125,7 @@ COMMENT ON COLUMN fairsched.placement_events.started_at IS 'When it was decided.
 COMMENT ON COLUMN fairsched.placement_events.finished_at IS 'When it was done, or ended.';
 COMMENT ON COLUMN fairsched.placement_events.took IS 'Time between these.';
 COMMENT ON COLUMN fairsched.placement_events.detail IS 'The decision in figures.';
+COMMENT ON COLUMN fairsched.placement_events.asked IS 'Jobs that were asked to yield at from_node (fairsched.placement_eviction = yield); they are resumed where it went.';
 COMMENT ON SEQUENCE fairsched.placement_events_event_id_seq IS 'Numbers of moves.';
 SELECT pg_extension_config_dump('fairsched.placement_events', '');
 SELECT pg_extension_config_dump('fairsched.placement_events_event_id_seq', '');

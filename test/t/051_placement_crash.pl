@@ -94,6 +94,37 @@ is($node->safe_psql('postgres', $at), 'acme|c|holding', 'did nothing');
 $node->safe_psql('postgres', q{SELECT fairsched_rescore_placements('acme')});
 is($node->safe_psql('postgres', $round), '1', 'the next one evicts');
 
+# ---------- jobs that yield ----------
+ok(settle($node), 'at rest again');
+$node->append_conf('postgresql.conf', "fairsched.placement_eviction = yield\nfairsched.preemption_grace = '1h'");
+$node->reload;
+is($node->safe_psql('postgres', $at), 'acme|a|holding', 'placed on a');
+$node->safe_psql('postgres', q{SELECT fairsched_register_worker('w-' || n, slots => 4, node => n) FROM unnest('{a,b,c}'::text[]) n;
+  SELECT fairsched_enqueue_many('acme', array_fill('{}'::jsonb, '{5}'))});
+my @jobs = fs_rows($node, q{SELECT job_id, token FROM fairsched_claim('w-a', 2, lease => '1 h')});
+is(scalar @jobs, 2, 'two jobs run there');
+$node->safe_psql('postgres', q{UPDATE scores SET score = CASE node WHEN 'b' THEN 0.9 ELSE 0.1 END; SELECT fairsched_rescore_placements('acme')});
+$node->safe_psql('postgres', $round) foreach 1 .. 3;
+is($node->safe_psql('postgres', $at), "acme|a|evicting\nacme|b|holding", 'it moves to b');
+is($node->safe_psql('postgres', q{SELECT string_agg(directive, ',') FROM fairsched_heartbeat(worker => 'w-a')}), 'preempt,preempt',
+  'its jobs are asked to yield');
+is($node->safe_psql('postgres', qq{SELECT fairsched_yield($jobs[0][0], $jobs[0][1], '{"at": 5}')}), 't', 'one does');
+crash('one yields');
+is($node->safe_psql('postgres', qq{SELECT fairsched_complete($jobs[1][0], $jobs[1][1])}), 't', 'the other is done');
+# what is done is no open request any more; nobody but the preemption's own task says so
+$node->safe_psql('postgres', 'SELECT fairsched_evaluate_preemption()');
+ok(settle($node), 'rounds');
+is($node->safe_psql('postgres', $at), 'acme|b|holding', 'it has moved');
+is($node->safe_psql('postgres', q{SELECT job_id, checkpoint FROM fairsched_claim('w-b')}), qq{$jobs[0][0]|{"at": 5}},
+  'the job that yielded is resumed there, from where it was');
+is($node->safe_psql('postgres', q{SELECT state, (SELECT array_agg(a ORDER BY a) FROM unnest(asked) a)
+    FROM fairsched.placement_events ORDER BY event_id DESC LIMIT 1}),
+  'done|{' . join(',', sort { $a <=> $b } map { $_->[0] } @jobs) . '}', 'the move tells who was asked');
+$node->safe_psql('postgres', q{UPDATE scores SET score = CASE node WHEN 'a' THEN 0.9 ELSE 0.1 END; SELECT fairsched_rescore_placements('acme');
+  SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs});
+is($node->safe_psql('postgres', $round), '1', 'a round evicts, once more');
+is($node->safe_psql('postgres', $at), 'acme|b|evicting', 'from b');
+
 # ---------- a standby ----------
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -108,13 +139,13 @@ is($standby->safe_psql('postgres', q{SELECT fairsched_builtin_score('workspace:a
   'standby: where nothing is known of nodes');
 $standby->append_conf('postgresql.conf', 'fairsched.background_workers = on');
 $standby->restart;
-is($standby->safe_psql('postgres', $at), 'acme|c|evicting', 'standby: nothing moves, also where a scheduler is wanted');
+is($standby->safe_psql('postgres', $at), 'acme|b|evicting', 'standby: nothing moves, also where a scheduler is wanted');
 $node->stop('immediate');
 $standby->promote;
 ok(fs_wait_scheduler($standby), 'promoted: a scheduler comes');
 ok($standby->poll_query_until('postgres', q{SELECT count(*) = 1 FROM fairsched.placements WHERE node = 'a' AND state = 'holding'}),
   'promoted: the move is taken up again');
-ok($standby->poll_query_until('postgres', "SELECT e = 'acme|c|a|score|done' FROM (SELECT concat_ws('|', q.chain, q.from_node, q.to_node, q.reason, q.state) AS e FROM ($last) q) s"),
+ok($standby->poll_query_until('postgres', "SELECT e = 'acme|b|a|score|done' FROM (SELECT concat_ws('|', q.chain, q.from_node, q.to_node, q.reason, q.state) AS e FROM ($last) q) s"),
   'promoted: and told');
 fs_check_ok($standby, 'memory equals the rows');
 $standby->stop;
