@@ -16,19 +16,28 @@
 
 /* ---------- nodes ---------- */
 
-/* fs_place_node_find: O(nodes that memory knows): only where a worker registers or a placement changes. */
+static int32 *
+node_bucket(int32 db, const char *name)
+{
+	uint32		h = hash_bytes((const unsigned char *) name, strlen(name)) ^ (uint32) (db * 0x9e3779b9);
+
+	return &fs_place_node_hash[h & fs_place_node_mask];
+}
+
 int32
 fs_place_node_find(int32 db, const char *name)
 {
-	for (int i = 0; i < fs->place_nodes.capacity; i++)
-		if (fs_place_nodes[i].db == db && strcmp(fs_place_nodes[i].name, name) == 0)
-			return i;
-	return FS_NONE;
+	int32		node = *node_bucket(db, name);
+
+	while (node != FS_NONE && (fs_place_nodes[node].db != db || strcmp(fs_place_nodes[node].name, name) != 0))
+		node = fs_place_nodes[node].next;
+	return node;
 }
 
 static void
 node_free(int32 node)
 {
+	FS_UNCHAIN(*node_bucket(fs_place_nodes[node].db, fs_place_nodes[node].name), node, fs_place_nodes, FsPlaceNode, next);
 	fs_place_nodes[node].db = FS_NONE;
 	FS_POOL_GIVE(fs->place_nodes, fs_place_nodes, node);
 }
@@ -40,12 +49,16 @@ fs_place_node_get(int32 db, const char *name)
 
 	if (node == FS_NONE)
 	{
+		int32	   *bucket = node_bucket(db, name);
+
 		FS_POOL_TAKE(fs->place_nodes, fs_place_nodes, node);
 		if (node == FS_NONE)
 			return FS_NONE;
 		memset(&fs_place_nodes[node], 0, sizeof(FsPlaceNode));
 		fs_place_nodes[node].db = db;
 		strlcpy(fs_place_nodes[node].name, name, sizeof(fs_place_nodes[node].name));
+		fs_place_nodes[node].next = *bucket;
+		*bucket = node;
 	}
 	fs_place_nodes[node].refs++;
 	return node;

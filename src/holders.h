@@ -15,7 +15,7 @@
 /* A node that something in memory refers to, or that is draining. */
 typedef struct FsPlaceNode
 {
-	int32		next;			/* free list */
+	int32		next;			/* hash chain, or free list */
 	int32		db;				/* FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
 	bool		draining;
@@ -45,6 +45,8 @@ typedef struct FsHolderNames
 extern FsPlaceNode *fs_place_nodes;
 extern FsHolders *fs_holders;
 extern int32 *fs_holders_hash;
+extern int32 *fs_place_node_hash;
+extern uint32 fs_place_node_mask;
 
 /* Nodes by name; get: FS_NONE when full, the caller takes a reference. */
 extern int32 fs_place_node_find(int32 db, const char *name);

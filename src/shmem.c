@@ -46,6 +46,8 @@ FsPlaceNode *fs_place_nodes;
 FsHolders  *fs_holders;
 FsPlacement *fs_placements;
 int32	   *fs_holders_hash;
+int32	   *fs_place_node_hash;
+uint32		fs_place_node_mask;
 FsBudget   *fs_budgets;
 FsBudgetSet *fs_budget_sets;
 FsBudgetHold *fs_budget_holds;
@@ -115,6 +117,7 @@ layout(char *base)
 	fs_lease_mask = pg_nextpower2_32(fs_max_running) - 1;
 	fs_limits_mask = pg_nextpower2_32(fs_limits_capacity()) - 1;
 	fs_ring_mask = pg_nextpower2_32(FsRingCapacity()) - 1;
+	fs_place_node_mask = pg_nextpower2_32(fs_max_workers * 2) - 1;
 
 	fs_budget_mask = pg_nextpower2_32(fs_max_budgets) - 1;
 	fs_budget_set_mask = pg_nextpower2_32(fs_max_budgets * FS_BUDGET_SETS) - 1;
@@ -136,7 +139,7 @@ layout(char *base)
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
-	AREA(fs_place_nodes, fs_max_workers);
+	AREA(fs_place_nodes, fs_max_workers * 2);	/* those of workers, and others that hold something */
 	AREA(fs_holders, fs_max_rings * 2);
 	AREA(fs_placements, fs_max_databases);
 	AREA(fs_budgets, fs_max_budgets);
@@ -157,6 +160,7 @@ layout(char *base)
 	AREA(fs_ring_hash, fs_ring_mask + 1);
 	AREA(fs_ring_caps_hash, fs_ring_mask + 1);
 	AREA(fs_holders_hash, fs_ring_mask + 1);
+	AREA(fs_place_node_hash, fs_place_node_mask + 1);
 	AREA(fs_budget_hash, fs_budget_mask + 1);
 	AREA(fs_budget_set_hash, fs_budget_set_mask + 1);
 #undef AREA
@@ -233,7 +237,7 @@ shmem_startup(void)
 		for (int i = 0; i < FS_LOGGED_PAGES; i++)
 			pg_atomic_init_u64(&fs_logged[i], 0);
 		INIT_POOL(fs->limits, fs_limits, fs_limits_capacity());
-		INIT_POOL(fs->place_nodes, fs_place_nodes, fs_max_workers);
+		INIT_POOL(fs->place_nodes, fs_place_nodes, fs_max_workers * 2);
 		INIT_POOL(fs->holders, fs_holders, fs_max_rings * 2);
 		INIT_POOL(fs->budgets, fs_budgets, fs_max_budgets);
 		INIT_POOL(fs->budget_sets, fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
@@ -256,7 +260,9 @@ shmem_startup(void)
 		for (int i = 0; i < fs_max_running; i++)
 			fs_leases[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_workers; i++)
-			fs_workers[i].db = fs_place_nodes[i].db = FS_NONE;
+			fs_workers[i].db = FS_NONE;
+		for (int i = 0; i < fs_max_workers * 2; i++)
+			fs_place_nodes[i].db = FS_NONE;
 		for (int i = 0; i < fs_limits_capacity(); i++)
 			fs_limits[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_databases; i++)
@@ -276,6 +282,7 @@ shmem_startup(void)
 		init_chains(fs_ring_hash, fs_ring_mask);
 		init_chains(fs_ring_caps_hash, fs_ring_mask);
 		init_chains(fs_holders_hash, fs_ring_mask);
+		init_chains(fs_place_node_hash, fs_place_node_mask);
 		init_chains(fs_budget_hash, fs_budget_mask);
 		init_chains(fs_budget_set_hash, fs_budget_set_mask);
 	}

@@ -47,6 +47,7 @@ hash_lane(const char *name)
 static void
 wake(int32 db, int32 lane, int32 holders, int n)
 {
+	bool		placed = holders != FS_NONE || fs_lanes[lane].holders != FS_NONE;
 	uint32		h;
 
 	if (fs->nwaiters == 0)
@@ -67,7 +68,7 @@ wake(int32 db, int32 lane, int32 holders, int n)
 		w->woken = true;
 		SetLatch(w->latch);
 		/* where it is not known what it can serve, somebody who can is woken too */
-		if (w->node != FS_ANY_NODE || holders == FS_NONE)
+		if (w->node != FS_ANY_NODE || !placed)
 			n--;
 	}
 }

@@ -138,7 +138,7 @@ is(claims($node, 'c1', 'c', 'second', 10), 'acme|3', 'another database is placed
 my $dump = $node->basedir . '/dump';
 command_ok([ 'pg_dump', '-h', $node->host, '-p', $node->port, '-Fc', '-f', $dump, 'postgres' ], 'pg_dump');
 $node->safe_psql('postgres', 'CREATE DATABASE third');
-command_ok([ 'pg_restore', '-h', $node->host, '-p', $node->port, '--exit-on-error', '-d', 'third', $dump ], 'pg_restore');
+command_ok([ 'pg_restore', '-h', $node->host, '-p', $node->port, '--exit-on-error', '-j', 2, '-d', 'third', $dump ], 'pg_restore');
 my $placed = q{SELECT c.*, p.node, p.since, p.pinned_until, p.state FROM fairsched.placement_chains c
   LEFT JOIN fairsched.placements p USING (chain_kind, chain) ORDER BY 1, 2, p.node};
 is($node->safe_psql('third', $placed), $node->safe_psql('postgres', $placed), 'restored: the same placements');
