@@ -76,7 +76,9 @@ GRANT SELECT ON
   fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles,
   fairsched.workspace_levels, fairsched.workspace_usage, fairsched.workspace_usage_current,
   fairsched.quota_violations,
-  fairsched.nodes, fairsched.node_status, fairsched.placement_chains, fairsched.placements
+  fairsched.nodes, fairsched.node_status, fairsched.placement_chains, fairsched.placements,
+  fairsched.placement_status, fairsched.placement_events, fairsched.placement_scores,
+  fairsched.placement_scorer, fairsched.placement_scorer_status
   TO fairsched_observer;
 GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health
   TO fairsched_observer;
@@ -92,6 +94,8 @@ GRANT EXECUTE ON FUNCTION
   fairsched_place, fairsched_place_lane, fairsched_unplace, fairsched_unplace_lane,
   fairsched_pin_placement, fairsched_set_node, fairsched_drop_node,
   fairsched_drain_node, fairsched_undrain_node,
+  fairsched_set_placement_scorer, fairsched_builtin_score, fairsched_builtin_best_alternative,
+  fairsched_rescore_placements, fairsched_evaluate_placement,
   fairsched_cleanup_usage, fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;

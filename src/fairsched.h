@@ -91,6 +91,7 @@ extern double fs_deliberation_min_relevance;
 extern double fs_deliberation_min_overall;
 extern int	fs_deliberation_max_tokens;
 extern int	fs_deliberation_retention;	/* seconds */
+extern bool fs_move_placements;
 extern int	fs_placement_interval;	/* ms */
 extern double fs_placement_score_floor;
 extern double fs_placement_hysteresis_gap;

@@ -50,6 +50,7 @@ double		fs_deliberation_min_relevance = 0.6;
 double		fs_deliberation_min_overall = 0.6;
 int			fs_deliberation_max_tokens = 2000;
 int			fs_deliberation_retention = 30 * 86400;
+bool		fs_move_placements = true;
 int			fs_placement_interval = 30000;
 double		fs_placement_score_floor = 0.5;
 double		fs_placement_hysteresis_gap = 0.2;
@@ -219,6 +220,9 @@ fs_guc_define(void)
 	int_setting("fairsched.deliberation_retention",
 				"How long scores of reasoning are kept in fairsched.deliberation_scores.",
 				&fs_deliberation_retention, 30 * 86400, 0, INT_MAX, GUC_UNIT_S);
+	DefineCustomBoolVariable("fairsched.move_placements",
+							 "Let the scheduler move placements away from nodes that are dead, draining or worse than others.",
+							 NULL, &fs_move_placements, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	int_setting("fairsched.placement_interval",
 				"How often placements are looked at that are waited for; those that changed are looked at at once.",
 				&fs_placement_interval, 30000, 10, INT_MAX, GUC_UNIT_MS);

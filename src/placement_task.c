@@ -51,7 +51,7 @@ fs_placement_wanted(FsDatabase *db)
 {
 	const FsPlacement *p = &fs_placements[FsDbIndex(db)];
 
-	return p->any && (p->all_dirty || p->ndirty > 0);
+	return fs_move_placements && p->any && (p->all_dirty || p->ndirty > 0);
 }
 
 static bool

@@ -387,7 +387,7 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 		case FS_TASK_BUDGETS:
 			return fs_budget_task(db);
 		case FS_TASK_PLACEMENT:
-			return fs_placement_task(db, NULL);
+			return fs_move_placements ? fs_placement_task(db, NULL) : DT_NOEND;
 		case FS_TASK_COUNT:
 			break;
 	}

@@ -140,6 +140,11 @@ SELECT pg_temp.expect('fairsched_set_node', ARRAY['node text', 'labels jsonb = '
 SELECT pg_temp.expect('fairsched_drop_node', ARRAY['node text']);
 SELECT pg_temp.expect('fairsched_drain_node', ARRAY['node text']);
 SELECT pg_temp.expect('fairsched_undrain_node', ARRAY['node text']);
+SELECT pg_temp.expect('fairsched_set_placement_scorer', ARRAY['score regprocedure', 'best_alternative regprocedure']);
+SELECT pg_temp.expect('fairsched_builtin_score', ARRAY['chain text', 'node text']);
+SELECT pg_temp.expect('fairsched_builtin_best_alternative', ARRAY['chain text', 'exclude text[] = ''{}''::text[]']);
+SELECT pg_temp.expect('fairsched_rescore_placements', ARRAY['workspace text = NULL', 'node text = NULL']);
+SELECT pg_temp.expect('fairsched_evaluate_placement', '{}');
 
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
@@ -256,7 +261,7 @@ SELECT is(p.prokind::text, CASE WHEN f.fn IN ('fairsched_wait', 'fairsched_drain
     f.fn || CASE WHEN f.fn IN ('fairsched_wait', 'fairsched_drain') THEN ' is called' ELSE ' is selected' END)
   FROM found f JOIN pg_proc p USING (oid) ORDER BY 1;
 SELECT is(p.provolatile::text || p.proparallel::text,
-    CASE f.fn WHEN 'fairsched_job_status' THEN 's' ELSE 'v' END || 'u', f.fn || ': volatility; never run in parallel')
+    CASE WHEN f.fn IN ('fairsched_job_status', 'fairsched_builtin_score', 'fairsched_builtin_best_alternative') THEN 's' ELSE 'v' END || 'u', f.fn || ': volatility; never run in parallel')
   FROM found f JOIN pg_proc p USING (oid) WHERE p.prokind = 'f' ORDER BY f.fn;
 
 -- The shortest calls there are: names and defaults as documented do what a person expects.
@@ -454,6 +459,18 @@ SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
     ('node_status', 'node,labels,draining,workers,alive,slots,running,last_seen,created_at,placements')) c(name, columns);
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
   FROM unnest(ARRAY['nodes', 'placement_chains', 'placements']) r, pg_extension e WHERE extname = 'fairsched';
+
+-- The placement loop
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = to_regclass('fairsched.' || c.name) AND attnum > 0), c.columns, c.name || ': columns')
+  FROM (VALUES ('placement_scorer', 'score,best_alternative,installed_by,installed_at'),
+    ('placement_events', 'event_id,chain_kind,chain,from_node,to_node,from_score,to_score,scores,reason,state,started_at,finished_at,took,detail,asked'),
+    ('placement_scores', 'chain_kind,chain,node,score,mean,trend,samples,scored_at'),
+    ('placement_scorer_status', 'score,best_alternative,scorer_calls,scorer_failures'),
+    ('placement_status', 'chain_kind,chain,desired,holding,holders,candidates,last_move,cooldown_until,reason,detail,evaluated_at,next_look'))
+    c(name, columns);
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['placement_scorer', 'placement_events']) r, pg_extension e WHERE extname = 'fairsched';
 
 SELECT * FROM finish();
 ROLLBACK;
