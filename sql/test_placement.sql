@@ -2,6 +2,9 @@
 \pset null '(null)'
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never
+-- nothing moves by itself here
+ALTER SYSTEM SET fairsched.move_placements = off;
+SELECT pg_reload_conf();
 
 CREATE FUNCTION plc_put(workspace text, jobs int DEFAULT 4, lane text DEFAULT 'plc', caps text[] DEFAULT '{}') RETURNS int LANGUAGE sql AS $$
 	SELECT cardinality(fairsched_enqueue_many(workspace, ARRAY(SELECT jsonb_build_object('n', n) FROM generate_series(1, jobs) n),
@@ -40,6 +43,14 @@ SELECT fairsched_place('plc_x', '{plc_b,plc_a}');
 SELECT deficit FROM fairsched.workspace_status WHERE workspace = 'plc_x';
 SELECT plc_claim('plc_b1', 1, '{plc_deficit}');
 SELECT fairsched_place('plc_x', '{plc_a}');
+
+-- What the same worker may serve is shared as ever, wherever else it may be served
+SELECT plc_put('plc_f1', 200, 'plc_fair'), plc_put('plc_f2', 200, 'plc_fair'), plc_put('plc_f3', 200, 'plc_fair'), plc_put('plc_f4', 200, 'plc_fair');
+SELECT fairsched_place('plc_f2', '{plc_a}'), fairsched_place('plc_f3', '{plc_a,plc_b}'), fairsched_place('plc_f4', '{plc_b}');
+SELECT fairsched_alter_workspace(w, max_running => 1000) FROM unnest('{plc_f1,plc_f2,plc_f3,plc_f4}'::text[]) w;
+SELECT plc_claim('plc_a1', 180, '{plc_fair}') AS a;
+SELECT plc_claim('plc_b1', 180, '{plc_fair}') AS b;
+SELECT fairsched_drop_workspace(w, true) FROM unnest('{plc_f1,plc_f2,plc_f3,plc_f4}'::text[]) w;
 
 -- Several nodes, fewer at a time than named: who has it keeps it
 SELECT fairsched_place('plc_x', '{plc_c,plc_b,plc_a}', 2);
@@ -129,8 +140,11 @@ DELETE FROM fairsched.placements WHERE chain = 'plc_x';
 SELECT * FROM plc_why WHERE workspace = 'plc_x';
 INSERT INTO fairsched.placements (chain_kind, chain, node) VALUES ('workspace', 'plc_x', 'plc_a');
 SELECT plc_claim('plc_a1', 1) AS a, plc_claim('plc_b1', 1) AS b;
+SELECT plc_put('plc_y', 2, 'plc_named');
 UPDATE fairsched.placement_chains SET chain = 'plc_y2' WHERE chain = 'plc_y';
-\echo :SQLSTATE
+SELECT plc_claim('plc_b1', 1, '{plc_named}') AS b;
+UPDATE fairsched.placement_chains SET chain = 'plc_y' WHERE chain = 'plc_y2';
+SELECT plc_claim('plc_b1', 1, '{plc_named}') AS b, plc_claim('plc_a1', 1, '{plc_named}') AS a;
 DELETE FROM fairsched.placements WHERE chain = 'plc_x';
 UPDATE fairsched.placement_chains SET desired = 0 WHERE chain = 'plc_x';
 SELECT plc_claim('plc_b1', 1) AS b;
@@ -253,3 +267,5 @@ SELECT fairsched_drop_workspace(workspace, true) FROM unnest('{plc_x,plc_y,plc_z
 SELECT count(*) FROM fairsched.jobs WHERE workspace LIKE 'plc%';
 DROP VIEW plc_why, plc_placed;
 DROP FUNCTION plc_put, plc_claim;
+ALTER SYSTEM RESET fairsched.move_placements;
+SELECT pg_reload_conf();

@@ -464,8 +464,12 @@ refill(Chain *ch, const PlacementDecision *d)
 	if (!detail[0])
 		nulls[3] = 'n';
 	fs_spi_begin();
-	run_text(ch, "INSERT INTO fairsched.placements (chain_kind, chain, node, since) "
-			 "VALUES ($1, $2, $3, clock_timestamp())", d->node);
+	if (run_text(ch, "INSERT INTO fairsched.placements (chain_kind, chain, node, since) "
+				 "SELECT $1, $2, n.node, clock_timestamp() FROM fairsched.nodes n WHERE n.node = $3 FOR KEY SHARE",
+				 d->node) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("node \"%s\" was dropped", d->node)));
 	run(ch, "UPDATE fairsched.placement_chains SET last_move = clock_timestamp() "
 		"WHERE chain_kind = $1 AND chain = $2", 0, NULL, NULL, NULL);
 	if (run(ch, "UPDATE fairsched.placement_events SET to_node = $3, to_score = $4, "

@@ -10,6 +10,9 @@
  * A row that changes locks the row of its chain, then reads what the chain is
  * now, and leaves that to the ledger: so the changes of a chain are applied in
  * the order of their commits, whoever makes them, and the last has all of it.
+ * Where there is no such row, or it is new and others do not see it, one
+ * advisory lock stands for it: rows of the two tables may come in transactions
+ * of their own (a restore).
  *
  * All functions run in a transaction, without fs->lock.
  */
@@ -23,6 +26,8 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -280,24 +285,43 @@ column(HeapTuple tuple, int n, TupleDesc desc)
 	return TextDatumGetCString(heap_getattr(tuple, n, desc, &isnull));
 }
 
-/* A row of the chain was changed: memory has, from commit on, what its rows say now. */
+/* Nobody else changes the chain until the end of the transaction; what was committed is seen by who looks now. */
 static void
-chain_changed(FsDatabase *db, const char *kind_name, const char *name)
+lock_chain(FsChainKind kind, const char *name, bool fresh)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		args[2];
+	LOCKTAG		tag;
+	uint64		n = 0;
+
+	args[0] = CStringGetTextDatum(FsChainKindNames[kind]);
+	args[1] = CStringGetTextDatum(name);
+	/* class 7 of advisory locks: SQL functions use 1 and 2 */
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, 7);
+	if (fresh)
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	for (int i = 0; i < 2 && n == 0; i++)
+	{
+		fs_spi_begin();
+		n = fs_spi("SELECT FROM fairsched.placement_chains WHERE chain_kind = $1 AND chain = $2 FOR NO KEY UPDATE",
+				   2, types, args, NULL);
+		fs_spi_end();
+		if (n == 0 && i == 0)
+			(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	}
+}
+
+/* A row of the chain was changed: memory has, from commit on, what its rows say now. fresh: its first row. */
+static void
+chain_changed(FsDatabase *db, const char *kind_name, const char *name, bool fresh)
 {
 	FsChainKind kind = *kind_name == 'w' ? FS_CHAIN_WORKSPACE : FS_CHAIN_LANE;
 	FsHolderNames *names = palloc(sizeof(FsHolderNames));
 	FsPlacementChange *change = new_change(kind, name);
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		args[2];
 	int32		lane = 0;
 	bool		fits = true;
 
-	args[0] = CStringGetTextDatum(FsChainKindNames[kind]);
-	args[1] = CStringGetTextDatum(name);
-	fs_spi_begin();
-	fs_spi("SELECT FROM fairsched.placement_chains WHERE chain_kind = $1 AND chain = $2 FOR NO KEY UPDATE",
-		   2, types, args, NULL);
-	fs_spi_end();
+	lock_chain(kind, name, fresh);
 	fs_placement_read(kind, name, names);
 
 	FsLock();
@@ -335,14 +359,15 @@ fs_placement_changed(PG_FUNCTION_ARGS)
 	desc = RelationGetDescr(t->tg_relation);
 	kind = column(t->tg_trigtuple, CHAIN_KIND, desc);
 	name = column(t->tg_trigtuple, CHAIN_NAME, desc);
-	chain_changed(db, kind, name);
+	chain_changed(db, kind, name, TRIGGER_FIRED_BY_INSERT(t->tg_event) &&
+				  strcmp(RelationGetRelationName(t->tg_relation), "placement_chains") == 0);
 	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
 	{
 		char	   *new_kind = column(t->tg_newtuple, CHAIN_KIND, desc);
 		char	   *new_name = column(t->tg_newtuple, CHAIN_NAME, desc);
 
 		if (strcmp(kind, new_kind) != 0 || strcmp(name, new_name) != 0)
-			chain_changed(db, new_kind, new_name);
+			chain_changed(db, new_kind, new_name, true);
 	}
 	return PointerGetDatum(NULL);
 }

@@ -1,6 +1,7 @@
 -- Placement: which nodes serve a workspace or a lane.  The tables are the truth and the interface of the
 -- loop that moves placements (by plain INSERT, UPDATE, DELETE); their triggers tell memory at commit
--- (placement_load.c).  src/README.md says how they go together.
+-- (placement_load.c).  src/README.md says how they go together.  No foreign keys: pg_restore with several jobs
+-- does not know of those of an extension's tables.
 
 CREATE TABLE fairsched.nodes (
 	node text COLLATE "C" PRIMARY KEY CHECK (octet_length(node) BETWEEN 1 AND 128),
@@ -32,12 +33,11 @@ COMMENT ON COLUMN fairsched.placement_chains.last_move IS 'When it was moved las
 CREATE TABLE fairsched.placements (
 	chain_kind text COLLATE "C" NOT NULL,
 	chain text COLLATE "C" NOT NULL,
-	node text COLLATE "C" NOT NULL REFERENCES fairsched.nodes,
+	node text COLLATE "C" NOT NULL CHECK (octet_length(node) BETWEEN 1 AND 128),
 	since timestamptz NOT NULL DEFAULT now(),
 	pinned_until timestamptz,
 	state text COLLATE "C" NOT NULL DEFAULT 'holding' CHECK (state IN ('holding', 'evicting')),
-	PRIMARY KEY (chain_kind, chain, node),
-	FOREIGN KEY (chain_kind, chain) REFERENCES fairsched.placement_chains ON DELETE CASCADE
+	PRIMARY KEY (chain_kind, chain, node)
 );
 CREATE INDEX placements_node ON fairsched.placements (node);
 COMMENT ON TABLE fairsched.placements IS 'Nodes that hold a workspace or lane: workers of these, and no others, are handed out its jobs. A change counts from its commit on; jobs that run go on.';
@@ -60,6 +60,17 @@ CREATE FUNCTION fairsched.placement_truncated() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_placement_truncated';
 COMMENT ON FUNCTION fairsched.placement_truncated() IS 'Internal: refuses TRUNCATE, which fires no row triggers.';
 
+CREATE FUNCTION fairsched.placement_chain_gone() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM fairsched.placements p WHERE p.chain_kind = OLD.chain_kind AND p.chain = OLD.chain;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fairsched.placement_chain_gone() IS 'Internal: what is not placed any more is held by nobody.';
+
+CREATE TRIGGER placement_chain_gone AFTER DELETE ON fairsched.placement_chains
+	FOR EACH ROW EXECUTE FUNCTION fairsched.placement_chain_gone();
 CREATE TRIGGER placement_changed AFTER INSERT OR UPDATE OR DELETE ON fairsched.placement_chains
 	FOR EACH ROW EXECUTE FUNCTION fairsched.placement_changed();
 CREATE TRIGGER placement_changed AFTER INSERT OR UPDATE OR DELETE ON fairsched.placements
@@ -139,15 +150,15 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'FS005', MESSAGE = format('node "%s" has registered workers', node),
 			HINT = 'Unregister them first: fairsched.worker_status lists them.';
 	END IF;
-	BEGIN
-		DELETE FROM fairsched.nodes n WHERE n.node = fairsched_drop_node.node;
-		IF NOT FOUND THEN
-			PERFORM fairsched.unknown_node(node);
-		END IF;
-	EXCEPTION WHEN foreign_key_violation THEN
+	DELETE FROM fairsched.nodes n WHERE n.node = fairsched_drop_node.node;
+	IF NOT FOUND THEN
+		PERFORM fairsched.unknown_node(node);
+	END IF;
+	-- only now: whoever was about to place something there has been waited for
+	IF EXISTS (SELECT FROM fairsched.placements p WHERE p.node = fairsched_drop_node.node) THEN
 		RAISE EXCEPTION USING ERRCODE = 'FS005', MESSAGE = format('node "%s" holds placements', node),
 			HINT = 'Place what it holds elsewhere first: fairsched.placements lists it.';
-	END;
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fairsched_drop_node(text) IS 'Forgets a node that is gone for good. Errors: FS00C unknown node, FS005 workers are registered there or it holds placements, 22004 and 22023 for arguments.';
@@ -348,7 +359,7 @@ SELECT pg_extension_config_dump('fairsched.placements', '');
 
 REVOKE ALL ON fairsched.nodes, fairsched.placement_chains, fairsched.placements, fairsched.node_status FROM PUBLIC;
 REVOKE ALL ON FUNCTION fairsched.placement_changed(), fairsched.node_changed(), fairsched.placement_truncated(),
-	fairsched.placement_marks(), fairsched.forget_placement_marks(),
+	fairsched.placement_chain_gone(), fairsched.placement_marks(), fairsched.forget_placement_marks(),
 	fairsched.check_node(text), fairsched.unknown_node(text), fairsched.check_lane(text),
 	fairsched.place_chain(text, text, text[], int),
 	fairsched_set_node(text, jsonb), fairsched_drop_node(text), fairsched_drain_node(text), fairsched_undrain_node(text),

@@ -7,7 +7,8 @@ use lib $FindBin::RealBin;
 use Fairsched;
 use Test::More;
 
-my $node = fs_node('main', conf => { 'fairsched.default_quota' => 100000, 'fairsched.max_rings' => 4096 });
+my $node = fs_node('main', conf => { 'fairsched.default_quota' => 100000, 'fairsched.max_rings' => 4096,
+  'fairsched.move_placements' => 'off' });
 my ($workspaces, $lanes, $nodes) = (12, 3, 4);
 
 $node->safe_psql('postgres', qq{
