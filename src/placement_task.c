@@ -18,7 +18,7 @@
  * that change among 100,000 cost theirs.
  *
  * One loop a database: the scheduler, of which a standby has none; whoever calls
- * fairsched_evaluate_placement meets it at an advisory lock (class 7) and does
+ * fairsched_evaluate_placement meets it at an advisory lock (class 8) and does
  * nothing.  Each chain is a subtransaction: an error puts it off, and no other.
  */
 #include "placement_task.h"
@@ -59,8 +59,8 @@ take_turn(void)
 {
 	LOCKTAG		tag;
 
-	/* class 7 of advisory locks: 3 to 6 are those of src/README.md */
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, 7);
+	/* class 8 of advisory locks: src/README.md lists them */
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, 8);
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
