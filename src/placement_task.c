@@ -36,7 +36,8 @@
 
 PG_FUNCTION_INFO_V1(fs_evaluate_placement);
 
-#define CHAINS_A_ROUND	32		/* fewer than FS_DIRTY: each that is moved is marked */
+#define CHAINS_A_ROUND	500
+#define ACTS_A_ROUND	(FS_DIRTY / 2)	/* each chain that is moved is marked */
 #define ROUND_USEC		(250 * INT64CONST(1000))	/* other tasks have their turn then */
 #define BUSY_USEC		USECS_PER_SEC	/* somebody else is at it */
 #define LOCK_TIMEOUT	"200ms"
@@ -178,11 +179,11 @@ take_changes(FsDatabase *db, TimestampTz now)
 /* ---------- a round ---------- */
 
 static void
-begin_round(FsPlacementRound *round, FsDatabase *db)
+begin_round(FsPlacementRound *round, FsDatabase *db, TimestampTz now)
 {
 	MemoryContext mine = CurrentMemoryContext;
-	Oid			type = INT4OID;
-	Datum		room;
+	Oid			types[2] = {INT4OID, TIMESTAMPTZOID};
+	Datum		args[2];
 	bool		isnull;
 
 	memset(round, 0, sizeof(*round));
@@ -210,11 +211,12 @@ begin_round(FsPlacementRound *round, FsDatabase *db)
 	if (round->moves < fs_placement_max_moves)
 	{
 		/* as many as there is room for have their turn */
-		room = Int32GetDatum(fs_placement_max_moves - round->moves);
-		fs_spi("UPDATE fairsched.placement_watch w SET due = '-infinity' FROM (SELECT chain_kind, chain "
+		args[0] = Int32GetDatum(fs_placement_max_moves - round->moves);
+		args[1] = TimestampTzGetDatum(now);
+		fs_spi("UPDATE fairsched.placement_watch w SET due = $2 FROM (SELECT chain_kind, chain "
 			   "FROM fairsched.placement_watch WHERE verdict = 'max_moves' AND due IS NULL "
 			   "ORDER BY chain_kind, chain LIMIT $1) f WHERE w.chain_kind = f.chain_kind AND w.chain = f.chain",
-			   1, &type, &room, NULL);
+			   2, types, args, NULL);
 	}
 	fs_spi_end();
 }
@@ -365,10 +367,10 @@ fs_placement_task(FsDatabase *db, int *acts)
 	}
 	PG_END_TRY();
 	round = palloc(sizeof(FsPlacementRound));
-	begin_round(round, db);
+	begin_round(round, db, now);
 	due = read_due(&n, now);
 	context = AllocSetContextCreate(CurrentMemoryContext, "fairsched placement", ALLOCSET_DEFAULT_SIZES);
-	for (int i = 0; i < n && GetCurrentTimestamp() < now + ROUND_USEC; i++)
+	for (int i = 0; i < n && round->acts < ACTS_A_ROUND && GetCurrentTimestamp() < now + ROUND_USEC; i++)
 	{
 		look_at(round, &due[i], context);
 		CHECK_FOR_INTERRUPTS();
@@ -382,9 +384,9 @@ fs_placement_task(FsDatabase *db, int *acts)
 		*acts = round->acts;
 
 	/* a node whose last worker falls silent is noticed then */
-	if (db->slots_until > now)
+	if (db->slots_until > now && db->slots_until != DT_NOEND)
 		next = Min(next, db->slots_until + FsMsToUsec(1));
-	return next;
+	return Max(next, now);
 }
 
 /* fairsched_evaluate_placement() → changes made */

@@ -56,7 +56,7 @@ CREATE TABLE fairsched.placement_watch (
 	evaluated_at timestamptz,
 	PRIMARY KEY (chain_kind, chain)
 );
-CREATE INDEX placement_watch_due ON fairsched.placement_watch (due) WHERE due IS NOT NULL;
+CREATE INDEX placement_watch_due ON fairsched.placement_watch (due, chain_kind, chain) WHERE due IS NOT NULL;
 CREATE INDEX placement_watch_verdict ON fairsched.placement_watch (verdict)
 	WHERE verdict IN ('max_moves', 'gap', 'no_alternative', 'no_opinion', 'waiting_for_node');
 COMMENT ON TABLE fairsched.placement_watch IS 'What the loop concluded of each placed chain, and when it looks again. Read fairsched.placement_status.';
