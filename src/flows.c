@@ -518,8 +518,9 @@ fs_sched_rings_lacking(int32 workspace, int32 holders)
 		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
 		{
 			int32		r = fs_members[m].ring;
+			const FsRingCaps *caps = FsCapsOfRing(r);
 
-			if (ring_find(fs_rings[r].lane, FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len, holders, fs_rings[r].key) == FS_NONE)
+			if (ring_find(fs_rings[r].lane, caps->caps, caps->len, holders, fs_rings[r].key) == FS_NONE)
 				n++;
 		}
 	return n;

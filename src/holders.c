@@ -37,7 +37,8 @@ fs_place_node_find(int32 db, const char *name)
 static void
 node_free(int32 node)
 {
-	FS_UNCHAIN(*node_bucket(fs_place_nodes[node].db, fs_place_nodes[node].name), node, fs_place_nodes, FsPlaceNode, next);
+	FS_UNCHAIN(*node_bucket(fs_place_nodes[node].db, fs_place_nodes[node].name), node,
+			   fs_place_nodes, FsPlaceNode, next);
 	fs_place_nodes[node].db = FS_NONE;
 	FS_POOL_GIVE(fs->place_nodes, fs_place_nodes, node);
 }

@@ -1,6 +1,7 @@
 /*
  * placement.c
- *		Nodes, and sets of nodes that hold workspaces and lanes; what changed.
+ *		Which nodes serve a workspace or a lane: changes of that in memory, and what
+ *		is marked as changed.
  *
  * The gate costs a claim nothing: a ring belongs to a lane, a set of required
  * capabilities and a set of holders, so a claimer chooses its rings by its node
@@ -11,7 +12,7 @@
  *
  * A placement changes at the commit of its rows: members of the workspace move
  * to the rings of the new set, with their share, deficit and round as they are
- * (fs_sched_workspace_place in flows.c).  The set is made, and its node entries
+ * (fs_placement_move).  The set is made, and its node entries
  * kept, when the row is written, and it is seen whether there is room for rings,
  * where there may be an error.  Where they are lacking at commit all the same the
  * workspace is parked as FS_PARK_NODE, and tried again.
