@@ -451,6 +451,7 @@ fs_ledger_due(TimestampTz due, TimestampTz expiry)
 	item->u.times.due = due;
 	item->u.times.expiry = expiry;
 	item->u.times.preempt = DT_NOEND;
+	item->u.times.placements = false;
 }
 
 void
@@ -458,6 +459,14 @@ fs_ledger_preempt_due(TimestampTz due)
 {
 	fs_ledger_due(DT_NOEND, DT_NOEND);
 	items[nitems - 1].u.times.preempt = due;
+}
+
+/* fs_ledger_placements_taken: marks of placements are being acted on; at abort all are marked. */
+void
+fs_ledger_placements_taken(void)
+{
+	fs_ledger_due(DT_NOEND, DT_NOEND);
+	items[nitems - 1].u.times.placements = true;
 }
 
 /* fs_ledger_preempt: at commit the worker that has the job under this token is asked to give it back. */

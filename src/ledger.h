@@ -51,6 +51,7 @@ extern void fs_ledger_forget(const char *workspace, const FsWorkspaceSettings *d
 extern void fs_ledger_drained(bool drained);
 extern void fs_ledger_due(TimestampTz due, TimestampTz expiry);
 extern void fs_ledger_preempt_due(TimestampTz due);
+extern void fs_ledger_placements_taken(void);
 extern void fs_ledger_preempt(int64 job_id, int64 token);
 extern bool fs_ledger_preempts(int64 job_id);
 extern void fs_ledger_events(const int64 *events, bool sent);

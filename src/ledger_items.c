@@ -559,6 +559,8 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			d->next_due = Min(d->next_due, item->u.times.due);
 			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
 			d->preempt_due = Min(d->preempt_due, item->u.times.preempt);
+			if (item->u.times.placements)
+				fs_placements[item->db].all_dirty = true;
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_RESCAN:

@@ -105,6 +105,7 @@ typedef struct FsLedgerItem
 			TimestampTz due;
 			TimestampTz expiry;
 			TimestampTz preempt;
+			bool		placements;
 		}			times;
 		struct
 		{

@@ -230,10 +230,12 @@ call(Oid func, const char *sql, Oid second, Datum chain, Datum arg, Answer *answ
 		disarm();
 		MemoryContextSwitchTo(mine);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(mine);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out)
+			ReThrowError(error);
 		*problem = error->sqlerrcode == ERRCODE_QUERY_CANCELED
 			? "it took longer than fairsched.scorer_timeout"
 			: psprintf("it raised SQLSTATE %s", unpack_sql_state(error->sqlerrcode));

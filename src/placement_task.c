@@ -32,6 +32,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "ledger.h"
 #include "placement_chain.h"
 
 PG_FUNCTION_INFO_V1(fs_evaluate_placement);
@@ -119,15 +120,22 @@ turned(FsDatabase *db, char (*names)[FS_NAME_LEN + 1], int max, TimestampTz now)
 static void
 take_changes(FsDatabase *db, TimestampTz now)
 {
-	static int64 seen_rebuild = -1;
-	static Oid	seen_extension = InvalidOid;
-	bool		first = seen_rebuild != db->rebuilds || seen_extension != db->extoid;
+	FsPlacement *p = &fs_placements[FsDbIndex(db)];
+	bool		first;
 	FsDirtyChain *dirty = palloc(sizeof(FsDirtyChain) * FS_DIRTY);
 	char		(*names)[FS_NAME_LEN + 1] = palloc(sizeof(*names) * FS_DIRTY);
 	bool		all;
 	bool		nodes = false;
-	int			n = fs_placement_take_dirty(db, dirty, FS_DIRTY, &all);
-	int			nturned = turned(db, names, FS_DIRTY, now);
+	int			n;
+	int			nturned;
+
+	fs_ledger_placements_taken();
+	FsLock();
+	first = !p->looked;
+	p->looked = true;
+	FsUnlock();
+	n = fs_placement_take_dirty(db, dirty, FS_DIRTY, &all);
+	nturned = turned(db, names, FS_DIRTY, now);
 
 	fs_spi_begin();
 	for (int i = 0; i < n; i++)
@@ -172,8 +180,6 @@ take_changes(FsDatabase *db, TimestampTz now)
 		with_time("UPDATE fairsched.placement_watch SET due = $1 WHERE (due IS NULL OR due > $1) "
 				  "AND verdict IN ('gap', 'no_alternative', 'no_opinion', 'waiting_for_node')", now);
 	fs_spi_end();
-	seen_rebuild = db->rebuilds;
-	seen_extension = db->extoid;
 }
 
 /* ---------- a round ---------- */
@@ -284,12 +290,12 @@ look_at(FsPlacementRound *round, const FsDirtyChain *chain, MemoryContext contex
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(mine);
 		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
 		round->acts = acts;
 		round->moves = moves;
 		locked = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
@@ -356,16 +362,7 @@ fs_placement_task(FsDatabase *db, int *acts)
 	/* what somebody has locked is put off, not waited for */
 	level = NewGUCNestLevel();
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	PG_TRY();
-	{
-		take_changes(db, now);
-	}
-	PG_CATCH();
-	{
-		fs_placement_mark_all(db);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	take_changes(db, now);
 	round = palloc(sizeof(FsPlacementRound));
 	begin_round(round, db, now);
 	due = read_due(&n, now);

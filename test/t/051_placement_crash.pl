@@ -91,8 +91,37 @@ is($node->safe_psql('postgres', $last), 'acme|b|c|score|done', 'as is told');
 $node->safe_psql('postgres', q{UPDATE scores SET score = CASE node WHEN 'a' THEN 0.9 ELSE 0.1 END; SELECT fairsched_rescore_placements('acme')});
 is($node->safe_psql('postgres', "BEGIN; $round; ROLLBACK"), '1', 'a round, rolled back');
 is($node->safe_psql('postgres', $at), 'acme|c|holding', 'did nothing');
-$node->safe_psql('postgres', q{SELECT fairsched_rescore_placements('acme')});
 is($node->safe_psql('postgres', $round), '1', 'the next one evicts');
+
+# ---------- a scorer that sleeps: who calls it can be cancelled and terminated ----------
+$node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.scorer_timeout = '1h'; SELECT pg_reload_conf();
+  CREATE FUNCTION sleepy(chain text, node text) RETURNS real LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(3600); RETURN 1; END'});
+ok(settle($node), 'at rest');
+$node->safe_psql('postgres', q{SELECT fairsched_set_placement_scorer('sleepy(text,text)', 'best(text,text[])')});
+foreach my $how (qw(cancel terminate))
+{
+  my $session = fs_session($node);
+  my $sleeps = 'SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = \'PgSleep\' AND pid = ' . $session->pid;
+
+  $session->start($round);
+  ok($node->poll_query_until('postgres', $sleeps), "$how: it sleeps");
+  $node->safe_psql('postgres', "SELECT pg_${how}_backend(" . $session->pid . ')');
+  if ($how eq 'cancel')
+  {
+    $session->finish;
+    like($session->{psql}{stderr}, qr/canceling statement due to user request/, 'cancel: the round is cancelled');
+    is($session->ask('SELECT 1'), '1', 'cancel: the session goes on');
+    $session->quit;
+  }
+  else
+  {
+    ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = ' . $session->pid), 'terminate: it is gone');
+    $session->gone;
+  }
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.alerts WHERE type = 'placement_scorer'}), '0', 'neither is the scorer\'s failure');
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET fairsched.scorer_timeout; SELECT pg_reload_conf();
+  SELECT fairsched_set_placement_scorer('score(text,text)', 'best(text,text[])')});
 
 # ---------- jobs that yield ----------
 ok(settle($node), 'at rest again');
