@@ -423,7 +423,8 @@ finish(Chain *ch, int i)
 	run_text(ch, "UPDATE fairsched.placement_events SET "
 			 "state = CASE WHEN to_node IS NULL AND reason <> 'surplus' THEN 'refilling' ELSE 'done' END, "
 			 "finished_at = CASE WHEN to_node IS NULL AND reason <> 'surplus' THEN NULL ELSE clock_timestamp() END, "
-			 "took = CASE WHEN to_node IS NULL AND reason <> 'surplus' THEN NULL ELSE clock_timestamp() - started_at END "
+			 "took = CASE WHEN to_node IS NULL AND reason <> 'surplus' THEN NULL "
+			 "ELSE clock_timestamp() - started_at END "
 			 "WHERE chain_kind = $1 AND chain = $2 AND from_node = $3 AND state = 'evicting'", node);
 	fs_spi_end();
 	ch->left[ch->nleft++] = node;
@@ -535,8 +536,8 @@ conclude(Chain *ch, const char *verdict, const char *detail, TimestampTz due)
 	nulls[2] = due == PLACEMENT_NEVER ? 'n' : ' ';
 	fs_spi_begin();
 	if (verdict)
-		run(ch, "UPDATE fairsched.placement_watch SET verdict = $3, detail = $4, due = $5, evaluated_at = clock_timestamp() "
-			"WHERE chain_kind = $1 AND chain = $2", 3, types, values, nulls);
+		run(ch, "UPDATE fairsched.placement_watch SET verdict = $3, detail = $4, due = $5, "
+			"evaluated_at = clock_timestamp() WHERE chain_kind = $1 AND chain = $2", 3, types, values, nulls);
 	else
 		run(ch, "UPDATE fairsched.placement_watch SET due = $3 WHERE chain_kind = $1 AND chain = $2",
 			1, types + 2, values + 2, nulls + 2);

@@ -274,6 +274,13 @@ in_range(float4 score)
 	return score >= 0 && score <= 1;	/* not so for NaN */
 }
 
+/* With its schema; argument types are as they are checked. */
+static const char *
+name_of(Oid func)
+{
+	return quote_qualified_identifier(get_namespace_name(get_func_namespace(func)), get_func_name(func));
+}
+
 static PlacementScore
 opinion(const Answer *answer)
 {
@@ -302,8 +309,7 @@ fs_scorer_score(FsDatabase *db, FsScorer *scorer, const char *chain, const char 
 		return fs_placement_builtin_score(db, scorer->fleet, chain, node);
 	if (!OidIsValid(scorer->score))
 		return failed(db, scorer, 0, node, problem);
-	sql = psprintf("SELECT %s($1, $2)", quote_qualified_identifier(get_namespace_name(get_func_namespace(scorer->score)),
-																   get_func_name(scorer->score)));
+	sql = psprintf("SELECT %s($1, $2)", name_of(scorer->score));
 	if (!call(scorer->score, sql, TEXTOID, CStringGetTextDatum(chain), CStringGetTextDatum(node), &answer, &problem))
 		return failed(db, scorer, 0, node, problem);
 	if (answer.row && !answer.null && !in_range(answer.score))
@@ -332,9 +338,7 @@ fs_scorer_alternative(FsDatabase *db, FsScorer *scorer, const char *chain,
 		return failed(db, scorer, 1, NULL, problem);
 	for (int i = 0; i < nexclude; i++)
 		names[i] = CStringGetTextDatum(exclude[i]);
-	sql = psprintf("SELECT * FROM %s($1, $2)",
-				   quote_qualified_identifier(get_namespace_name(get_func_namespace(scorer->alternative)),
-											  get_func_name(scorer->alternative)));
+	sql = psprintf("SELECT * FROM %s($1, $2)", name_of(scorer->alternative));
 	if (!call(scorer->alternative, sql, TEXTARRAYOID, CStringGetTextDatum(chain),
 			  PointerGetDatum(construct_array(names, nexclude, TEXTOID, -1, false, TYPALIGN_INT)), &answer, &problem))
 		return failed(db, scorer, 1, NULL, problem);
@@ -381,8 +385,8 @@ check_function(Oid func, bool alternative)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
 				 errmsg("function %s cannot be used as %s: %s", format_procedure(func), what, wrong),
-				 errhint("Give score(chain text, node text) RETURNS real, and best_alternative(chain text, exclude text[]) "
-						 "RETURNS TABLE (node text, score real).")));
+				 errhint("Give score(chain text, node text) RETURNS real, and "
+						 "best_alternative(chain text, exclude text[]) RETURNS TABLE (node text, score real).")));
 	if (!FsOwnsFunction(func))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FUNCTION, get_func_name(func));
 	if (!FsMayExecute(func))

@@ -165,8 +165,9 @@ take_changes(FsDatabase *db, TimestampTz now)
 		args[0] = TimestampTzGetDatum(now);
 		args[1] = PointerGetDatum(construct_array(serving, m, TEXTOID, -1, false, TYPALIGN_INT));
 		fs_spi(MAKE_DUE "SELECT c.chain_kind, c.chain, $1 FROM fairsched.placement_chains c "
-			   "LEFT JOIN (SELECT chain_kind, chain, count(*) FILTER (WHERE state = 'holding' AND node = ANY ($2)) AS live, "
-			   "count(*) AS n FROM fairsched.placements GROUP BY chain_kind, chain) p USING (chain_kind, chain) "
+			   "LEFT JOIN (SELECT chain_kind, chain, "
+			   "count(*) FILTER (WHERE state = 'holding' AND node = ANY ($2)) AS live, count(*) AS n "
+			   "FROM fairsched.placements GROUP BY chain_kind, chain) p USING (chain_kind, chain) "
 			   "WHERE coalesce(p.live, 0) <> c.desired OR coalesce(p.n, 0) <> c.desired OR NOT EXISTS "
 			   "(SELECT FROM fairsched.placement_watch v WHERE v.chain_kind = c.chain_kind AND v.chain = c.chain)"
 			   DUE_NOW, 2, types, args, NULL);
@@ -174,8 +175,8 @@ take_changes(FsDatabase *db, TimestampTz now)
 	else if (all)
 		with_time(MAKE_DUE "SELECT chain_kind, chain, $1 FROM fairsched.placement_chains" DUE_NOW, now);
 	if (first || all)
-		with_time("UPDATE fairsched.placement_watch w SET due = $1 WHERE NOT EXISTS "
-				  "(SELECT FROM fairsched.placement_chains c WHERE c.chain_kind = w.chain_kind AND c.chain = w.chain)", now);
+		with_time("UPDATE fairsched.placement_watch w SET due = $1 WHERE NOT EXISTS (SELECT FROM "
+				  "fairsched.placement_chains c WHERE c.chain_kind = w.chain_kind AND c.chain = w.chain)", now);
 	if (nodes || all || nturned > 0)
 		with_time("UPDATE fairsched.placement_watch SET due = $1 WHERE (due IS NULL OR due > $1) "
 				  "AND verdict IN ('gap', 'no_alternative', 'no_opinion', 'waiting_for_node')", now);

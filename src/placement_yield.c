@@ -99,7 +99,8 @@ fs_placement_resume(FsDatabase *db, FsChainKind kind, const char *name)
 	args[0] = CStringGetTextDatum(FsChainKindNames[kind]);
 	args[1] = CStringGetTextDatum(name);
 	fs_spi_begin();
-	n = (int) fs_spi("SELECT DISTINCT h.job_id, h.outcome FROM fairsched.placement_events e, unnest(e.asked) a(job_id), "
+	n = (int) fs_spi("SELECT DISTINCT h.job_id, h.outcome "
+					 "FROM fairsched.placement_events e, unnest(e.asked) a(job_id), "
 					 "fairsched.preemption_history h WHERE e.chain_kind = $1 AND e.chain = $2 "
 					 "AND e.state IN ('evicting', 'refilling') AND h.job_id = a.job_id "
 					 "AND h.outcome IN ('requested', 'preempted') "

@@ -136,7 +136,8 @@ test_gates(void)
 	ok(says(last(&c, &s), PLACEMENT_EVICT, PLACEMENT_SCORE), "worth it with 69 jobs");
 	h.running = 70;
 	d = last(&c, &s);
-	ok(says(d, PLACEMENT_STAY, PLACEMENT_COST) && d.due == c.now + s.interval, "not with 70, which are looked at again");
+	ok(says(d, PLACEMENT_STAY, PLACEMENT_COST) && d.due == c.now + s.interval,
+	   "not with 70, which are looked at again");
 	h.running = 69;
 	c.backlog = 10;
 	ok(says(last(&c, &s), PLACEMENT_STAY, PLACEMENT_COST), "nor with 69 and a backlog");
@@ -155,7 +156,8 @@ test_gates(void)
 	ok(says(last(&c, &s), PLACEMENT_STAY, PLACEMENT_GAP), "or bad, but the gap is gone");
 	h.live = (PlacementScore) {PLACEMENT_FAILED, 0};
 	d = last(&c, &s);
-	ok(says(d, PLACEMENT_STAY, PLACEMENT_NO_OPINION) && d.due == c.now + s.interval, "or nobody knows, who is asked again");
+	ok(says(d, PLACEMENT_STAY, PLACEMENT_NO_OPINION) && d.due == c.now + s.interval,
+	   "or nobody knows, who is asked again");
 	h.live = h.score;
 
 	c.alternative = (PlacementScore) {PLACEMENT_NOT_ASKED, 0};
@@ -200,7 +202,8 @@ test_repairs(void)
 	h[1].lost = PLACEMENT_DRAINING;
 	n = placement_decide(&c, &defaults, d);
 	ok(n == 2 && says(d[0], PLACEMENT_EVICT, PLACEMENT_DRAINING) && d[0].holder == 1 &&
-	   says(d[1], PLACEMENT_EVICT, PLACEMENT_DEAD) && d[1].holder == 0, "nodes that are lost are left, by name; no refill yet");
+	   says(d[1], PLACEMENT_EVICT, PLACEMENT_DEAD) && d[1].holder == 0,
+	   "nodes that are lost are left, by name; no refill yet");
 	h[1].pinned = true;
 	n = placement_decide(&c, &defaults, d);
 	ok(n == 1 && d[0].holder == 0, "a pinned one keeps its place");
@@ -250,7 +253,8 @@ test_repairs(void)
 	   "jobs finish where it was");
 	h[0].running = 0;
 	n = placement_decide(&c, &defaults, d);
-	ok(n == 2 && d[0].act == PLACEMENT_FINISH && d[0].holder == 0 && says(d[1], PLACEMENT_STAY, PLACEMENT_GOOD), "and have finished");
+	ok(n == 2 && d[0].act == PLACEMENT_FINISH && d[0].holder == 0 && says(d[1], PLACEMENT_STAY, PLACEMENT_GOOD),
+	   "and have finished");
 	h[0].running = 3;
 	h[0].lost = PLACEMENT_DEAD;
 	ok(placement_decide(&c, &defaults, d) == 2 && d[0].act == PLACEMENT_FINISH, "or will not, there");
@@ -316,7 +320,8 @@ look(const World *w, PlacementHolder *h, int order)
 			h[c.nholders].evicting = w->at[i] == 2;
 			h[c.nholders].running = w->running[i];
 			h[c.nholders].since = w->since[i];
-			h[c.nholders++].lost = w->dead[i] ? PLACEMENT_DEAD : w->drained[i] ? PLACEMENT_DRAINING : PLACEMENT_WHY_NONE;
+			h[c.nholders++].lost = w->dead[i] ? PLACEMENT_DEAD :
+				w->drained[i] ? PLACEMENT_DRAINING : PLACEMENT_WHY_NONE;
 		}
 	}
 	for (int i = 0; i < NODES; i++)
