@@ -91,12 +91,12 @@ fs_check_ok($node, 'memory equals the rows');
 # ---------- a node is drained; a job that runs there goes on ----------
 until_ok($rest, 'at rest again');
 kill_workers($run{b}, 'b');
+ask(q{SELECT fairsched_register_worker('b-9', slots => 1, node => 'b')});
 my $beats = fs_pgbench($node, { <<'EOS' => 1 }, time => 4 * $enough, app => 'worker of b');
 SELECT fairsched_heartbeat(worker => 'b-9');
 \sleep 50 ms
 EOS
 ask(q{
-  SELECT fairsched_register_worker('b-9', slots => 1, node => 'b');
   SELECT fairsched_create_workspace('long', own_table => false);
   SELECT fairsched_place('long', '{b,c}', 1);
   SELECT fairsched_enqueue('long')});
@@ -122,6 +122,7 @@ until_ok($rest, 'b is back, and all is at rest');
 my $moves = ask('SELECT count(*) FROM fairsched.placement_events');
 kill_workers($run{c}, 'c');
 until_ok(q{count(*) = 0 FROM fairsched.placements WHERE node = 'c'}, 'all is with b');
+ask(q{SELECT fairsched_register_worker('d-1', slots => 4, node => 'd')});
 my $failing = fs_pgbench($node, { <<'EOS' => 1 }, time => 4 * $enough, app => 'failing');
 SELECT fairsched_heartbeat(worker => 'd-1');
 SELECT fairsched_fail(job_id, token, 'broken', retry_in => '1 s') FROM fairsched_claim('d-1', 1);
@@ -129,7 +130,6 @@ SELECT fairsched_fail(job_id, token, 'broken', retry_in => '1 s') FROM fairsched
 EOS
 ask(q{
   SELECT fairsched_create_workspace('x', own_table => false);
-  SELECT fairsched_register_worker('d-1', slots => 4, node => 'd');
   SELECT fairsched_place('x', '{d,b}', 1);
   SELECT fairsched_enqueue_many('x', array_fill('{}'::jsonb, '{200}'))});
 until_ok(q{count(*) = 1 FROM fairsched.placement_events WHERE chain = 'x' AND from_node = 'd' AND to_node = 'b'
