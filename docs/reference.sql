@@ -20,13 +20,15 @@ INSERT INTO section VALUES
 		'preempt|resume_job|evaluate_preemption|preemption_candidates|set_capacity'),
 	(7, 'Alerts', '[alerts.md](alerts.md) tells of each what it means and what to do.', 'acknowledge_alert'),
 	(8, 'Capacity and statistics', 'How they are used: [capacity.md](capacity.md).', 'pin_capacity|reset_stats'),
+	(10, 'Placement', 'How it works, and a scorer of your own: [placement.md](placement.md).',
+		'(un)?place(_lane)?|pin_placement|(set|drop|drain|undrain)_node|set_placement_scorer|builtin_.*|rescore_placements|evaluate_placement'),
 	(9, 'Reasoning quality', '[deliberation.md](deliberation.md) has the words that are counted, the settings and an example.',
 		'score_deliberation|release_review'),
 	(99, 'Other functions', NULL, '.*');
 
 -- Tables that are how it is built, not for use.
 CREATE TEMP TABLE internal AS SELECT unnest('{job_tables,control,claim_log_0,claim_log_1,rate_windows,position_times,
-	budget_totals,budget_spend,budget_averages}'::text[]) AS name;
+	budget_totals,budget_spend,budget_averages,placement_watch}'::text[]) AS name;
 
 -- Arguments with their defaults as DESIGN and the documentation write them, in lines of at most 110 characters.
 CREATE FUNCTION pg_temp.wrapped(line text) RETURNS text LANGUAGE plpgsql AS $$

@@ -78,7 +78,10 @@ GRANT SELECT ON
   fairsched.quota_violations,
   fairsched.fairness, fairsched.fairness_tiers, fairsched.fairness_summary, fairsched.fairness_samples, fairsched.alerts,
   fairsched.claim_stats, fairsched.claim_refusals, fairsched.scheduler_stats,
-  fairsched.capacity_recommendation, fairsched.capacity_settings, fairsched.capacity_pins
+  fairsched.capacity_recommendation, fairsched.capacity_settings, fairsched.capacity_pins,
+  fairsched.nodes, fairsched.node_status, fairsched.placement_chains, fairsched.placements,
+  fairsched.placement_status, fairsched.placement_events, fairsched.placement_scores,
+  fairsched.placement_scorer, fairsched.placement_scorer_status
   TO fairsched_observer;
 GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health
   TO fairsched_observer;
@@ -93,6 +96,11 @@ GRANT EXECUTE ON FUNCTION
   fairsched_acknowledge_alert,
   fairsched_set_quota, fairsched_drop_quota, fairsched_set_throttle, fairsched_set_rate_limit,
   fairsched_pin_capacity, fairsched_reset_stats,
+  fairsched_place, fairsched_place_lane, fairsched_unplace, fairsched_unplace_lane,
+  fairsched_pin_placement, fairsched_set_node, fairsched_drop_node,
+  fairsched_drain_node, fairsched_undrain_node,
+  fairsched_set_placement_scorer, fairsched_builtin_score, fairsched_builtin_best_alternative,
+  fairsched_rescore_placements, fairsched_evaluate_placement,
   fairsched_cleanup_usage, fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;

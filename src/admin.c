@@ -255,6 +255,8 @@ fs_register_worker(PG_FUNCTION_ARGS)
 		   "ON CONFLICT (worker) DO UPDATE SET capabilities = excluded.capabilities, "
 		   "slots = excluded.slots, node = excluded.node, registered_at = now()",
 		   4, types, args, nulls);
+	if (node)
+		fs_spi("INSERT INTO fairsched.nodes (node) VALUES ($4) ON CONFLICT DO NOTHING", 4, types, args, nulls);
 	fs_spi_end();
 	w = fs_worker_seen(db, name, NULL, 0);
 	fs_ledger_worker(w, true, slots, caps, caps_len, node);

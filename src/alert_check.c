@@ -199,7 +199,7 @@ somebody_serves(int32 db, int32 ring, TimestampTz now)
 		const FsWorker *w = &fs_workers[i];
 
 		if (w->db == db && fs_view_alive(w, now) &&
-			fs_sched_caps_subset(fs_rings[ring].caps, fs_rings[ring].caps_len, w->caps, w->caps_len))
+			fs_sched_caps_subset(FsCapsOfRing(ring)->caps, FsCapsOfRing(ring)->len, w->caps, w->caps_len))
 			return true;
 	}
 	return false;

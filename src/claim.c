@@ -41,6 +41,7 @@
 #include "hints.h"
 #include "lease.h"
 #include "park.h"
+#include "placement.h"
 #include "pick.h"
 #include "softclaim.h"
 #include "stats.h"
@@ -149,6 +150,7 @@ fs_worker_seen(FsDatabase *db, const char *name, const char *caps, int caps_len)
 		worker = &fs_workers[w];
 		before = worker->last_seen;
 		worker->last_seen = now;
+		fs_place_worker_seen(w, now);
 		if (!worker->declared && caps)
 		{
 			memcpy(worker->caps, caps, caps_len);
@@ -179,6 +181,7 @@ static struct
 	uint64		gen;
 	int32		db;
 	Oid			extoid;
+	int32		node;
 	int			key_len;
 	char	   *key;
 	FsEligible	e;
@@ -221,38 +224,42 @@ make_memo_key(const FsClaimArgs *a, const char *caps, int caps_len)
 	}
 	if (memo.rings_room == 0)
 	{
-		memo.rings_room = fs_max_rings;
-		memo.e.rings = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * fs_max_rings);
+		memo.rings_room = FsRingCapacity();
+		memo.e.rings = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * memo.rings_room);
 	}
 }
 
 static const FsEligible *
-eligible(FsDatabase *db, const FsClaimArgs *a)
+eligible(FsDatabase *db, const FsClaimArgs *a, int32 worker)
 {
 	int			caps_len;
 	const char *caps = memo.key + sizeof(int);
+	int32		node = fs_workers[worker].place_node;
 
-	if (memo.db == fs_my_db && memo.extoid == db->extoid && memo.gen == db->rings_gen)
+	if (memo.db == fs_my_db && memo.extoid == db->extoid && memo.gen == db->rings_gen && memo.node == node)
 		return &memo.e;
 	memcpy(&caps_len, memo.key, sizeof(int));
 	memo.e.nlanes = memo.e.nrings = 0;
-	for (int i = 0; i < a->nlanes; i++)
+	memo.e.node = node;
+	for (int i = 0; i < a->nlanes && (node == FS_NONE || !fs_place_nodes[node].draining); i++)
 	{
 		int32		l = fs_sched_lane_find(fs_my_db, a->lanes[i]);
 		bool		twice = false;
 
 		for (int j = 0; j < memo.e.nlanes; j++)
 			twice |= memo.e.lanes[j] == l;
-		if (l == FS_NONE || twice)
+		if (l == FS_NONE || twice || !fs_holders_serve(fs_lanes[l].holders, node))
 			continue;
 		memo.e.lanes[memo.e.nlanes++] = l;
 		for (int32 r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
-			if (fs_sched_caps_subset(fs_rings[r].caps, fs_rings[r].caps_len, caps, caps_len))
+			if (fs_holders_serve(fs_rings[r].holders, node) &&
+				fs_sched_caps_subset(FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len, caps, caps_len))
 				memo.e.rings[memo.e.nrings++] = r;
 	}
 	memo.db = fs_my_db;
 	memo.extoid = db->extoid;
-	memo.gen = db->rings_gen;
+	memo.node = node;
+	memo.gen = memo.e.gen = db->rings_gen;
 	return &memo.e;
 }
 
@@ -323,10 +330,12 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	if (overflow && n > 0)
 	{
 		FsRing	   *ring = &fs_rings[fs_members[f->member].ring];
+		FsRingCaps *caps = &fs_ring_caps[ring->caps];
 
-		if (ring->caps_len != head.caps_len || memcmp(ring->caps, head.caps, head.caps_len) != 0)
+		if (caps->len != head.caps_len || memcmp(caps->caps, head.caps, head.caps_len) != 0)
 		{
-			int32		r = fs_sched_ring_get(fs_my_db, fs_lanes[ring->lane].name, head.caps, head.caps_len);
+			int32		r = fs_sched_ring_get(FsWorkspaceOfFlow(flow), fs_lanes[ring->lane].name, head.caps,
+											  head.caps_len);
 
 			fs_sched_fill_abandoned(flow);
 			if (r != FS_NONE)
@@ -469,7 +478,7 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 
 		fs_ledger_reserve(n - got);
 		FsLock();
-		e = *eligible(db, a);
+		e = *eligible(db, a, worker);
 		e.ngifts = ngifts;
 		e.gifts = gifts;
 		fs_aging_refresh(db, now);
@@ -918,7 +927,7 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 			TimestampTz since = GetCurrentTimestamp();
 
 			FsLock();
-			e = *eligible(db, a);
+			e = *eligible(db, a, worker);
 			FsUnlock();
 			if (!fs_wait_for_work(fs_my_db, a->nlanes, a->lanes, &e, give_up,
 								  fs_wait_event(&poll_event, "FairschedLongPoll")))

@@ -87,6 +87,15 @@ fs_heap_update(Relation rel, ItemPointer tid, HeapTuple tup, CommandId cid,
 #define FsOwnsDatabase(dboid) pg_database_ownercheck(dboid, GetUserId())
 #endif
 
+/* May the current user do with this function what its owner may, and call it? */
+#if PG_VERSION_NUM >= 160000
+#define FsOwnsFunction(func) object_ownercheck(ProcedureRelationId, func, GetUserId())
+#define FsMayExecute(func) (object_aclcheck(ProcedureRelationId, func, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define FsOwnsFunction(func) pg_proc_ownercheck(func, GetUserId())
+#define FsMayExecute(func) (pg_proc_aclcheck(func, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /* Databases half dropped by an interrupted DROP DATABASE; minor versions before 15.4 lack it. */
 #ifndef DATCONNLIMIT_INVALID_DB
 #define DATCONNLIMIT_INVALID_DB -2

@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "flows.h"
+#include "placement.h"
 
 /* Columns of fairsched.workspaces (sql/parts/10_schema.sql). */
 enum
@@ -102,17 +103,32 @@ fs_workspace_lock(FsDatabase *db, const char *workspace)
 	while (w == FS_NONE)
 	{
 		uint64		gen = db->settings_gen;
+		bool		placed = fs_placements[FsDbIndex(db)].any;
 		FsWorkspaceSettings set;
+		FsHolderNames names;
+		int32		holders;
 
 		FsUnlock();
 		fs_settings_read(db, workspace, &set);
+		names.n = -1;
+		if (placed)
+			fs_placement_read(FS_CHAIN_WORKSPACE, workspace, &names);
 		FsLock();
 		w = fs_sched_workspace_find(FsDbIndex(db), workspace);
 		if (w != FS_NONE || gen != db->settings_gen)
 			continue;
-		w = fs_sched_workspace_add(FsDbIndex(db), workspace, &set);
-		if (w == FS_NONE)
+		holders = fs_holders_of(FsDbIndex(db), &names);
+		if (holders == FS_HOLDERS_FULL)
 		{
+			FsUnlock();
+			fs_placement_no_room();
+		}
+		w = fs_sched_workspace_add(FsDbIndex(db), workspace, &set);
+		if (w != FS_NONE)
+			fs_workspaces[w].holders = holders;
+		else
+		{
+			fs_holders_unref(holders);
 			FsUnlock();
 			ereport(ERROR,
 					(errcode(ERRCODE_FS_CAPACITY),

@@ -77,7 +77,7 @@ fs_enqueue_flow(FsDatabase *db, int32 workspace, const char *lane, const char *c
 	int32		flow;
 
 	fs_workspaces[workspace].refs++;
-	ring = fs_sched_ring_get(FsDbIndex(db), lane, caps, caps_len);
+	ring = fs_sched_ring_get(workspace, lane, caps, caps_len);
 	flow = FS_NONE;
 	if (ring != FS_NONE)
 	{

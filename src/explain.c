@@ -19,6 +19,7 @@
 #include "flows.h"
 #include "hints.h"
 #include "park.h"
+#include "placement.h"
 #include "requeue.h"
 #include "ring.h"
 #include "softclaim.h"
@@ -26,7 +27,7 @@
 
 PG_FUNCTION_INFO_V1(fs_explain);
 
-#define MAX_GATES (FS_RESOURCES + 12)
+#define MAX_GATES (FS_RESOURCES + 13)
 
 typedef struct FsGateRow
 {
@@ -146,19 +147,47 @@ lock_workspace(FsDatabase *db, const char *name, const char *lane, bool *wait)
 }
 
 static bool
-somebody_can(FsDatabase *db, const char *caps, int caps_len, TimestampTz now)
+somebody_can(FsDatabase *db, const char *caps, int caps_len, int32 holders, int32 lane_holders, TimestampTz now)
 {
 	for (int i = 0; i < fs->workers.capacity; i++)
 		if (fs_workers[i].db == FsDbIndex(db) && fs_workers[i].last_seen + FsMsToUsec(fs_worker_timeout) > now &&
-			fs_sched_caps_subset(caps, caps_len, fs_workers[i].caps, fs_workers[i].caps_len))
+			fs_sched_caps_subset(caps, caps_len, fs_workers[i].caps, fs_workers[i].caps_len) &&
+			(fs_workers[i].place_node == FS_NONE || !fs_place_nodes[fs_workers[i].place_node].draining) &&
+			fs_holders_serve(holders, fs_workers[i].place_node) &&
+			fs_holders_serve(lane_holders, fs_workers[i].place_node))
 			return true;
 	return false;
 }
 
-/* The gates of a job of this workspace, spec and class; fs->lock held. */
+/* Is there a node that serves the workspace and the lane, and a worker on it that can? */
 static void
-look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const FsFlowSpec *spec, int cls,
-	 TimestampTz now, FsGateRows *rows)
+look_for_node(FsDatabase *db, int32 w, const char *lane, const char *caps, int caps_len, TimestampTz now,
+			  FsGateRows *rows)
+{
+	int32		l = fs_sched_lane_find(FsDbIndex(db), lane);
+	int32		lane_holders = l == FS_NONE ? FS_NONE : fs_lanes[l].holders;
+	int32		holders = fs_workspaces[w].holders;
+	bool		can = somebody_can(db, caps, caps_len, FS_NONE, FS_NONE, now);
+	FsGateRow  *r = add(rows, "capabilities", !can, NULL);
+
+	if (r->refuses)
+		strlcpy(r->detail, "no live worker has all that the job requires", sizeof(r->detail));
+	r = add(rows, "placement", false, NULL);
+	if (holders == FS_NONE && lane_holders == FS_NONE)
+		return;
+	fs_holders_detail(holders, lane_holders, r->detail, sizeof(r->detail));
+	if (fs_workspaces[w].misplaced || !somebody_can(db, caps, caps_len, holders, lane_holders, now))
+	{
+		r->refuses = true;
+		strlcat(r->detail, fs_workspaces[w].misplaced ? ": fairsched.max_rings is reached" :
+				": no live worker there that can do it", sizeof(r->detail));
+	}
+}
+
+/* The gates of a job of this workspace, lane, spec and class; fs->lock held. */
+static void
+look(FsDatabase *db, int32 w, bool wait, const char *lane, const char *caps, int caps_len, const FsFlowSpec *spec,
+	 int cls, TimestampTz now, FsGateRows *rows)
 {
 	static const char *const capacity_gates[FS_FLEET] = {"capacity_cpu", "capacity_memory", "capacity_gpu"};
 	static const char *const quota_gates[FS_RESOURCES] = {
@@ -176,9 +205,7 @@ look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const F
 		add(rows, "pause", true, "the workspace is being moved or changed");
 	else
 		add(rows, "pause", ws->set.paused, ws->set.paused ? "fairsched_resume_workspace ends it" : NULL);
-	r = add(rows, "capabilities", !somebody_can(db, caps, caps_len, now), NULL);
-	if (r->refuses)
-		strlcpy(r->detail, "no live worker has all that the job requires", sizeof(r->detail));
+	look_for_node(db, w, lane, caps, caps_len, now, rows);
 	r = add(rows, "ceiling", ws->running >= fs_sched_ceiling(ws), "running jobs");
 	figures(r, ws->running * FS_UNIT, fs_sched_ceiling(ws) * FS_UNIT);
 	r = add(rows, "workspace_share", wait,
@@ -268,6 +295,7 @@ fs_explain(PG_FUNCTION_ARGS)
 	FsGateRows *rows = palloc0(sizeof(FsGateRows));
 	FsGateRow  *r;
 	bool		wait;
+	char	   *lane;
 	int32		w;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -289,8 +317,9 @@ fs_explain(PG_FUNCTION_ARGS)
 	r = add(rows, "state", state != FS_JOB_AVAILABLE, FsJobStateNames[state]);
 	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
 		r->retry_at = FsJob(row)->run_at;
-	w = lock_workspace(db, fs_row_text(jr, row, FS_COL_WORKSPACE), fs_row_text(jr, row, FS_COL_LANE), &wait);
-	look(db, w, wait, caps, caps_len, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), GetCurrentTimestamp(), rows);
+	lane = fs_row_text(jr, row, FS_COL_LANE);
+	w = lock_workspace(db, fs_row_text(jr, row, FS_COL_WORKSPACE), lane, &wait);
+	look(db, w, wait, lane, caps, caps_len, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), GetCurrentTimestamp(), rows);
 	FsUnlock();
 	fs_rows_close(jr);
 

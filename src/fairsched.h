@@ -35,6 +35,7 @@
 #define ERRCODE_FS_BUSY					FS_ERRCODE('9')
 #define ERRCODE_FS_UNKNOWN_WORKER		FS_ERRCODE('A')
 #define ERRCODE_FS_UNKNOWN_BUDGET		FS_ERRCODE('B')
+/* FS00C, unknown node, is raised in SQL */
 
 /* Priority classes and the ranks of the ready key: class * 2, minus 1 for a job that returns. */
 #define FS_CLASSES		4
@@ -104,6 +105,16 @@ extern double fs_deliberation_min_relevance;
 extern double fs_deliberation_min_overall;
 extern int	fs_deliberation_max_tokens;
 extern int	fs_deliberation_retention;	/* seconds */
+extern bool fs_move_placements;
+extern int	fs_placement_interval;	/* ms */
+extern double fs_placement_score_floor;
+extern double fs_placement_hysteresis_gap;
+extern double fs_placement_service_value;
+extern double fs_placement_move_cost;
+extern int	fs_placement_cooldown;	/* ms */
+extern int	fs_placement_max_moves;
+extern int	fs_scorer_timeout;	/* ms */
+extern int	fs_placement_eviction;	/* FsEviction */
 extern bool fs_background_workers;
 extern bool fs_durable_claims;
 
@@ -114,9 +125,19 @@ typedef enum FsExhausted
 	FS_EXHAUSTED_RUN
 } FsExhausted;
 
+/* What becomes of jobs that run where their placement is evicted from. */
+typedef enum FsEviction
+{
+	FS_EVICTION_FINISH,
+	FS_EVICTION_YIELD
+} FsEviction;
+
 extern void fs_guc_define(void);
 extern int	fs_flow_capacity(void);
 extern int	fs_limits_capacity(void);
+
+/* Rings: a set of capabilities may be required in several lanes, and by what is placed on several sets of nodes. */
+#define FsRingCapacity() (fs_max_rings * 4)
 
 /* True when the library was loaded at server start, so that shared memory is there. */
 extern bool fs_preloaded;

@@ -429,8 +429,11 @@ fail(FsDatabase *db, FsHeld *held, const char *error, int64 retry_in, bool disca
 		}
 		if (r == FS_ROW_DONE)
 		{
-			fs_held_end(db, held->job_id, held->token, FS_CONTINUE,
-						FS_ENDED_FAILED | (final ? FS_ENDED_DISCARDED : 0), flow);
+			int32		l = fs_held_end(db, held->job_id, held->token, FS_CONTINUE,
+										FS_ENDED_FAILED | (final ? FS_ENDED_DISCARDED : 0), flow);
+
+			if (l != FS_NONE)
+				fs_leases[l].ends_as = PLACEMENT_FAILED_JOB;	/* ours until this ends */
 			state = final ? "discarded" : "retryable";
 			break;
 		}

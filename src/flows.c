@@ -19,8 +19,10 @@
 #include "capacity.h"
 #include "budget.h"
 #include "fairness.h"
+#include "placement.h"
 #include "hints.h"
 #include "ring.h"
+#include "roomwait.h"
 #include "recommend_task.h"
 #include "stats.h"
 
@@ -33,9 +35,9 @@ hash_name(int32 db, const char *name)
 }
 
 static uint32
-hash_flow(int32 member_or_ws, int32 ring, const uint64 *spec)
+hash_flow(int32 workspace, uint32 ring_key, const uint64 *spec)
 {
-	uint32		h = murmurhash32((uint32) member_or_ws * 31 + (uint32) ring);
+	uint32		h = murmurhash32((uint32) workspace * 31 + ring_key);
 
 	return h ^ (uint32) spec[0];
 }
@@ -78,6 +80,7 @@ fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *se
 	ws->shares = FS_NONE;
 	ws->capped_next = FS_NONE;
 	ws->dwell = FS_NONE;
+	ws->holders = FS_NONE;
 	ws->next = fs_workspace_hash[bucket];
 	fs_workspace_hash[bucket] = w;
 	fs_admit_workspace_made(w);
@@ -131,6 +134,7 @@ fs_sched_lane_get(int32 db, const char *lane)
 	fs_lanes[l].db = db;
 	fs_lanes[l].round = 1;
 	fs_lanes[l].rings = FS_NONE;
+	fs_lanes[l].holders = FS_NONE;
 	strlcpy(fs_lanes[l].name, lane, sizeof(fs_lanes[l].name));
 	fs_lanes[l].next = d->lanes;
 	d->lanes = l;
@@ -140,25 +144,82 @@ fs_sched_lane_get(int32 db, const char *lane)
 	return l;
 }
 
-/* fs_sched_ring_get: find or make the ring, and its lane. */
-int32
-fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
+/* The set of these capabilities, with a reference; FS_NONE: no room. */
+static int32
+caps_get(const char *caps, int len, uint32 hash)
 {
-	FsDatabase *d = &fs_dbs[db];
-	int32		l = fs_sched_lane_get(db, lane);
-	int32		r;
+	int32	   *bucket = &fs_ring_caps_hash[hash & fs_ring_mask];
+	int32		c;
 
-	if (l == FS_NONE)
-		return FS_NONE;
-	for (r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
-		if (fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)
-			return r;
+	for (c = *bucket; c != FS_NONE; c = fs_ring_caps[c].next)
+		if (fs_ring_caps[c].len == len && memcmp(fs_ring_caps[c].caps, caps, len) == 0)
+			break;
+	if (c == FS_NONE)
+	{
+		FS_POOL_TAKE(fs->ring_caps, fs_ring_caps, c);
+		if (c == FS_NONE)
+			return FS_NONE;
+		fs_ring_caps[c].refs = 0;
+		fs_ring_caps[c].hash = hash;
+		fs_ring_caps[c].len = len;
+		memcpy(fs_ring_caps[c].caps, caps, len);
+		fs_ring_caps[c].next = *bucket;
+		*bucket = c;
+	}
+	fs_ring_caps[c].refs++;
+	return c;
+}
 
-	if (fs->rings.free_head == FS_NONE)
+static void
+caps_unref(int32 c)
+{
+	if (--fs_ring_caps[c].refs > 0)
+		return;
+	FS_UNCHAIN(fs_ring_caps_hash[fs_ring_caps[c].hash & fs_ring_mask], c, fs_ring_caps, FsRingCaps, next);
+	FS_POOL_GIVE(fs->ring_caps, fs_ring_caps, c);
+}
+
+static int32 *
+ring_bucket(uint32 key, int32 holders)
+{
+	return &fs_ring_hash[murmurhash32(key ^ (uint32) holders * 0x9e3779b9) & fs_ring_mask];
+}
+
+static int32
+ring_find(int32 l, const char *caps, int caps_len, int32 holders, uint32 key)
+{
+	int32		r = *ring_bucket(key, holders);
+
+	while (r != FS_NONE && (fs_rings[r].lane != l || fs_rings[r].holders != holders ||
+							FsCapsOfRing(r)->len != caps_len || memcmp(FsCapsOfRing(r)->caps, caps, caps_len) != 0))
+		r = fs_rings[r].next;
+	return r;
+}
+
+/* The ring of a lane, capabilities and holders; made when new. reclaim: where there is none left, look for some. */
+static int32
+ring_get(int32 l, const char *caps, int caps_len, int32 holders, bool reclaim)
+{
+	int32		db = fs_lanes[l].db;
+	uint32		hash = hash_bytes((const unsigned char *) caps, caps_len);
+	uint32		key = hash ^ (uint32) l * 0x85ebca6b;
+	int32	   *bucket = ring_bucket(key, holders);
+	int32		r = ring_find(l, caps, caps_len, holders, key);
+	int32		c;
+
+	if (r != FS_NONE)
+		return r;
+	if ((fs->rings.free_head == FS_NONE || fs->ring_caps.free_head == FS_NONE) && reclaim)
 		fs_sched_reclaim(db);
+	c = caps_get(caps, caps_len, hash);
+	if (c == FS_NONE)
+		return FS_NONE;
 	FS_POOL_TAKE(fs->rings, fs_rings, r);
 	if (r == FS_NONE)
+	{
+		caps_unref(c);
 		return FS_NONE;
+	}
 	memset(&fs_rings[r], 0, sizeof(FsRing));
 	fs_rings[r].db = db;
 	fs_rings[r].lane = l;
@@ -166,11 +227,31 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 	for (int i = 0; i < FS_FLEET * FS_CLASSES; i++)
 		fs_rings[r].room[i / FS_CLASSES][i % FS_CLASSES] = NEEDTREE_NONE;
 	fs_rings[r].made_at = GetCurrentTimestamp();
-	fs_rings[r].caps_len = caps_len;
-	memcpy(fs_rings[r].caps, caps, caps_len);
+	fs_rings[r].caps = c;
 	fs_rings[r].lane_next = fs_lanes[l].rings;
 	fs_lanes[l].rings = r;
-	d->rings_gen++;
+	fs_rings[r].key = key;
+	fs_rings[r].holders = holders;
+	if (holders != FS_NONE)
+		fs_holders[holders].refs++;
+	fs_rings[r].next = *bucket;
+	*bucket = r;
+	fs_dbs[db].rings_gen++;
+	return r;
+}
+
+/* fs_sched_ring_get: find or make the ring that jobs of a workspace belong to, and its lane. */
+int32
+fs_sched_ring_get(int32 workspace, const char *lane, const char *caps, int caps_len)
+{
+	int32		l = fs_sched_lane_get(fs_workspaces[workspace].db, lane);
+	int32		r;
+
+	if (l == FS_NONE)
+		return FS_NONE;
+	fs_workspaces[workspace].refs++;
+	r = ring_get(l, caps, caps_len, fs_workspaces[workspace].holders, true);
+	fs_workspaces[workspace].refs--;
 	return r;
 }
 
@@ -241,7 +322,7 @@ fs_sched_flow_by_id(int32 db, int32 id)
 static int32
 flow_find(int32 workspace, int32 ring, const uint64 *spec, bool overflow)
 {
-	int32		f = fs_flow_hash[hash_flow(workspace, overflow ? -1 : ring, spec) & fs_flow_mask];
+	int32		f = fs_flow_hash[hash_flow(workspace, overflow ? 0 : fs_rings[ring].key, spec) & fs_flow_mask];
 
 	for (; f != FS_NONE; f = fs_flows[f].next)
 	{
@@ -288,7 +369,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 		return FS_NONE;
 	}
 	fs_members[m].flows++;
-	bucket = hash_flow(workspace, id < 0 ? -1 : ring, spec->hash) & fs_flow_mask;
+	bucket = hash_flow(workspace, id < 0 ? 0 : fs_rings[ring].key, spec->hash) & fs_flow_mask;
 	fs_flows[f].next = fs_flow_hash[bucket];
 	fs_flow_hash[bucket] = f;
 	bucket = hash_flow_id(db, id) & fs_flow_mask;
@@ -385,7 +466,7 @@ flow_free(int32 f)
 	fs_admit_flow_gone(f);
 	fs_capacity_flow_gone(&fs_dbs[fs_workspaces[w].db], f);
 	fs_sched_drop_candidates(flow);
-	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
+	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? 0 : fs_rings[ring].key, flow->spec) & fs_flow_mask],
 			f, fs_flows, FsFlow, next);
 	FS_UNCHAIN(fs_flow_id_hash[hash_flow_id(fs_workspaces[w].db, flow->id) & fs_flow_mask],
 			f, fs_flows, FsFlow, id_next);
@@ -420,6 +501,7 @@ workspace_free(int32 w)
 
 	fs_admit_workspace_gone(w);
 	fs_fair_workspace_gone(w);
+	fs_holders_unref(ws->holders);
 	FS_UNCHAIN(fs_workspace_hash[hash_name(ws->db, ws->name) & fs_workspace_mask],
 			w, fs_workspaces, FsWorkspace, next);
 	ws->db = FS_NONE;
@@ -430,9 +512,72 @@ static void
 ring_free(int32 r)
 {
 	FS_UNCHAIN(fs_lanes[fs_rings[r].lane].rings, r, fs_rings, FsRing, lane_next);
+	FS_UNCHAIN(*ring_bucket(fs_rings[r].key, fs_rings[r].holders), r, fs_rings, FsRing, next);
+	fs_holders_unref(fs_rings[r].holders);
+	caps_unref(fs_rings[r].caps);
 	fs_dbs[fs_rings[r].db].rings_gen++;
 	fs_rings[r].db = FS_NONE;
 	FS_POOL_GIVE(fs->rings, fs_rings, r);
+}
+
+/* fs_sched_rings_lacking: how many rings are to be made for a workspace to be held by these. */
+int
+fs_sched_rings_lacking(int32 workspace, int32 holders)
+{
+	int			n = 0;
+
+	for (int32 s = fs_workspaces[workspace].shares; s != FS_NONE; s = fs_shares[s].next)
+		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+		{
+			int32		r = fs_members[m].ring;
+			const FsRingCaps *caps = FsCapsOfRing(r);
+
+			if (ring_find(fs_rings[r].lane, caps->caps, caps->len, holders, fs_rings[r].key) == FS_NONE)
+				n++;
+		}
+	return n;
+}
+
+/*
+ * fs_sched_member_place: the member moves to the ring of its lane and
+ * capabilities that belongs to these holders.  Its places in the order of
+ * service, and all of its share, stay what they are.  False: there is no room
+ * for that ring.
+ */
+bool
+fs_sched_member_place(int32 m, int32 holders)
+{
+	FsMember   *member = &fs_members[m];
+	int32		old = member->ring;
+	FsRing	   *from = &fs_rings[old];
+	int32		r;
+
+	if (from->holders == holders)
+		return true;
+	r = ring_get(from->lane, FsCapsOfRing(old)->caps, FsCapsOfRing(old)->len, holders, false);
+	if (r == FS_NONE)
+		return false;
+	fs_room_member_moves(m, r);
+	if (fs_nodes[m].linked)
+	{
+		ringheap_remove(fs_nodes, &from->root, m);
+		from->active--;
+		fs_fair_left(m);
+		member->ring = r;
+		ringheap_insert(fs_nodes, &fs_rings[r].root, m);
+		fs_rings[r].active++;
+		fs_fair_entered(m);
+	}
+	if (fs_urgent_nodes[m].linked)
+	{
+		ringheap_remove(fs_urgent_nodes, &from->urgent, m);
+		ringheap_insert(fs_urgent_nodes, &fs_rings[r].urgent, m);
+	}
+	member->ring = r;
+	fs_rings[r].members++;
+	if (--from->members == 0 && from->holders != FS_NONE)
+		ring_free(old);
+	return true;
 }
 
 /* No job of the workspace is ready: what its flows remember of some is over. */
@@ -579,6 +724,7 @@ fs_sched_sweep(int32 db)
 			fs_workers[w].db = FS_NONE;
 			FS_POOL_GIVE(fs->workers, fs_workers, w);
 		}
+	fs_placement_sweep(db);
 	fs_budget_sweep(db);
 	fs_limits_sweep(db);
 	fs_dbs[db].lanes = FS_NONE;

@@ -16,12 +16,14 @@ extern bool fs_sched_caps_subset(const char *need, int need_len, const char *hav
 
 /* Made when new; FS_NONE when full. */
 extern int32 fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *set);
-extern int32 fs_sched_lane_get(int32 db, const char *name);
-extern int32 fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len);
+extern int32 fs_sched_lane_get(int32 db, const char *lane);
+extern int32 fs_sched_ring_get(int32 workspace, const char *lane, const char *caps, int caps_len);
 extern int32 fs_sched_flow_get(int32 workspace, int32 ring, const FsFlowSpec *spec);
 extern int32 fs_sched_flow_overflow(int32 workspace, int32 ring);
 extern int32 fs_sched_flow_adopt(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id);
 extern void fs_sched_flow_move(int32 flow, int32 ring);
+extern int	fs_sched_rings_lacking(int32 workspace, int32 holders);
+extern bool fs_sched_member_place(int32 member, int32 holders);
 
 /* Given back. */
 extern int	fs_sched_reclaim(int32 db);

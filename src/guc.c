@@ -64,12 +64,28 @@ double		fs_deliberation_min_relevance = 0.6;
 double		fs_deliberation_min_overall = 0.6;
 int			fs_deliberation_max_tokens = 2000;
 int			fs_deliberation_retention = 30 * 86400;
+bool		fs_move_placements = true;
+int			fs_placement_interval = 30000;
+double		fs_placement_score_floor = 0.5;
+double		fs_placement_hysteresis_gap = 0.2;
+double		fs_placement_service_value = 10;
+double		fs_placement_move_cost = 1;
+int			fs_placement_cooldown = 300000;
+int			fs_placement_max_moves = 1;
+int			fs_scorer_timeout = 1000;
+int			fs_placement_eviction = FS_EVICTION_FINISH;
 bool		fs_background_workers = true;
 bool		fs_durable_claims = true;
 
 static const struct config_enum_entry exhausted_options[] = {
 	{"discard", FS_EXHAUSTED_DISCARD, false},
 	{"run_to_end", FS_EXHAUSTED_RUN, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry eviction_options[] = {
+	{"finish", FS_EVICTION_FINISH, false},
+	{"yield", FS_EVICTION_YIELD, false},
 	{NULL, 0, false}
 };
 
@@ -88,7 +104,7 @@ int_setting(const char *name, const char *text, int *var, int dflt, int min, int
 }
 
 static void
-ratio_setting(const char *name, const char *text, double *var, double dflt, double max)
+real_setting(const char *name, const char *text, double *var, double dflt, double max)
 {
 	DefineCustomRealVariable(name, text, NULL, var, dflt, 0.0, max, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
@@ -111,7 +127,7 @@ fs_guc_define(void)
 					 &fs_max_workspaces, 10000, 10, 1000000);
 		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = a sixteenth more than workspaces.",
 					 &fs_max_flows, 0, 0, 4000000);
-		size_setting("fairsched.max_rings", "Combinations of lane and required capabilities in use at once.",
+		size_setting("fairsched.max_rings", "Lanes, and sets of required capabilities, in use at once; of both with the nodes of placements, four times as many.",
 					 &fs_max_rings, 512, 16, 100000);
 		size_setting("fairsched.max_running", "Jobs that may run at once, in the cluster.",
 					 &fs_max_running, 10000, 16, 4000000);
@@ -203,17 +219,17 @@ fs_guc_define(void)
 				&fs_fairness_retention, 7 * 86400, 0, INT_MAX, GUC_UNIT_S);
 	int_setting("fairsched.alert_interval", "How often alerts are raised and resolved, and the time that fairness is judged by; 0 = never.",
 				&fs_alert_interval, 300, 0, 86400, GUC_UNIT_S);
-	ratio_setting("fairsched.alert_min_share",
+	real_setting("fairsched.alert_min_share",
 				  "Alert fairness_violation: a workspace or tier got less than this part of its entitlement.",
 				  &fs_alert_min_share, 0.8, 1.0);
-	ratio_setting("fairsched.alert_min_weight",
+	real_setting("fairsched.alert_min_weight",
 				  "Alert fairness_violation: least weight of the tiers and workspaces that are watched; 0 = all.",
 				  &fs_alert_min_weight, 1.2, 1e6);
-	ratio_setting("fairsched.alert_min_score", "Alert low_fairness_score: the score is below.",
+	real_setting("fairsched.alert_min_score", "Alert low_fairness_score: the score is below.",
 				  &fs_alert_min_score, 0.7, 1.0);
 	int_setting("fairsched.alert_starvation", "Alerts starvation, no_capable_worker: a job was ready for longer.",
 				&fs_alert_starvation, 600, 1, INT_MAX / 1000, GUC_UNIT_S);
-	ratio_setting("fairsched.alert_expiry_rate",
+	real_setting("fairsched.alert_expiry_rate",
 				  "Alert lease_expiry_rate: a larger part of the claimed jobs came back because the lease ran out.",
 				  &fs_alert_expiry_rate, 0.1, 1.0);
 	int_setting("fairsched.alert_task_failures", "Alert task_failing: a task of the scheduler failed so often in a row.",
@@ -249,5 +265,32 @@ fs_guc_define(void)
 	int_setting("fairsched.deliberation_retention",
 				"How long scores of reasoning are kept in fairsched.deliberation_scores.",
 				&fs_deliberation_retention, 30 * 86400, 0, INT_MAX, GUC_UNIT_S);
+	DefineCustomBoolVariable("fairsched.move_placements",
+							 "Let the scheduler move placements away from nodes that are dead, draining or worse than others.",
+							 NULL, &fs_move_placements, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	int_setting("fairsched.placement_interval",
+				"How often placements are looked at that are waited for; those that changed are looked at at once.",
+				&fs_placement_interval, 30000, 10, INT_MAX, GUC_UNIT_MS);
+	real_setting("fairsched.placement_score_floor", "A placement moves only away from a node that scores below.",
+				 &fs_placement_score_floor, 0.5, 1.0);
+	real_setting("fairsched.placement_hysteresis_gap",
+				 "A placement moves only to a node that scores higher by so much.",
+				 &fs_placement_hysteresis_gap, 0.2, 1.0);
+	real_setting("fairsched.placement_service_value",
+				 "What a score higher by 1 is worth, against the cost of a move.",
+				 &fs_placement_service_value, 10, 1e9);
+	real_setting("fairsched.placement_move_cost",
+				 "What it costs to move a placement that has nothing to do.",
+				 &fs_placement_move_cost, 1, 1e9);
+	int_setting("fairsched.placement_cooldown", "A placement does not move for a better score so soon after it moved.",
+				&fs_placement_cooldown, 300000, 0, INT_MAX, GUC_UNIT_MS);
+	int_setting("fairsched.placement_max_moves", "Moves for a better score that may be under way at once.",
+				&fs_placement_max_moves, 1, 0, INT_MAX, 0);
+	DefineCustomEnumVariable("fairsched.placement_eviction",
+							 "What becomes of jobs that run on a node that a placement moves away from.",
+							 NULL, &fs_placement_eviction, FS_EVICTION_FINISH, eviction_options, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	int_setting("fairsched.scorer_timeout", "Longest time a call of a scorer of placements may take.",
+				&fs_scorer_timeout, 1000, 1, INT_MAX, GUC_UNIT_MS);
 	MarkGUCPrefixReserved("fairsched");
 }

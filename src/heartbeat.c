@@ -22,6 +22,7 @@
 #include "lease.h"
 #include "park.h"
 #include "stats.h"
+#include "placement.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_heartbeat_jobs);
@@ -204,6 +205,7 @@ fs_lease_beat(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 	TimestampTz now = GetCurrentTimestamp();
 	FsDirective directive = FS_LOST;
 	bool		known = false;
+	bool		revived;
 	int32		l;
 
 	FsLock();
@@ -218,7 +220,12 @@ fs_lease_beat(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		{
 			directive = lease->directive;
 			extend_lease(lease, now, extend);
+			revived = fs_workers[lease->worker].declared &&
+				fs_workers[lease->worker].last_seen + FsMsToUsec(fs_worker_timeout) <= now;
 			fs_workers[lease->worker].last_seen = now;
+			fs_place_worker_seen(lease->worker, now);
+			if (revived)
+				fs_sched_refresh_slots(db, now);
 		}
 	}
 	else if ((l = fs_lease_find_gone(fs_my_db, job_id, token)) != FS_NONE)

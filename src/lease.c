@@ -10,6 +10,8 @@
 
 #include "common/hashfn.h"
 
+#include "holders.h"
+
 static uint32
 hash_job(int32 db, int64 job_id)
 {
@@ -232,6 +234,7 @@ fs_worker_get(int32 db, const char *name, TimestampTz now)
 			if (fs_workers[i].db != FS_NONE && fs_workers[i].leases == FS_NONE &&
 				fs_workers[i].last_seen + FsMsToUsec(fs_worker_timeout) < now)
 			{
+				fs_place_worker(i, FS_NONE);
 				fs_workers[i].db = FS_NONE;
 				FS_POOL_GIVE(fs->workers, fs_workers, i);
 			}
@@ -242,6 +245,7 @@ fs_worker_get(int32 db, const char *name, TimestampTz now)
 	fs_workers[w].db = db;
 	strlcpy(fs_workers[w].name, name, sizeof(fs_workers[w].name));
 	fs_workers[w].leases = FS_NONE;
+	fs_workers[w].place_node = FS_NONE;
 	fs_workers[w].last_seen = now;
 	return w;
 }

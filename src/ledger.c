@@ -137,6 +137,7 @@ fs_ledger_finish(int32 lease, FsDirective tell, int how)
 	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
 	fs_leases[lease].state = FS_LEASE_ENDING;
 	fs_leases[lease].owner = FsMyProcNumber();
+	fs_leases[lease].ends_as = PLACEMENT_ENDED;
 }
 
 /* fs_ledger_ended: a job that no lease holds any more ends, by who had it. */
@@ -469,6 +470,7 @@ fs_ledger_due(TimestampTz due, TimestampTz expiry)
 	item->u.times.due = due;
 	item->u.times.expiry = expiry;
 	item->u.times.preempt = DT_NOEND;
+	item->u.times.placements = false;
 }
 
 void
@@ -476,6 +478,14 @@ fs_ledger_preempt_due(TimestampTz due)
 {
 	fs_ledger_due(DT_NOEND, DT_NOEND);
 	items[nitems - 1].u.times.preempt = due;
+}
+
+/* fs_ledger_placements_taken: marks of placements are being acted on; at abort all are marked. */
+void
+fs_ledger_placements_taken(void)
+{
+	fs_ledger_due(DT_NOEND, DT_NOEND);
+	items[nitems - 1].u.times.placements = true;
 }
 
 /* fs_ledger_preempt: at commit the worker that has the job under this token is asked to give it back. */
@@ -557,6 +567,7 @@ fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps, int
 				 const char *node)
 {
 	FsWorkerChange *change = MemoryContextAllocZero(TopTransactionContext, sizeof(FsWorkerChange));
+	bool		full = false;
 
 	fs_ledger_reserve(1);
 	change->worker = worker;
@@ -565,7 +576,29 @@ fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps, int
 	change->caps_len = caps_len;
 	memcpy(change->caps, caps, caps_len);
 	strlcpy(change->node, node ? node : "", sizeof(change->node));
-	add_item(ITEM_WORKER)->u.worker = change;
+	change->place_node = FS_NONE;
+	FsLock();
+	if (node)
+	{
+		change->place_node = fs_place_node_get(fs_my_db, node);
+		full = change->place_node == FS_NONE;
+	}
+	if (!full)
+		add_item(ITEM_WORKER)->u.worker = change;
+	FsUnlock();
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_CAPACITY),
+				 errmsg("too many nodes"),
+				 errhint("Let workers share a node name, or increase fairsched.max_workers (now %d) and restart the server.",
+						 fs_max_workers)));
+}
+
+/* fs_ledger_placement: at commit the chain or node is as it says; takes over its references. */
+void
+fs_ledger_placement(FsPlacementChange *change)
+{
+	add_item(ITEM_PLACEMENT)->u.placement = change;
 }
 
 /* fs_ledger_budget: a row of fairsched.budgets was written; room is reserved. */

@@ -7,6 +7,7 @@
 
 #include "budget.h"
 #include "ws_limits.h"
+#include "placement.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */
@@ -39,6 +40,7 @@ extern void fs_ledger_budget_run(const FsBudgetRun *run);
 extern void fs_ledger_usage_stale(void);
 extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, int64 job_id, const char *run_id,
 							TimestampTz now);
+extern void fs_ledger_placement(FsPlacementChange *change);
 extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 
@@ -52,6 +54,7 @@ extern void fs_ledger_forget(const char *workspace, const FsWorkspaceSettings *d
 extern void fs_ledger_drained(bool drained);
 extern void fs_ledger_due(TimestampTz due, TimestampTz expiry);
 extern void fs_ledger_preempt_due(TimestampTz due);
+extern void fs_ledger_placements_taken(void);
 extern void fs_ledger_preempt(int64 job_id, int64 token);
 extern bool fs_ledger_preempts(int64 job_id);
 extern void fs_ledger_events(const int64 *events, bool sent);

@@ -27,6 +27,7 @@
 #include "notify.h"
 #include "park.h"
 #include "pick.h"
+#include "placement_nodes.h"
 #include "preempt.h"
 #include "recommend_task.h"
 #include "stats.h"
@@ -160,7 +161,7 @@ hint(int32 db, FsLedgerItem *item)
 		fs_sched_ready_one(flow, item->u.queue.slot, &item->u.queue.cand);
 	else
 		fs_sched_ready_many(flow, item->u.queue.slot, item->u.queue.cand.position);
-	fs_wait_wake(db, fs_shares[FsShareOfFlow(flow)].lane, item->u.queue.count);
+	fs_wait_wake_for(item->u.queue.workspace, fs_shares[FsShareOfFlow(flow)].lane, item->u.queue.count);
 }
 
 static void
@@ -234,6 +235,10 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	strlcpy(w->node, c->node, sizeof(w->node));
 	if (!c->declared)
 		w->last_seen = 0;		/* it said goodbye */
+	if (w->place_node != c->place_node)
+		for (int32 l = d->lanes; l != FS_NONE; l = fs_lanes[l].next)
+			fs_wait_wake(FsDbIndex(d), l, PG_INT32_MAX);	/* who waits for it may serve other things now */
+	fs_place_worker(c->worker, c->place_node);
 	fs_sched_refresh_slots(d, now);
 }
 
@@ -352,6 +357,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 							   lease->stamp == item->u.lease.stamp ? Max(now - lease->claimed_at, 0) : 0);
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
+				fs_placement_note_end(item->u.lease.lease, now);
 				fs_admit_end(item->u.lease.lease, now);
 				if (lease->directive == FS_PREEMPT)
 					fs_preempt_wake(d, now);	/* its request is answered, or void */
@@ -360,7 +366,7 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 					fs_sched_slot_freed(lease->workspace);
 				else
 					fs_sched_unpark_if_fits(lease->workspace);
-				fs_wait_wake(item->db, fs_shares[lease->share].lane, 1);
+				fs_wait_wake_for(lease->workspace, fs_shares[lease->share].lane, 1);
 				note_soft_row(item->db, lease, lease->rank_slot);
 				if (lease->soft && item->u.lease.tell == FS_LOST)
 					d->rescan = true;	/* its row was changed by hand: whatever that is now */
@@ -496,6 +502,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);
 			break;
+		case ITEM_PLACEMENT:
+			fs_placement_commit(item->db, item->u.placement);
+			break;
 		case ITEM_LIMITS:
 			if (item->u.limits.part != 0)
 			{
@@ -551,7 +560,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				else
 					fs_sched_ready_one(flow, slot, &cand);
 				fs_flows[flow].refs--;
-				fs_wait_wake(item->db, lane, 1);
+				fs_wait_wake_for(item->u.lease.workspace, lane, 1);
 				break;
 			}
 		case ITEM_FINISH:
@@ -604,6 +613,8 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			d->next_due = Min(d->next_due, item->u.times.due);
 			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
 			d->preempt_due = Min(d->preempt_due, item->u.times.preempt);
+			if (item->u.times.placements)
+				fs_placements[item->db].all_dirty = true;
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_RESCAN:
@@ -626,6 +637,13 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_abort(item->db, &item->u.run);
 			break;
+		case ITEM_PLACEMENT:
+			fs_placement_abort(item->u.placement);
+			break;
+		case ITEM_WORKER:
+			if (item->u.worker->place_node != FS_NONE)
+				fs_place_node_unref(item->u.worker->place_node);
+			break;
 		case ITEM_LIMITS:
 			fs_limits[item->u.limits.limits].refs--;
 			fs_limits_release(item->u.limits.limits);
@@ -643,7 +661,6 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				d->signal_gen++;	/* it may have been read here meanwhile */
 			break;
 		case ITEM_DRAINED:
-		case ITEM_WORKER:
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:

@@ -7,6 +7,7 @@
 
 #include "budget.h"
 #include "ws_limits.h"
+#include "placement.h"
 
 typedef enum FsItemKind
 {
@@ -34,7 +35,8 @@ typedef enum FsItemKind
 	ITEM_BUDGET,
 	ITEM_BUDGETS_STALE,
 	ITEM_BUDGET_RUN,
-	ITEM_ENDED
+	ITEM_ENDED,
+	ITEM_PLACEMENT
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -54,6 +56,7 @@ typedef struct FsWorkerChange
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	char		node[FS_NAME_LEN + 1];
+	int32		place_node;		/* with a reference, or FS_NONE */
 } FsWorkerChange;
 
 typedef struct FsLedgerItem
@@ -108,6 +111,7 @@ typedef struct FsLedgerItem
 			TimestampTz due;
 			TimestampTz expiry;
 			TimestampTz preempt;
+			bool		placements;
 		}			times;
 		struct
 		{
@@ -146,6 +150,7 @@ typedef struct FsLedgerItem
 		FsSpendItem spend;
 		FsBudgetSettings *budget;
 		FsBudgetRun run;
+		FsPlacementChange *placement;
 		bool		flag;
 	}			u;
 } FsLedgerItem;

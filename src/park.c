@@ -17,11 +17,12 @@
 #include "hints.h"
 #include "admit.h"
 #include "fairness.h"
+#include "placement.h"
 #include "ring.h"
 
 const char *const FsParkNames[] = {NULL, "paused", "ceiling", "workspace_share", "moving",
 	"rate_limited", "waiting_for_resources", "waiting_for_budget", "throttled",
-	"waiting_for_capacity"};
+	"waiting_for_capacity", "waiting_for_node"};
 
 void
 fs_sched_park(int32 w, FsPark why)
@@ -48,8 +49,8 @@ fs_sched_unpark(int32 w)
 
 	if (ws->parked == FS_PARK_SHARE)
 		FS_UNCHAIN(fs_dbs[ws->db].capped, w, fs_workspaces, FsWorkspace, capped_next);
-	ws->parked = FS_PARK_NONE;
-	ws->parked_since = 0;
+	ws->parked = ws->misplaced ? FS_PARK_NODE : FS_PARK_NONE;
+	ws->parked_since = ws->misplaced ? GetCurrentTimestamp() : 0;
 	fs_sched_workspace_rekey(w);
 }
 
@@ -74,6 +75,10 @@ fs_sched_unpark_if_fits(int32 w)
 			break;
 		case FS_PARK_SHARE:
 			if (ws->running < fs_sched_share_cap(&fs_dbs[ws->db]))
+				fs_sched_unpark(w);
+			break;
+		case FS_PARK_NODE:
+			if (!ws->misplaced)
 				fs_sched_unpark(w);
 			break;
 		case FS_PARK_RATE:
@@ -169,6 +174,7 @@ fs_sched_refresh_slots(FsDatabase *d, TimestampTz now)
 		}
 	}
 	d->slots_until = until;
+	fs_placement_refresh(db, now);
 	if (slots != d->live_slots)
 	{
 		d->live_slots = slots;

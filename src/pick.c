@@ -23,6 +23,7 @@
 #include "fairness.h"
 #include "hints.h"
 #include "park.h"
+#include "placement.h"
 #include "ring.h"
 #include "stats.h"
 #include "roomwait.h"
@@ -40,7 +41,27 @@ fs_sched_has_work(int32 db, const FsEligible *e)
 	for (int i = 0; i < e->nrings; i++)
 		if (fs_rings[e->rings[i]].root != RINGHEAP_NONE || fs_room_unseen(&fs_dbs[db], e->rings[i]))
 			return true;
-	return fs_dbs[db].capped != FS_NONE;
+	for (int32 w = fs_dbs[db].capped; w != FS_NONE && e->nrings > 0; w = fs_workspaces[w].capped_next)
+		if (fs_holders_serve(fs_workspaces[w].holders, e->node))
+			return true;
+	return false;
+}
+
+/* Nobody else is admissible: the cap on a workspace's share is void for those this claimer may serve. */
+static bool
+let_capped_in(FsDatabase *d, const FsEligible *e)
+{
+	bool		found = false;
+
+	for (int32 w = d->capped, next; w != FS_NONE; w = next)
+	{
+		next = fs_workspaces[w].capped_next;
+		if (!fs_holders_serve(fs_workspaces[w].holders, e->node))
+			continue;
+		fs_sched_unpark(w);
+		found = true;
+	}
+	return found;
 }
 
 static bool
@@ -207,7 +228,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 	FsDatabase *d = &fs_dbs[db];
 	bool		beyond_share = false;
 
-	if (d->drained)
+	if (d->drained || e->nrings == 0)
 		return FS_PICK_NOTHING;
 	if (d->wake_root != RINGHEAP_NONE)
 		fs_admit_wake_due(d, e->now);
@@ -236,14 +257,12 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 				continue;
 			if (*visits > fs_max_visits)
 				return FS_PICK_TIRED;
-			/* nobody else is admissible, so the cap on a workspace's share is void */
-			if (beyond_share || d->capped == FS_NONE)
+			if (beyond_share || !let_capped_in(d, e))
 				return FS_PICK_NOTHING;
 			beyond_share = true;
-			while (d->capped != FS_NONE)
-				fs_sched_unpark(d->capped);
 			continue;
 		}
+		fs_placements[db].visits++;
 		if (++*visits > fs_max_visits)
 			return FS_PICK_TIRED;
 

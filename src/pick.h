@@ -15,6 +15,8 @@ typedef struct FsEligible
 	int32	   *lanes;			/* lane indexes */
 	int			nrings;
 	int32	   *rings;			/* ring indexes */
+	uint64		gen;			/* db->rings_gen when the rings were chosen */
+	int32		node;			/* of the claimer; FS_NONE: it has none */
 	int			ngifts;			/* slots that jobs finished in this call leave to it */
 	int32	   *gifts;			/* lease indexes, FS_NONE once used */
 	TimestampTz now;			/* as of the critical section; never earlier than the last one's */

@@ -46,6 +46,7 @@
 #include "ledger.h"
 #include "park.h"
 #include "recommend_task.h"
+#include "placement.h"
 #include "requeue.h"
 #include "rows.h"
 #include "text.h"
@@ -78,7 +79,7 @@ adopt_flow(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 		fs_row_spec(db, jr, row, &spec);
 	w = fs_workspace_lock(db, name);
 	fs_workspaces[w].refs++;
-	ring = fs_sched_ring_get(FsDbIndex(db), lane, caps, caps_len);
+	ring = fs_sched_ring_get(w, lane, caps, caps_len);
 	if (ring != FS_NONE)
 		flow = fs_sched_flow_adopt(w, ring, &spec, FsJob(row)->flow);
 	fs_workspaces[w].refs--;
@@ -500,6 +501,9 @@ load_workers(FsDatabase *db)
 		fs_workers[w].caps_len = rows[i].caps_len;
 		memcpy(fs_workers[w].caps, rows[i].caps, rows[i].caps_len);
 		strlcpy(fs_workers[w].node, rows[i].node, sizeof(fs_workers[w].node));
+		/* where there is no room for its node it only gets what is placed nowhere */
+		if (rows[i].node[0] != '\0')
+			fs_place_worker(w, fs_place_node_get(FsDbIndex(db), rows[i].node));
 	}
 	fs_sched_refresh_slots(db, now);
 	FsUnlock();
@@ -529,6 +533,7 @@ fs_rebuild(FsDatabase *db)
 	FsUnlock();
 	fs_aging_load(db);
 	fs_tiers_load(db);
+	fs_placement_load(db);
 	load_workers(db);
 	adopt(db);
 	fs_limits_load(db);

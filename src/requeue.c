@@ -122,7 +122,7 @@ lock_flow_of(FsDatabase *db, FsJobRel *jr, HeapTuple row, int32 *workspace)
 
 		if (FsWorkspaceOfFlow(flow) != *workspace || strcmp(fs_lanes[ring->lane].name, lane) != 0 ||
 			(fs_flows[flow].id > 0 &&
-			 (ring->caps_len != caps_len || memcmp(ring->caps, caps, caps_len) != 0 ||
+			 (fs_ring_caps[ring->caps].len != caps_len || memcmp(fs_ring_caps[ring->caps].caps, caps, caps_len) != 0 ||
 			  fs_flows[flow].spec[0] != spec.hash[0] || fs_flows[flow].spec[1] != spec.hash[1])))
 			flow = FS_NONE;
 	}

@@ -118,6 +118,25 @@ fs_room_relink(int32 flow)
 	f->room_resource = f->why.resource;
 }
 
+/* fs_room_member_moves: those of its flows that wait do so in the other ring.  O(such flows of its workspace). */
+void
+fs_room_member_moves(int32 m, int32 ring)
+{
+	int32		old = fs_members[m].ring;
+	FsDatabase *d = &fs_dbs[fs_rings[ring].db];
+
+	for (int32 f = fs_workspaces[fs_shares[fs_members[m].share].workspace].room_flows; f != FS_NONE; f = fs_flows[f].park_next)
+	{
+		if (fs_flows[f].member != m || !fs_room_nodes[f].linked)
+			continue;
+		needtree_remove(fs_room_nodes, &fs_rings[old].room[fs_flows[f].room_resource][fs_flows[f].room_class], f);
+		ring_unlink(d, old);
+		needtree_insert(fs_room_nodes, &fs_rings[ring].room[fs_flows[f].room_resource][fs_flows[f].room_class], f);
+		ring_link(d, ring);
+		fs_rings[ring].room_seen = 0;
+	}
+}
+
 /* ---------- who comes first ---------- */
 
 /* Does a come before b?  Of one lane. */

@@ -15,12 +15,14 @@
 #include "stats.h"
 #include "rate_file.h"
 #include "ws_limits.h"
+#include "placement.h"
 
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;
 FsWorkspace *fs_workspaces;
 FsLane	   *fs_lanes;
 FsRing	   *fs_rings;
+FsRingCaps *fs_ring_caps;
 FsShare    *fs_shares;
 FsMember   *fs_members;
 RingNode   *fs_nodes;
@@ -42,6 +44,14 @@ int32	   *fs_flow_id_hash;
 int32	   *fs_lease_hash;
 int32	   *fs_request_hash;
 int32	   *fs_limits_hash;
+int32	   *fs_ring_hash;
+int32	   *fs_ring_caps_hash;
+FsPlaceNode *fs_place_nodes;
+FsHolders  *fs_holders;
+FsPlacement *fs_placements;
+int32	   *fs_holders_hash;
+int32	   *fs_place_node_hash;
+uint32		fs_place_node_mask;
 FsBudget   *fs_budgets;
 FsBudgetSet *fs_budget_sets;
 FsBudgetHold *fs_budget_holds;
@@ -58,6 +68,7 @@ uint32		fs_workspace_mask;
 uint32		fs_flow_mask;
 uint32		fs_lease_mask;
 uint32		fs_limits_mask;
+uint32		fs_ring_mask;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
@@ -112,6 +123,8 @@ layout(char *base)
 	fs_flow_mask = pg_nextpower2_32(flows) - 1;
 	fs_lease_mask = pg_nextpower2_32(fs_max_running) - 1;
 	fs_limits_mask = pg_nextpower2_32(fs_limits_capacity()) - 1;
+	fs_ring_mask = pg_nextpower2_32(FsRingCapacity()) - 1;
+	fs_place_node_mask = pg_nextpower2_32(fs_max_workers * 2) - 1;
 
 	fs_budget_mask = pg_nextpower2_32(fs_max_budgets) - 1;
 	fs_budget_set_mask = pg_nextpower2_32(fs_max_budgets * FS_BUDGET_SETS) - 1;
@@ -120,7 +133,8 @@ layout(char *base)
 	AREA(fs_dbs, fs_max_databases);
 	AREA(fs_workspaces, fs_max_workspaces);
 	AREA(fs_lanes, fs_max_rings);
-	AREA(fs_rings, fs_max_rings);
+	AREA(fs_rings, FsRingCapacity());
+	AREA(fs_ring_caps, fs_max_rings);
 	AREA(fs_shares, flows);
 	AREA(fs_members, flows);
 	AREA(fs_nodes, flows);
@@ -134,6 +148,9 @@ layout(char *base)
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
+	AREA(fs_place_nodes, fs_max_workers * 2);	/* those of workers, and others that hold something */
+	AREA(fs_holders, fs_max_rings * 2);
+	AREA(fs_placements, fs_max_databases);
 	AREA(fs_budgets, fs_max_budgets);
 	AREA(fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
 	AREA(fs_budget_holds, fs_max_running);
@@ -152,6 +169,10 @@ layout(char *base)
 	AREA(fs_lease_hash, fs_lease_mask + 1);
 	AREA(fs_request_hash, fs_lease_mask + 1);
 	AREA(fs_limits_hash, fs_limits_mask + 1);
+	AREA(fs_ring_hash, fs_ring_mask + 1);
+	AREA(fs_ring_caps_hash, fs_ring_mask + 1);
+	AREA(fs_holders_hash, fs_ring_mask + 1);
+	AREA(fs_place_node_hash, fs_place_node_mask + 1);
 	AREA(fs_budget_hash, fs_budget_mask + 1);
 	AREA(fs_budget_set_hash, fs_budget_set_mask + 1);
 #undef AREA
@@ -217,7 +238,8 @@ shmem_startup(void)
 		fs->nlaunches = fs_max_databases + FS_LAUNCH_SPARE;
 		INIT_POOL(fs->workspaces, fs_workspaces, fs_max_workspaces);
 		INIT_POOL(fs->lanes, fs_lanes, fs_max_rings);
-		INIT_POOL(fs->rings, fs_rings, fs_max_rings);
+		INIT_POOL(fs->rings, fs_rings, FsRingCapacity());
+		INIT_POOL(fs->ring_caps, fs_ring_caps, fs_max_rings);
 		INIT_POOL(fs->shares, fs_shares, flows);
 		INIT_POOL(fs->members, fs_members, flows);
 		INIT_POOL(fs->flows, fs_flows, flows);
@@ -230,6 +252,8 @@ shmem_startup(void)
 			pg_atomic_init_u64(&fs_logged[i], 0);
 		fs_stats_init();
 		INIT_POOL(fs->limits, fs_limits, fs_limits_capacity());
+		INIT_POOL(fs->place_nodes, fs_place_nodes, fs_max_workers * 2);
+		INIT_POOL(fs->holders, fs_holders, fs_max_rings * 2);
 		INIT_POOL(fs->budgets, fs_budgets, fs_max_budgets);
 		INIT_POOL(fs->budget_sets, fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
 		for (int i = 0; i < fs_max_budgets; i++)
@@ -241,13 +265,19 @@ shmem_startup(void)
 		for (int i = 0; i < fs_max_workspaces; i++)
 			fs_workspaces[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_rings; i++)
-			fs_lanes[i].db = fs_rings[i].db = FS_NONE;
+			fs_lanes[i].db = FS_NONE;
+		for (int i = 0; i < FsRingCapacity(); i++)
+			fs_rings[i].db = FS_NONE;
+		for (int i = 0; i < fs_max_rings * 2; i++)
+			fs_holders[i].db = FS_NONE;
 		for (int i = 0; i < flows; i++)
 			fs_shares[i].workspace = fs_members[i].share = fs_flows[i].member = FS_NONE;
 		for (int i = 0; i < fs_max_running; i++)
 			fs_leases[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_workers; i++)
 			fs_workers[i].db = FS_NONE;
+		for (int i = 0; i < fs_max_workers * 2; i++)
+			fs_place_nodes[i].db = FS_NONE;
 		for (int i = 0; i < fs_limits_capacity(); i++)
 			fs_limits[i].db = FS_NONE;
 		for (int i = 0; i < fs_max_databases; i++)
@@ -264,6 +294,10 @@ shmem_startup(void)
 		init_chains(fs_lease_hash, fs_lease_mask);
 		init_chains(fs_request_hash, fs_lease_mask);
 		init_chains(fs_limits_hash, fs_limits_mask);
+		init_chains(fs_ring_hash, fs_ring_mask);
+		init_chains(fs_ring_caps_hash, fs_ring_mask);
+		init_chains(fs_holders_hash, fs_ring_mask);
+		init_chains(fs_place_node_hash, fs_place_node_mask);
 		init_chains(fs_budget_hash, fs_budget_mask);
 		init_chains(fs_budget_set_hash, fs_budget_set_mask);
 	}

@@ -19,6 +19,7 @@
 #include "dwell.h"
 #include "fair.h"
 #include "needtree.h"
+#include "placement_health.h"
 #include "port/atomics.h"
 #include "quota.h"
 #include "ringheap.h"
@@ -58,7 +59,8 @@ typedef enum FsPark
 	FS_PARK_RESOURCE,			/* a quota: of the workspace, or what a flow's jobs need */
 	FS_PARK_BUDGET,				/* flows only */
 	FS_PARK_THROTTLE,			/* fairsched_set_throttle */
-	FS_PARK_CAPACITY			/* flows only: fairsched_set_capacity */
+	FS_PARK_CAPACITY,			/* flows only: fairsched_set_capacity */
+	FS_PARK_NODE				/* there is no room for the rings of its placement */
 } FsPark;
 
 /*
@@ -114,6 +116,8 @@ typedef struct FsWorkspace
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
 	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
+	bool		misplaced;		/* not all its members are in rings of `holders` */
+	int32		holders;		/* nodes it is placed on: in fs_holders, FS_NONE = any */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
 	int32		refs;			/* open ledger items that point here */
@@ -155,9 +159,10 @@ typedef struct FsLane
 	uint64		jumped_at;		/* round in which P0 was served before its turn last; 0: never */
 	int32		max_cost;		/* dearest job that was a head */
 	int32		rings;			/* list of its rings */
+	int32		holders;		/* nodes it is placed on; FS_NONE: any */
 } FsLane;
 
-/* All members of a lane that require the same capabilities. */
+/* All members of a lane that require the same capabilities and are placed on the same nodes. */
 typedef struct FsRing
 {
 	int32		next;			/* hash chain, or free list */
@@ -178,9 +183,20 @@ typedef struct FsRing
 	uint64		room_seen;		/* db->room_gen when nobody was found to fit */
 	int32		room[FS_FLEET][FS_CLASSES]; /* trees, by the resource that is lacking and class */
 
-	int32		caps_len;
-	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
+	int32		holders;		/* those nodes; FS_NONE: any */
+	uint32		key;			/* hash of lane and capabilities */
+	int32		caps;			/* those capabilities: in fs_ring_caps */
 } FsRing;
+
+/* A set of required capabilities, kept once for all rings that have it. */
+typedef struct FsRingCaps
+{
+	int32		next;			/* hash chain, or free list */
+	int32		refs;			/* rings */
+	uint32		hash;
+	int32		len;
+	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
+} FsRingCaps;
 
 /* A workspace in a lane: the flow of Deficit Round Robin. */
 typedef struct FsShare
@@ -350,6 +366,7 @@ typedef struct FsLease
 	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time is over */
 	TimestampTz room_until;		/* CLAIMING: it used room that was kept until then; 0: none */
 	TimestampTz saved_at;		/* last checkpoint under this claim; 0 = none */
+	PlacementEnd ends_as;		/* ENDING: for the node's health */
 	int64		length;			/* of the lease, usec */
 } FsLease;
 
@@ -359,6 +376,7 @@ typedef struct FsWorker
 	int32		db;
 	char		name[FS_NAME_LEN + 1];
 	char		node[FS_NAME_LEN + 1];
+	int32		place_node;		/* the same in fs_place_nodes; FS_NONE: it said none */
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	int32		slots;			/* declared; 0 when it never registered */
@@ -378,6 +396,7 @@ typedef struct FsWaiter
 	bool		active;
 	bool		woken;
 	int32		db;
+	int32		node;			/* where it runs, as FsEligible.node */
 	int32		nlanes;			/* -1: any */
 	uint32		lanes[8];		/* hashes of lane names */
 	struct Latch *latch;
@@ -422,6 +441,7 @@ typedef enum FsTask
 	FS_TASK_ALERTS,				/* raise and resolve alerts */
 	FS_TASK_CAPACITY,			/* how many workers each lane should have */
 	FS_TASK_AGING,				/* save how long jobs have waited */
+	FS_TASK_PLACEMENT,			/* move placements */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -640,6 +660,7 @@ typedef struct FsShared
 	FsPool		workspaces,
 				lanes,
 				rings,
+				ring_caps,
 				shares,
 				members,
 				flows,
@@ -648,6 +669,8 @@ typedef struct FsShared
 				leases,
 				workers,
 				limits,
+				place_nodes,
+				holders,
 				budgets,
 				budget_sets;
 	int32		dwell_first;	/* list of fs_dwells in use, lately used first */
@@ -677,6 +700,7 @@ extern FsDatabase *fs_dbs;
 extern FsWorkspace *fs_workspaces;
 extern FsLane *fs_lanes;
 extern FsRing *fs_rings;
+extern FsRingCaps *fs_ring_caps;
 extern FsShare *fs_shares;
 extern FsMember *fs_members;
 extern RingNode *fs_nodes;		/* by member */
@@ -702,10 +726,13 @@ extern int32 *fs_flow_id_hash;
 extern int32 *fs_lease_hash;
 extern int32 *fs_request_hash;
 extern int32 *fs_limits_hash;
+extern int32 *fs_ring_hash;
+extern int32 *fs_ring_caps_hash;
 extern uint32 fs_workspace_mask;
 extern uint32 fs_flow_mask;
 extern uint32 fs_lease_mask;
 extern uint32 fs_limits_mask;
+extern uint32 fs_ring_mask;
 
 extern Size fs_shmem_size(void);
 extern void fs_shmem_install_hooks(void);
@@ -758,5 +785,7 @@ fs_unchain(int32 *head, int32 what, char *array, Size size, Size link)
 #define FsShareOfFlow(f) (fs_members[fs_flows[f].member].share)
 #define FsWorkspaceOfFlow(f) FsWorkspaceOfShare(FsShareOfFlow(f))
 #define FsDbIndex(d) ((int32) ((d) - fs_dbs))
+
+#define FsCapsOfRing(r) (&fs_ring_caps[fs_rings[r].caps])
 
 #endif							/* FS_SHMEM_H */

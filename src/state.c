@@ -48,6 +48,7 @@
 #include "inbox.h"
 #include "ledger.h"
 #include "park.h"
+#include "placement.h"
 #include "rebuild.h"
 #include "softclaim.h"
 #include "stats.h"
@@ -325,6 +326,8 @@ fs_state_ready(const char *command)
 		fs_rebuild_rescan(d);
 	else if (fs_tables_changed() || d->adopting)
 		fs_rebuild_adopt(d);
+	if (fs_placements[fs_my_db].misplaced > 0)
+		fs_placement_retry(d);
 	if (GetCurrentStatementStartTimestamp() > d->slots_until)
 	{
 		TimestampTz now = GetCurrentTimestamp();

@@ -34,6 +34,7 @@
 #include "lease.h"
 #include "ledger.h"
 #include "notify.h"
+#include "placement_task.h"
 #include "preempt.h"
 #include "rebuild.h"
 #include "recommend_task.h"
@@ -44,7 +45,7 @@
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
 	"preempt", "notify",
-	"budgets", "fairness", "alerts", "capacity", "aging"
+	"budgets", "fairness", "alerts", "capacity", "aging", "placement"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -180,6 +181,7 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 		fs_ledger_finish(l, FS_LOST, FS_ENDED_EXPIRED |
 						 (row && fs_job_state(row) == FS_JOB_RUNNING &&
 						  FsJob(row)->attempt >= FsJob(row)->max_attempts ? FS_ENDED_DISCARDED : 0));
+		fs_leases[l].ends_as = PLACEMENT_EXPIRED;
 		mine = true;
 	}
 	FsUnlock();
@@ -409,6 +411,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_recommend_task(db);
 		case FS_TASK_AGING:
 			return fs_aging_task(db);
+		case FS_TASK_PLACEMENT:
+			return fs_move_placements ? fs_placement_task(db, NULL) : DT_NOEND;
 		case FS_TASK_COUNT:
 			break;
 	}

@@ -41,6 +41,7 @@
 #include "heartbeat.h"
 #include "lease.h"
 #include "park.h"
+#include "placement.h"
 #include "softclaim.h"
 #include "tasks.h"
 #include "text.h"
@@ -172,6 +173,8 @@ typedef struct FsWorkspaceRow
 	int32		ceiling;
 	bool		counted;
 	bool		drained;
+	bool		no_node;		/* nobody lives where it is placed */
+	TimestampTz no_node_since;	/* 0: not known */
 } FsWorkspaceRow;
 
 static bool
@@ -191,6 +194,8 @@ workspace_copy(FsWalk *walk, int32 at, void *to)
 	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
 		row->deficit += fs_shares[s].drr.deficit;
 	row->ceiling = fs_sched_ceiling(ws);
+	row->no_node = !fs_holders_live(ws->holders, walk->now);
+	row->no_node_since = row->no_node ? fs_holders_died(ws->holders) : 0;
 	row->counted = db->counted;
 	row->drained = db->drained;
 	return true;
@@ -213,9 +218,15 @@ workspace_emit(FsWalk *walk, const void *from)
 	const FsWorkspaceRow *row = from;
 	const FsWorkspace *ws = &row->ws;
 	const char *park = fs_view_park_word(row->drained, ws->parked);
+	TimestampTz since = ws->parked == FS_PARK_NONE ? 0 : ws->parked_since;
 	Datum		values[18] = {0};
 	bool		nulls[18] = {0};
 
+	if (park == NULL && row->no_node)
+	{
+		park = FsParkNames[FS_PARK_NODE];
+		since = row->no_node_since;
+	}
 	values[0] = text_datum(ws->name);
 	nulls[1] = row->tier[0] == '\0';
 	if (!nulls[1])
@@ -236,8 +247,8 @@ workspace_emit(FsWalk *walk, const void *from)
 	nulls[12] = row->drained || !fs_park_by_gate(ws->parked) || ws->why.retry_at == 0;
 	values[12] = TimestampTzGetDatum(ws->why.retry_at);
 	values[13] = BoolGetDatum(ws->set.job_table != 0);
-	nulls[14] = ws->parked == FS_PARK_NONE;
-	values[14] = TimestampTzGetDatum(ws->parked_since);
+	nulls[14] = since == 0;
+	values[14] = TimestampTzGetDatum(since);
 	values[15] = Int64GetDatum(ws->set.max_queue_size >= 0 ? ws->set.max_queue_size
 							   : fs_max_queue_size);
 	values[16] = Int64GetDatum(ws->served_jobs);
@@ -313,7 +324,7 @@ fs_view_worker_status(PG_FUNCTION_ARGS)
 {
 	FsWalk		walk = {0};
 
-	fs_view_check("worker_status", NULL);
+	fs_view_check("worker_status", "node_status");
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("worker_status") == NULL)
 		return (Datum) 0;
@@ -521,8 +532,9 @@ fs_view_database_status(PG_FUNCTION_ARGS)
 	FsDatabase *d;
 	FsDatabase	db;
 	FsWalk		walk = {0};
-	Datum		values[8 + 2 * STATUS_POOLS] = {0};
-	bool		nulls[8 + 2 * STATUS_POOLS] = {0};
+	int64		visits;
+	Datum		values[9 + 2 * STATUS_POOLS] = {0};
+	bool		nulls[9 + 2 * STATUS_POOLS] = {0};
 
 	fs_view_check("database_status", NULL);
 	InitMaterializedSRF(fcinfo, 0);
@@ -546,6 +558,7 @@ fs_view_database_status(PG_FUNCTION_ARGS)
 	db.rebuilds = d->rebuilds;
 	db.rebuilt_at = d->rebuilt_at;
 	db.worker_pid = d->worker_pid;
+	visits = fs_placements[fs_my_db].visits;
 	for (int i = 0; i < STATUS_POOLS; i++)
 	{
 		used[i] = pools[i]->used;
@@ -569,6 +582,8 @@ fs_view_database_status(PG_FUNCTION_ARGS)
 		values[8 + 2 * i] = Int32GetDatum(used[i]);
 		values[9 + 2 * i] = Int32GetDatum(capacity[i]);
 	}
+	nulls[8 + 2 * STATUS_POOLS] = db.state != FS_DB_READY;
+	values[8 + 2 * STATUS_POOLS] = Int64GetDatum(visits);
 	fs_view_put(&walk, values, nulls);
 	return (Datum) 0;
 }

@@ -2,10 +2,10 @@
  * views_queue.c
  *		queue_status: what waits, and why nothing of it is handed out.
  *
- * Two walks (views.c has the rules): the first collects the distinct
- * capability sets of live workers, the second the flows.  Whether a live
- * worker can serve a ring is worked out outside of the lock, once for each
- * ring, so the cost is O(flows + rings * sets).
+ * Two walks (views.c has the rules): the first collects the distinct pairs of
+ * capability set and node of workers, the second the flows.  Whether a live
+ * worker can serve a ring, and runs on a node that holds it, is worked out
+ * outside of the lock, once for each ring, so the cost is O(flows + rings * pairs).
  */
 #include "views.h"
 
@@ -15,12 +15,14 @@
 #include "admit.h"
 #include "flows.h"
 #include "park.h"
+#include "placement.h"
 #include "text.h"
 
 /* A set of capabilities: what a ring requires, or a worker has. */
 typedef struct FsCapsSet
 {
 	TimestampTz died;			/* of a worker that does not live any more; else 0 */
+	int32		node;			/* of a worker: FS_NONE where it has none, or one that drains */
 	int			len;
 	char		caps[FS_CAPS_LEN];
 } FsCapsSet;
@@ -29,8 +31,11 @@ typedef struct FsCapsSet
 typedef struct FsVerdict
 {
 	FsCapsSet	need;			/* of the ring; its slot may be used again meanwhile */
+	FsHolders	holders;		/* the same; n < 0: any node */
 	char	   *detail;			/* NULL: some live worker can */
 	TimestampTz since;			/* when the last that could died; 0: none ever did */
+	bool		no_node;		/* of the live workers that could, none runs where it is placed */
+	TimestampTz node_since;
 } FsVerdict;
 
 typedef struct FsQueueExtra
@@ -49,6 +54,8 @@ typedef struct FsQueueRow
 	int32		flow;
 	int32		ring;
 	FsCapsSet	need;
+	FsHolders	holders;		/* nodes that hold the workspace and the lane; n < 0: any */
+	char		placed[256];	/* the same in words */
 	int64		ready;			/* -1: not known */
 	FsPark		parked;
 	TimestampTz parked_since;
@@ -71,6 +78,9 @@ set_copy(FsWalk *walk, int32 at, void *to)
 	if (worker->db != walk->db)
 		return false;
 	set->died = fs_view_alive(worker, walk->now) ? 0 : worker->last_seen + FsMsToUsec(fs_worker_timeout);
+	set->node = worker->place_node;
+	if (set->node != FS_NONE && fs_place_nodes[set->node].draining)
+		set->node = FS_NONE;
 	set->len = worker->caps_len;
 	memcpy(set->caps, worker->caps, worker->caps_len);
 	return true;
@@ -89,7 +99,7 @@ set_emit(FsWalk *walk, const void *from)
 	{
 		FsCapsSet  *known = lfirst(lc);
 
-		if (known->len == set->len && memcmp(known->caps, set->caps, set->len) == 0)
+		if (known->node == set->node && known->len == set->len && memcmp(known->caps, set->caps, set->len) == 0)
 		{
 			known->died = Max(known->died, set->died);
 			return;
@@ -124,6 +134,24 @@ ready_of_flow(const FsDatabase *db, const FsWorkspace *ws)
 	return ready;
 }
 
+/* The nodes that hold both the workspace and the lane. */
+static void
+holders_copy(const FsWorkspace *ws, int32 lane, FsQueueRow *row)
+{
+	int32		lane_set = fs_lanes[lane].holders;
+	int32		set = ws->holders != FS_NONE ? ws->holders : lane_set;
+
+	row->holders.n = -1;
+	row->placed[0] = '\0';
+	if (set == FS_NONE)
+		return;
+	row->holders.n = 0;
+	for (int i = 0; i < fs_holders[set].n; i++)
+		if (fs_holders_serve(lane_set, fs_holders[set].node[i]))
+			row->holders.node[row->holders.n++] = fs_holders[set].node[i];
+	fs_holders_detail(ws->holders, lane_set, row->placed, sizeof(row->placed));
+}
+
 static bool
 queue_copy(FsWalk *walk, int32 at, void *to)
 {
@@ -149,9 +177,10 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 	strlcpy(row->lane, fs_lanes[ring->lane].name, sizeof(row->lane));
 	row->flow = flow->id;
 	row->ring = fs_members[flow->member].ring;
-	row->need.len = ring->caps_len;
-	memcpy(row->need.caps, ring->caps, ring->caps_len);
+	row->need.len = fs_ring_caps[ring->caps].len;
+	memcpy(row->need.caps, fs_ring_caps[ring->caps].caps, row->need.len);
 	row->ring_since = ring->made_at;
+	holders_copy(ws, ring->lane, row);
 	row->ready = ready_of_flow(db, ws);
 	row->parked = ws->parked;
 	row->parked_since = ws->parked_since;
@@ -226,6 +255,43 @@ last_capable(const FsQueueExtra *extra, const FsCapsSet *need)
 	return died;
 }
 
+static bool
+held_by(const FsHolders *holders, int32 node)
+{
+	for (int i = 0; i < holders->n; i++)
+		if (holders->node[i] == node)
+			return true;
+	return false;
+}
+
+/* Does none of the live workers that could serve such jobs run on one of these nodes? */
+static bool
+none_there(const FsQueueExtra *extra, const FsCapsSet *need, const FsHolders *holders, TimestampTz *since)
+{
+	ListCell   *lc;
+
+	*since = 0;
+	if (holders->n < 0)
+		return false;
+	foreach(lc, extra->sets)
+	{
+		const FsCapsSet *have = lfirst(lc);
+
+		if (held_by(holders, have->node) &&
+			fs_sched_caps_subset(need->caps, need->len, have->caps, have->len))
+			return false;
+	}
+	foreach(lc, extra->dead)
+	{
+		const FsCapsSet *had = lfirst(lc);
+
+		if (held_by(holders, had->node) &&
+			fs_sched_caps_subset(need->caps, need->len, had->caps, had->len))
+			*since = Max(*since, had->died);
+	}
+	return true;
+}
+
 /* What workers can do for the ring of a row, worked out once for each ring. */
 static const FsVerdict *
 verdict_of(FsQueueExtra *extra, const FsQueueRow *row)
@@ -233,17 +299,20 @@ verdict_of(FsQueueExtra *extra, const FsQueueRow *row)
 	FsVerdict  *v;
 	MemoryContext old;
 
-	if (row->need.len == 0 || row->ring >= extra->nverdicts)
+	if ((row->need.len == 0 && row->holders.n < 0) || row->ring >= extra->nverdicts)
 		return NULL;
 	v = extra->verdicts[row->ring];
 	if (v != NULL && v->need.len == row->need.len &&
-		memcmp(v->need.caps, row->need.caps, row->need.len) == 0)
+		memcmp(v->need.caps, row->need.caps, row->need.len) == 0 && v->holders.n == row->holders.n &&
+		memcmp(v->holders.node, row->holders.node, sizeof(int32) * Max(row->holders.n, 0)) == 0)
 		return v;
 	old = MemoryContextSwitchTo(extra->context);
 	v = palloc(sizeof(FsVerdict));
 	v->need = row->need;
-	v->detail = missing_caps(extra, &row->need);
+	v->holders = row->holders;
+	v->detail = row->need.len == 0 ? NULL : missing_caps(extra, &row->need);
 	v->since = last_capable(extra, &row->need);
+	v->no_node = none_there(extra, &row->need, &row->holders, &v->node_since);
 	MemoryContextSwitchTo(old);
 	extra->verdicts[row->ring] = v;
 	return v;
@@ -269,6 +338,9 @@ queue_emit(FsWalk *walk, const void *from)
 				detail = psprintf("running %d, at most %g of %d live slots while others wait",
 								  row->running, row->workspace_share, row->live_slots);
 				break;
+			case FS_PARK_NODE:
+				detail = psprintf("%s; no room for that: fairsched.max_rings is reached", row->placed);
+				break;
 			default:
 				detail = row->detail[0] ? pstrdup(row->detail) : NULL;
 				break;
@@ -282,6 +354,12 @@ queue_emit(FsWalk *walk, const void *from)
 			park = "waiting_for_capable_worker";
 			detail = verdict->detail;
 			since = Max(verdict->since, row->ring_since);
+		}
+		else if (verdict != NULL && verdict->no_node)
+		{
+			park = FsParkNames[FS_PARK_NODE];
+			detail = pstrdup(row->placed);
+			since = Max(verdict->node_since, row->ring_since);
 		}
 	}
 

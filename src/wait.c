@@ -28,6 +28,8 @@
 #include "utils/snapmgr.h"
 #include "admit.h"
 #include "flows.h"
+#include "lease.h"
+#include "placement.h"
 #include "state.h"
 #include "stats.h"
 #include "text.h"
@@ -42,10 +44,11 @@ hash_lane(const char *name)
 	return hash_bytes((const unsigned char *) name, strlen(name));
 }
 
-/* fs_wait_wake: fs->lock held. */
-void
-fs_wait_wake(int32 db, int32 lane, int n)
+/* Wake up to n who listen to the lane and may be given what these nodes hold. */
+static void
+wake(int32 db, int32 lane, int32 holders, int n)
 {
+	bool		placed = holders != FS_NONE || fs_lanes[lane].holders != FS_NONE;
 	uint32		h;
 
 	if (fs->nwaiters == 0)
@@ -60,13 +63,30 @@ fs_wait_wake(int32 db, int32 lane, int n)
 			continue;
 		for (int j = 0; j < w->nlanes && !mine; j++)
 			mine = w->lanes[j] == h;
-		if (!mine)
+		if (!mine || !fs_holders_serve(holders, w->node) || !fs_holders_serve(fs_lanes[lane].holders, w->node) ||
+			(w->node >= 0 && fs_place_nodes[w->node].draining))
 			continue;
 		w->woken = true;
 		SetLatch(w->latch);
 		FsStatsOfLane(lane)->wakes++;
-		n--;
+		/* where it is not known what it can serve, somebody who can is woken too */
+		if (w->node != FS_ANY_NODE || !placed)
+			n--;
 	}
+}
+
+/* fs_wait_wake: fs->lock held. */
+void
+fs_wait_wake(int32 db, int32 lane, int n)
+{
+	wake(db, lane, FS_NONE, n);
+}
+
+/* fs_wait_wake_for: fs->lock held. */
+void
+fs_wait_wake_for(int32 w, int32 lane, int n)
+{
+	wake(fs_workspaces[w].db, lane, fs_workspaces[w].holders, n);
 }
 
 /* Leave; a wake-up that was not used goes to somebody else. */
@@ -82,7 +102,7 @@ leave(bool pass_on)
 		fs->nwaiters--;
 		if (pass_on && me->woken)
 			for (int32 l = fs_dbs[me->db].lanes; l != FS_NONE; l = fs_lanes[l].next)
-				fs_wait_wake(me->db, l, 1);
+				fs_wait_wake(me->db, l, fs_placements[me->db].any ? PG_INT32_MAX : 1);
 	}
 	FsUnlock();
 	waiting = false;
@@ -104,13 +124,14 @@ fs_wait_for_work(int32 db, int nlanes, char **lanes, const FsEligible *e, Timest
 
 	Assert(FsMyProcNumber() < fs->max_procs);
 	FsLock();
-	if (fs_sched_has_work(db, e))
+	if (e->gen != fs_dbs[db].rings_gen || fs_sched_has_work(db, e))
 	{
 		FsUnlock();
 		return true;
 	}
 	me->db = db;
 	me->woken = false;
+	me->node = e->node;
 	me->nlanes = nlanes <= lengthof(me->lanes) ? nlanes : -1;
 	for (int i = 0; i < me->nlanes; i++)
 		me->lanes[i] = hash_lane(lanes[i]);
@@ -155,7 +176,7 @@ fs_wait_for_work(int32 db, int nlanes, char **lanes, const FsEligible *e, Timest
 	return woken;
 }
 
-/* CALL fairsched_wait(timeout, lanes): returns when there may be work, or in time. */
+/* CALL fairsched_wait(timeout, lanes, worker): returns when there may be work (for this worker), or in time. */
 Datum
 fs_wait(PG_FUNCTION_ARGS)
 {
@@ -166,7 +187,8 @@ fs_wait(PG_FUNCTION_ARGS)
 	int			n;
 	char	  **names;
 	int32	   *rings;
-	FsEligible	e = {0};
+	FsEligible	e = {.node = FS_ANY_NODE};
+	char	   *worker = NULL;
 	TimestampTz until;
 	MemoryContext mine;
 	MemoryContext old;
@@ -195,6 +217,8 @@ fs_wait(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("lanes must name at least one lane"),
 				 errhint("Leave the argument out for the lane \"default\".")));
+	if (!PG_ARGISNULL(2))
+		worker = fs_text_name(PG_GETARG_DATUM(2), "worker");
 	MemoryContextSwitchTo(old);
 
 	if (!fcinfo->context || !IsA(fcinfo->context, CallContext) ||
@@ -210,17 +234,31 @@ fs_wait(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect_ext failed");
 	SPI_commit();
 
-	rings = MemoryContextAlloc(mine, sizeof(int32) * fs_max_rings);
+	rings = MemoryContextAlloc(mine, sizeof(int32) * FsRingCapacity());
 	FsLock();
-	for (int i = 0; i < n; i++)
 	{
-		int32		l = fs_sched_lane_find(fs_my_db, names[i]);
+		int32		w = worker ? fs_worker_find(fs_my_db, worker) : FS_NONE;
 
-		if (l != FS_NONE)
-			for (int32 r = fs_lanes[l].rings; r != FS_NONE && e.nrings < fs_max_rings; r = fs_rings[r].lane_next)
-				rings[e.nrings++] = r;
+		/* a worker that memory does not know has said no node, and no capabilities */
+		if (worker)
+			e.node = w == FS_NONE ? FS_NONE : fs_workers[w].place_node;
+		for (int i = 0; i < n; i++)
+		{
+			int32		l = fs_sched_lane_find(fs_my_db, names[i]);
+
+			if (l == FS_NONE || !fs_holders_serve(fs_lanes[l].holders, e.node) ||
+				(e.node >= 0 && fs_place_nodes[e.node].draining))
+				continue;
+			for (int32 r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
+				if (fs_holders_serve(fs_rings[r].holders, e.node) &&
+					(!worker || fs_sched_caps_subset(FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len,
+													 w == FS_NONE ? "" : fs_workers[w].caps,
+													 w == FS_NONE ? 0 : fs_workers[w].caps_len)))
+					rings[e.nrings++] = r;
+		}
 	}
 	e.rings = rings;
+	e.gen = fs_dbs[fs_my_db].rings_gen;
 	FsUnlock();
 	(void) fs_wait_for_work(fs_my_db, n, names, &e, until,
 							fs_wait_event(&wait_event, "FairschedWait"));

@@ -53,6 +53,7 @@
 #include "budget_task.h"
 #include "keepaway.h"
 #include "launcher.h"
+#include "placement_task.h"
 #include "tasks.h"
 
 #define TASK_LIMIT		1000	/* jobs of a task in one transaction */
@@ -454,6 +455,8 @@ task_due(FsTask task, TimestampTz due, bool woken)
 	if (task == FS_TASK_AGING)
 		return Min(status->next_run, fs_aging_save_due(my_db));
 	if (task == FS_TASK_BUDGETS && fs_budget_task_wanted(my_db, 0))
+		return 0;
+	if (task == FS_TASK_PLACEMENT && fs_placement_wanted(my_db))
 		return 0;
 	if (status->next_run == DT_NOEND && woken)
 		return 0;

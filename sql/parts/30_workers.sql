@@ -66,9 +66,9 @@ CREATE FUNCTION fairsched_unregister_worker(worker text) RETURNS int
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_unregister_worker';
 COMMENT ON FUNCTION fairsched_unregister_worker(text) IS 'The worker stops: its jobs go back at once, first in their class, without counting the attempt. Returns how many. Error: FS00A unknown worker.';
 
-CREATE PROCEDURE fairsched_wait(timeout interval, lanes text[] DEFAULT '{default}')
+CREATE PROCEDURE fairsched_wait(timeout interval, lanes text[] DEFAULT '{default}', worker text DEFAULT NULL)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_wait';
-COMMENT ON PROCEDURE fairsched_wait(interval, text[]) IS 'Commits, then waits until there may be work in these lanes, or for the time given; holds no snapshot meanwhile. Error 25001 inside a transaction block.';
+COMMENT ON PROCEDURE fairsched_wait(interval, text[], text) IS 'Commits, then waits until there may be work in these lanes, or for the time given; holds no snapshot meanwhile. worker: only for work that this worker may be given, by its capabilities and its node; without it any work ends the wait. Error 25001 inside a transaction block.';
 
 REVOKE ALL ON FUNCTION fairsched_claim(text, int, interval, text[], text[], uuid, interval),
 	fairsched_complete(bigint, bigint, jsonb, jsonb), fairsched_complete_many(bigint[], bigint[]),
@@ -78,4 +78,4 @@ REVOKE ALL ON FUNCTION fairsched_claim(text, int, interval, text[], text[], uuid
 	fairsched_yield(bigint, bigint, jsonb), fairsched_heartbeat(bigint[], bigint[], interval),
 	fairsched_heartbeat(text, interval), fairsched_register_worker(text, text[], int, text),
 	fairsched_unregister_worker(text) FROM PUBLIC;
-REVOKE ALL ON PROCEDURE fairsched_wait(interval, text[]) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE fairsched_wait(interval, text[], text) FROM PUBLIC;

@@ -314,6 +314,7 @@ BEGIN
 	PERFORM fairsched.own_changes(false);
 	PERFORM fairsched.forget_workspace(workspace);
 	PERFORM fairsched.forget_limits(workspace);
+	DELETE FROM fairsched.placement_chains c WHERE c.chain_kind = 'workspace' AND c.chain = fairsched_drop_workspace.workspace;
 	IF n <> 0 THEN
 		UPDATE fairsched.job_tables t SET dropped_at = now() WHERE t.job_table = n;
 		EXECUTE format('DROP TABLE fairsched.jobs_%s', n);

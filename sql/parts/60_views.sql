@@ -71,7 +71,7 @@ COMMENT ON COLUMN fairsched.workspace_status.scheduled IS 'Jobs that wait for th
 COMMENT ON COLUMN fairsched.workspace_status.running IS 'Jobs that occupy a slot, those of claims that are not committed yet included.';
 COMMENT ON COLUMN fairsched.workspace_status.max_running IS 'Ceiling on running: its own, else that of its quota class.';
 COMMENT ON COLUMN fairsched.workspace_status.paused IS 'True from fairsched_pause_workspace until fairsched_resume_workspace.';
-COMMENT ON COLUMN fairsched.workspace_status.parked_reason IS 'Why nothing of it is handed out: drained (the whole database), paused, ceiling, workspace_share (fairsched.max_workspace_share), moving (to its own table), rate_limited (fairsched_set_rate_limit), waiting_for_resources (concurrent_runs, or a day''s tokens or cost, are used up) or throttled (fairsched_set_throttle). NULL = it takes part.';
+COMMENT ON COLUMN fairsched.workspace_status.parked_reason IS 'Why nothing of it is handed out: drained (the whole database), paused, ceiling, workspace_share (fairsched.max_workspace_share), moving (to its own table), rate_limited (fairsched_set_rate_limit), waiting_for_resources (concurrent_runs, or a day''s tokens or cost, are used up), throttled (fairsched_set_throttle) or waiting_for_node (no worker lives on a node that it is placed on, or these drain). NULL = it takes part.';
 COMMENT ON COLUMN fairsched.workspace_status.parked_until IS 'When it takes part again; NULL = no fixed time, an event lifts it.';
 COMMENT ON COLUMN fairsched.workspace_status.own_table IS 'True: its jobs are in a table of their own; false: in the shared one.';
 COMMENT ON COLUMN fairsched.workspace_status.oldest_ready_age IS 'How long its oldest ready job has been ready. NULL = nothing is ready, or not known. Costs an index look-up for each workspace; nothing when the column is not selected.';
@@ -100,8 +100,8 @@ COMMENT ON COLUMN fairsched.queue_status.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.queue_status.lane IS 'Lane the jobs wait in.';
 COMMENT ON COLUMN fairsched.queue_status.flow IS 'Number of the flow, as in fairsched.jobs. Negative: jobs of many kinds that share a flow because fairsched.max_flows was reached.';
 COMMENT ON COLUMN fairsched.queue_status.ready IS 'Jobs of the flow that may be claimed. NULL = not known: depths are kept by workspace, so only that of a workspace''s only flow is.';
-COMMENT ON COLUMN fairsched.queue_status.parked_reason IS 'Why nothing of it is handed out: a reason of its workspace (workspace_status.parked_reason); waiting_for_resources: what each of its jobs needs does not fit a quota now; waiting_for_budget; or waiting_for_capable_worker. NULL = it takes part.';
-COMMENT ON COLUMN fairsched.queue_status.parked_detail IS 'The same with figures or names: how many run, which resource would be at what of its quota, which capabilities no live worker has.';
+COMMENT ON COLUMN fairsched.queue_status.parked_reason IS 'Why nothing of it is handed out: a reason of its workspace (workspace_status.parked_reason); waiting_for_resources: what each of its jobs needs does not fit a quota now; waiting_for_budget; waiting_for_capable_worker; or waiting_for_node: no live worker that can do it runs on a node that the workspace and the lane are placed on. NULL = it takes part.';
+COMMENT ON COLUMN fairsched.queue_status.parked_detail IS 'The same with figures or names: how many run, which resource would be at what of its quota, which capabilities no live worker has, on which nodes it is placed.';
 COMMENT ON COLUMN fairsched.queue_status.parked_since IS 'Since when; NULL = not parked, or not known.';
 COMMENT ON COLUMN fairsched.queue_status.retry_at IS 'When it takes part again; NULL = no fixed time, an event lifts it.';
 COMMENT ON COLUMN fairsched.queue_status.capabilities IS 'Capabilities a worker must have to get these jobs.';
@@ -154,7 +154,7 @@ CREATE FUNCTION fairsched.worker_status_internal(
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100
 	AS 'MODULE_PATHNAME', 'fs_view_worker_status';
-COMMENT ON FUNCTION fairsched.worker_status_internal() IS 'Internal: the workers that shared memory knows. Needs SELECT on fairsched.worker_status.';
+COMMENT ON FUNCTION fairsched.worker_status_internal() IS 'Internal: the workers that shared memory knows. Needs SELECT on fairsched.worker_status or fairsched.node_status.';
 
 CREATE VIEW fairsched.worker_status AS
 SELECT coalesce(m.worker, w.worker) COLLATE "C" AS worker,
@@ -235,7 +235,7 @@ CREATE FUNCTION fairsched.database_status_internal(
 	OUT flows_used integer, OUT flows_capacity integer,
 	OUT rings_used integer, OUT rings_capacity integer,
 	OUT leases_used integer, OUT leases_capacity integer,
-	OUT workers_used integer, OUT workers_capacity integer)
+	OUT workers_used integer, OUT workers_capacity integer, OUT visits bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1
 	AS 'MODULE_PATHNAME', 'fs_view_database_status';
@@ -245,7 +245,7 @@ CREATE VIEW fairsched.database_status AS
 SELECT d.state, d.drained, d.counted, d.running, d.live_slots, d.rebuilds, d.rebuilt_at,
 	d.scheduler_pid, d.workspaces_used, d.workspaces_capacity, d.flows_used, d.flows_capacity,
 	d.rings_used, d.rings_capacity, d.leases_used, d.leases_capacity, d.workers_used,
-	d.workers_capacity
+	d.workers_capacity, d.visits
 FROM fairsched.database_status_internal() d;
 COMMENT ON VIEW fairsched.database_status IS 'This database as the scheduler sees it, one row; and how full shared memory is, which all databases of the server share.';
 COMMENT ON COLUMN fairsched.database_status.state IS 'ready: jobs are handed out; building: memory is being built from the rows; empty: the next call builds it, unless this is a standby.';
@@ -260,12 +260,13 @@ COMMENT ON COLUMN fairsched.database_status.workspaces_used IS 'Workspaces in me
 COMMENT ON COLUMN fairsched.database_status.workspaces_capacity IS 'Most that fit (fairsched.max_workspaces).';
 COMMENT ON COLUMN fairsched.database_status.flows_used IS 'Flows in memory, of all databases.';
 COMMENT ON COLUMN fairsched.database_status.flows_capacity IS 'Most that fit (fairsched.max_flows and the overflow flows).';
-COMMENT ON COLUMN fairsched.database_status.rings_used IS 'Pairs of a lane and a set of required capabilities in memory, of all databases.';
-COMMENT ON COLUMN fairsched.database_status.rings_capacity IS 'Most that fit (fairsched.max_rings).';
+COMMENT ON COLUMN fairsched.database_status.rings_used IS 'Combinations of a lane, a set of required capabilities and a set of nodes in memory, of all databases.';
+COMMENT ON COLUMN fairsched.database_status.rings_capacity IS 'Most that fit (four times fairsched.max_rings).';
 COMMENT ON COLUMN fairsched.database_status.leases_used IS 'Leases in memory, of all databases; ended ones whose worker is still to be told are among them.';
 COMMENT ON COLUMN fairsched.database_status.leases_capacity IS 'Most that fit (fairsched.max_running).';
 COMMENT ON COLUMN fairsched.database_status.workers_used IS 'Workers in memory, of all databases.';
 COMMENT ON COLUMN fairsched.database_status.workers_capacity IS 'Most that fit (fairsched.max_workers).';
+COMMENT ON COLUMN fairsched.database_status.visits IS 'Workspaces that claims looked at since memory was built. One that a claimer may not serve, by capabilities or placement, is not looked at. NULL = not ready.';
 
 REVOKE ALL ON fairsched.workspace_status, fairsched.queue_status, fairsched.running_jobs,
 	fairsched.worker_status, fairsched.dead_letters, fairsched.maintenance_status,

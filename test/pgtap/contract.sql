@@ -79,7 +79,7 @@ SELECT pg_temp.expect('fairsched_heartbeat', ARRAY['worker text', 'extend interv
 SELECT pg_temp.expect('fairsched_register_worker', ARRAY['worker text',
   'capabilities text[] = ''{}''::text[]', 'slots integer = 1', 'node text = NULL']);
 SELECT pg_temp.expect('fairsched_unregister_worker', ARRAY['worker text']);
-SELECT pg_temp.expect('fairsched_wait', ARRAY['timeout interval', 'lanes text[] = ''{default}''::text[]']);
+SELECT pg_temp.expect('fairsched_wait', ARRAY['timeout interval', 'lanes text[] = ''{default}''::text[]', 'worker text = NULL']);
 
 -- Administration
 SELECT pg_temp.expect('fairsched_create_workspace', ARRAY['workspace text', 'tier text = ''starter''',
@@ -134,6 +134,22 @@ SELECT columns_are('fairsched', 'budget_status', ARRAY['budget', 'workspace', 'd
 SELECT col_type_is('fairsched', 'budget_status', 'classes_held_back', 'text[]', 'budget_status says which classes are held back');
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
   FROM unnest(ARRAY['budgets', 'budget_totals', 'budget_spend', 'budget_averages', 'budget_events']) r, pg_extension e WHERE extname = 'fairsched';
+
+-- Placement
+SELECT pg_temp.expect('fairsched_place', ARRAY['workspace text', 'nodes text[]', 'desired integer = NULL']);
+SELECT pg_temp.expect('fairsched_place_lane', ARRAY['lane text', 'nodes text[]', 'desired integer = NULL']);
+SELECT pg_temp.expect('fairsched_unplace', ARRAY['workspace text']);
+SELECT pg_temp.expect('fairsched_unplace_lane', ARRAY['lane text']);
+SELECT pg_temp.expect('fairsched_pin_placement', ARRAY['workspace text', 'node text', 'until timestamp with time zone']);
+SELECT pg_temp.expect('fairsched_set_node', ARRAY['node text', 'labels jsonb = ''{}''::jsonb']);
+SELECT pg_temp.expect('fairsched_drop_node', ARRAY['node text']);
+SELECT pg_temp.expect('fairsched_drain_node', ARRAY['node text']);
+SELECT pg_temp.expect('fairsched_undrain_node', ARRAY['node text']);
+SELECT pg_temp.expect('fairsched_set_placement_scorer', ARRAY['score regprocedure', 'best_alternative regprocedure']);
+SELECT pg_temp.expect('fairsched_builtin_score', ARRAY['chain text', 'node text']);
+SELECT pg_temp.expect('fairsched_builtin_best_alternative', ARRAY['chain text', 'exclude text[] = ''{}''::text[]']);
+SELECT pg_temp.expect('fairsched_rescore_placements', ARRAY['workspace text = NULL', 'node text = NULL']);
+SELECT pg_temp.expect('fairsched_evaluate_placement', '{}');
 
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
@@ -250,7 +266,7 @@ SELECT is(p.prokind::text, CASE WHEN f.fn IN ('fairsched_wait', 'fairsched_drain
     f.fn || CASE WHEN f.fn IN ('fairsched_wait', 'fairsched_drain') THEN ' is called' ELSE ' is selected' END)
   FROM found f JOIN pg_proc p USING (oid) ORDER BY 1;
 SELECT is(p.provolatile::text || p.proparallel::text,
-    CASE f.fn WHEN 'fairsched_job_status' THEN 's' ELSE 'v' END || 'u', f.fn || ': volatility; never run in parallel')
+    CASE WHEN f.fn IN ('fairsched_job_status', 'fairsched_builtin_score', 'fairsched_builtin_best_alternative') THEN 's' ELSE 'v' END || 'u', f.fn || ': volatility; never run in parallel')
   FROM found f JOIN pg_proc p USING (oid) WHERE p.prokind = 'f' ORDER BY f.fn;
 
 -- The shortest calls there are: names and defaults as documented do what a person expects.
@@ -519,6 +535,27 @@ SELECT has_column('fairsched', 'capacity_status', 'looks', 'looks at what waits 
 SELECT columns_are('fairsched', 'position_times', ARRAY['at', 'position'], 'what is known of the age of places');
 SELECT is(to_regclass('fairsched.position_times') = ANY (e.extconfig), false, 'which is of this server, and not dumped')
   FROM pg_extension e WHERE extname = 'fairsched';
+-- Placement: columns, and what is dumped
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = to_regclass('fairsched.' || c.name) AND attnum > 0), c.columns, c.name || ': columns')
+  FROM (VALUES ('nodes', 'node,labels,draining,created_at'),
+    ('placement_chains', 'chain_kind,chain,desired,candidates,last_move'),
+    ('placements', 'chain_kind,chain,node,since,pinned_until,state'),
+    ('node_status', 'node,labels,draining,workers,alive,slots,running,last_seen,created_at,placements')) c(name, columns);
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['nodes', 'placement_chains', 'placements']) r, pg_extension e WHERE extname = 'fairsched';
+
+-- The placement loop
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = to_regclass('fairsched.' || c.name) AND attnum > 0), c.columns, c.name || ': columns')
+  FROM (VALUES ('placement_scorer', 'score,best_alternative,installed_by,installed_at'),
+    ('placement_events', 'event_id,chain_kind,chain,from_node,to_node,from_score,to_score,scores,reason,state,started_at,finished_at,took,detail,asked'),
+    ('placement_scores', 'chain_kind,chain,node,score,mean,trend,samples,scored_at'),
+    ('placement_scorer_status', 'score,best_alternative,scorer_calls,scorer_failures'),
+    ('placement_status', 'chain_kind,chain,desired,holding,holders,candidates,last_move,cooldown_until,reason,detail,evaluated_at,next_look'))
+    c(name, columns);
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['placement_scorer', 'placement_events']) r, pg_extension e WHERE extname = 'fairsched';
 
 SELECT * FROM finish();
 ROLLBACK;

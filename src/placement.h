@@ -1,0 +1,91 @@
+/*
+ * placement.h
+ *		Which nodes serve a workspace or a lane, in shared memory.
+ *
+ * A chain is a workspace or a lane.  What is set is in fairsched.placement_chains
+ * and fairsched.placements; memory has, for each workspace and lane it knows,
+ * the set of nodes that hold it (FsWorkspace.holders, FsLane.holders): FS_NONE,
+ * any; else an entry of fs_holders, kept once for all that have the same.
+ *
+ * Unless said otherwise fs->lock is held exclusively (finders: shared is
+ * enough), and nothing allocates, waits or raises.
+ */
+#ifndef FS_PLACEMENT_H
+#define FS_PLACEMENT_H
+
+#include "holders.h"
+
+#define FS_DIRTY		64		/* chains and nodes remembered as changed */
+
+typedef enum FsChainKind
+{
+	FS_CHAIN_WORKSPACE,
+	FS_CHAIN_LANE,
+	FS_CHAIN_NODE,				/* all chains that this node holds, or may hold */
+	FS_CHAIN_KINDS
+} FsChainKind;
+
+extern const char *const FsChainKindNames[FS_CHAIN_KINDS];
+
+typedef struct FsDirtyChain
+{
+	FsChainKind kind;
+	char		name[FS_NAME_LEN + 1];
+} FsDirtyChain;
+
+/* Of a database. */
+typedef struct FsPlacement
+{
+	bool		any;			/* some chain may be placed: its rows are to be read */
+	int32		misplaced;		/* workspaces whose rings there was no room for */
+	TimestampTz replaced_at;	/* when that was tried again last */
+	int64		visits;			/* members that claims looked at */
+	bool		looked;			/* the loop has looked at what there was when memory was built */
+	int64		scorer_calls;	/* placement_scorer.c */
+	int64		scorer_failures;
+	uint64		dirtied[FS_CHAIN_KINDS];	/* how often each kind was marked */
+	bool		all_dirty;		/* more were marked than are remembered, or memory is new */
+	int32		ndirty;
+	FsDirtyChain dirty[FS_DIRTY];
+} FsPlacement;
+
+/* A change of a chain, or of a node, that an open transaction made; in TopTransactionContext. */
+typedef struct FsPlacementChange
+{
+	FsChainKind kind;
+	char		name[FS_NAME_LEN + 1];
+	int32		holders;		/* a chain's, with a reference; FS_NONE: any */
+	int32		node;			/* a draining node, with a reference, or FS_NONE */
+	bool		draining;
+} FsPlacementChange;
+
+extern FsPlacement *fs_placements;	/* by database */
+
+/* The workspace is held by this set from now on; takes a reference of its own. */
+extern bool fs_placement_fits(int32 workspace, int32 set);
+extern void fs_placement_move(int32 workspace, int32 set);
+
+/* Life cycle, and what ledger items do. */
+extern void fs_placement_refresh(int32 db, TimestampTz now);
+extern void fs_placement_sweep(int32 db);
+extern void fs_placement_commit(int32 db, FsPlacementChange *change);
+extern void fs_placement_abort(FsPlacementChange *change);
+
+/*
+ * What the loop that moves placements is told (no lock held).  Marks come from
+ * commits that changed rows of a chain or node, and from nodes whose last worker
+ * died or first one came.  take: up to `max` marks are taken off the list; *all:
+ * there were more than are remembered, so every chain is to be looked at.  Who
+ * fails to act on what was taken marks everything.
+ */
+extern uint64 fs_placement_dirtied(FsDatabase *db, FsChainKind kind);
+extern int	fs_placement_take_dirty(FsDatabase *db, FsDirtyChain *chains, int max, bool *all);
+extern void fs_placement_mark_all(FsDatabase *db);
+
+/* Outside the lock, in a transaction; may raise (placement_load.c). */
+extern void fs_placement_read(FsChainKind kind, const char *name, FsHolderNames *names);
+extern void fs_placement_load(FsDatabase *db);
+extern void fs_placement_retry(FsDatabase *db);
+extern void fs_placement_no_room(void) pg_attribute_noreturn();
+
+#endif							/* FS_PLACEMENT_H */
