@@ -54,7 +54,7 @@ $$;
 COMMENT ON FUNCTION fairsched.report_history(interval) IS 'Internal: the history in fairsched_fairness_report, from fairsched.fairness_samples.';
 
 -- What to change, and why. Each rule names who it is about and the setting; docs/report.md lists them in this order.
-CREATE FUNCTION fairsched.recommendations(period interval,
+CREATE FUNCTION fairsched.recommendations(period interval, now timestamptz,
 	OUT rule text, OUT severity text, OUT subject text, OUT setting text, OUT action text, OUT reason text)
 	RETURNS SETOF record
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -66,7 +66,7 @@ CREATE FUNCTION fairsched.recommendations(period interval,
 		SELECT s.workspace, regr_slope(s.depth, extract(epoch FROM s.sampled_at)) * 3600 AS per_hour,
 			corr(s.depth, extract(epoch FROM s.sampled_at)) AS r, count(*) AS n, avg(s.depth) AS average
 		FROM fairsched.fairness_samples s
-		WHERE s.scope = 'workspace' AND s.sampled_at > clock_timestamp() - least(period, interval '6 hours') AND s.depth IS NOT NULL
+		WHERE s.scope = 'workspace' AND s.sampled_at > recommendations.now - least(period, interval '6 hours') AND s.depth IS NOT NULL
 		GROUP BY s.workspace),
 	dead AS (
 		SELECT c.oid, c.relname, pg_stat_get_live_tuples(c.oid) AS live, pg_stat_get_dead_tuples(c.oid) AS dead,
@@ -142,15 +142,15 @@ CREATE FUNCTION fairsched.recommendations(period interval,
 	SELECT 'snapshot', 'high', format('session %s', a.pid), 'idle_in_transaction_session_timeout',
 		format('End it: SELECT pg_terminate_backend(%s). Against the next one: idle_in_transaction_session_timeout.', a.pid),
 		format('It is %s and has held a snapshot for %s: VACUUM removes no dead row that is younger.', a.state, date_trunc('second', a.age))
-	FROM (SELECT pid, coalesce(state, backend_type) AS state, clock_timestamp() - xact_start AS age FROM pg_stat_activity
-		WHERE backend_xmin IS NOT NULL AND xact_start < clock_timestamp() - interval '10 minutes'
+	FROM (SELECT pid, coalesce(state, backend_type) AS state, recommendations.now - xact_start AS age FROM pg_stat_activity
+		WHERE backend_xmin IS NOT NULL AND xact_start < recommendations.now - interval '10 minutes'
 			AND backend_type <> 'autovacuum worker'
 		ORDER BY xact_start LIMIT 5) a
 	UNION ALL
 	SELECT 'snapshot', 'high', format('prepared transaction %s', p.gid), 'max_prepared_transactions',
 		format('End it: COMMIT PREPARED %L or ROLLBACK PREPARED %L.', p.gid, p.gid),
-		format('It was prepared %s ago: VACUUM removes no dead row that is younger.', date_trunc('second', clock_timestamp() - p.prepared))
-	FROM (SELECT gid, prepared FROM pg_prepared_xacts WHERE prepared < clock_timestamp() - interval '10 minutes' ORDER BY prepared LIMIT 5) p
+		format('It was prepared %s ago: VACUUM removes no dead row that is younger.', date_trunc('second', recommendations.now - p.prepared))
+	FROM (SELECT gid, prepared FROM pg_prepared_xacts WHERE prepared < recommendations.now - interval '10 minutes' ORDER BY prepared LIMIT 5) p
 	UNION ALL
 	SELECT 'snapshot', 'high', format('replication slot %s', r.slot_name), 'max_slot_wal_keep_size',
 		format('Let its subscriber catch up, or drop it: SELECT pg_drop_replication_slot(%L).', r.slot_name),
@@ -160,11 +160,11 @@ CREATE FUNCTION fairsched.recommendations(period interval,
 	SELECT 'autovacuum', 'medium', 'table fairsched.' || t.relname, 'autovacuum_vacuum_cost_limit',
 		format('Let autovacuum work faster: autovacuum_vacuum_cost_limit, autovacuum_max_workers; once, by hand: VACUUM fairsched.%I.', t.relname),
 		format('%s dead rows beside %s live ones; the last autovacuum was %s.', t.dead, t.live,
-			coalesce(date_trunc('second', clock_timestamp() - t.vacuumed) || ' ago', 'never'))
+			coalesce(date_trunc('second', recommendations.now - t.vacuumed) || ' ago', 'never'))
 	FROM (SELECT * FROM dead WHERE dead > 100000 AND dead > 5 * live
-			AND (vacuumed IS NULL OR vacuumed < clock_timestamp() - interval '10 minutes') ORDER BY dead DESC LIMIT 5) t
+			AND (vacuumed IS NULL OR vacuumed < recommendations.now - interval '10 minutes') ORDER BY dead DESC LIMIT 5) t
 $$;
-COMMENT ON FUNCTION fairsched.recommendations(interval) IS 'Internal: the recommendations of fairsched_fairness_report, one row each. docs/report.md lists the rules.';
+COMMENT ON FUNCTION fairsched.recommendations(interval, timestamptz) IS 'Internal: the recommendations of fairsched_fairness_report, one row each, as of now. docs/report.md lists the rules.';
 
 CREATE FUNCTION fairsched_fairness_report(period interval DEFAULT '24 hours') RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -215,7 +215,7 @@ BEGIN
 			'recent', coalesce((SELECT jsonb_agg(to_jsonb(a)) FROM (SELECT alert_id, type, severity, workspace, subject, detail, first_seen,
 					last_seen, occurrences, resolved_at FROM fairsched.alerts WHERE resolved_at > clock_timestamp() - period
 				ORDER BY resolved_at DESC LIMIT 50) a), '[]')),
-		'recommendations', coalesce((SELECT jsonb_agg(to_jsonb(r)) FROM (SELECT * FROM fairsched.recommendations(period) r
+		'recommendations', coalesce((SELECT jsonb_agg(to_jsonb(r)) FROM (SELECT * FROM fairsched.recommendations(period, clock_timestamp()) r
 			ORDER BY array_position('{critical,high,medium,low}', r.severity), r.rule, r.subject) r), '[]'))
 	INTO report;
 	RETURN report;
@@ -223,6 +223,6 @@ END
 $$;
 COMMENT ON FUNCTION fairsched_fairness_report(interval) IS 'Everything an operator, or a program, wants to know, as one jsonb: generated_at; database; state of memory; summary (fairsched.fairness_summary) and totals; tiers; workspaces, the 50 with the largest entitlement; history of the period from fairsched.fairness_samples: samples, average, variance, min, max, last, change and trend (increasing, decreasing, stable) of each metric, over all and by tier; budgets, violations, preemptions; alerts, open and recent; recommendations: rule, severity, subject, setting, action, reason. docs/report.md has the rules. period: how far it looks back. O(workspaces); job tables are not read but for the age of the oldest job of each workspace shown. Errors: 22004 and 22023 for period.';
 
-REVOKE ALL ON FUNCTION fairsched.report_period(interval), fairsched.report_history(interval), fairsched.recommendations(interval),
+REVOKE ALL ON FUNCTION fairsched.report_period(interval), fairsched.report_history(interval), fairsched.recommendations(interval, timestamptz),
 	fairsched.report_metric(bigint, double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision),
 	fairsched_fairness_report(interval) FROM PUBLIC;
