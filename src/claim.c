@@ -43,11 +43,15 @@
 #include "park.h"
 #include "pick.h"
 #include "softclaim.h"
+#include "stats.h"
 #include "tasks.h"
 #include "text.h"
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(fs_claim_jobs);
+
+static uint32 poll_event = 0;	/* wait events */
+static uint32 candidates_event = 0;
 
 #define REVISIT_AFTER	(20 * INT64CONST(1000))	/* usec until a locked row is looked at again */
 
@@ -407,6 +411,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 	lease->rank_slot = slot;
 	lease->position = cand->position;
 	lease->cost = lease->charged = cand->cost;
+	lease->advance = db->advance;
 	lease->owner = FsMyProcNumber();
 	lease->claimed_at = now;
 	lease->length = a->lease;
@@ -473,6 +478,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		if (now > db->clock || db->clock - now > USECS_PER_SEC)
 			db->clock = now;
 		e.now = db->clock;
+		if (first)
+			fs_stats_asked(worker, e.lanes, e.nlanes, e.now);
 		if (ngifts)
 			fs_sched_offer_gifts(&e);
 		if (db->nrevisits)
@@ -489,7 +496,7 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 			{
 				int32		w = FsWorkspaceOfFlow(flow);
 
-				fs_sched_refund(FsShareOfFlow(flow), cand.cost);
+				fs_sched_refund(FsShareOfFlow(flow), cand.cost, db->advance);
 				fs_sched_slot_freed(w);
 				fs_sched_ready_one(flow, slot, &cand);
 				full = true;
@@ -517,7 +524,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		{
 			ConditionVariablePrepareToSleep(&db->filled);
 			if (fs_flows[flow].filling)
-				(void) ConditionVariableTimedSleep(&db->filled, 1000, PG_WAIT_EXTENSION);
+				(void) ConditionVariableTimedSleep(&db->filled, 1000,
+												   fs_wait_event(&candidates_event, "FairschedCandidates"));
 			ConditionVariableCancelSleep();
 			CHECK_FOR_INTERRUPTS();
 		}
@@ -601,6 +609,7 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 
 			lease->token = t->token;
 			lease->attempt = job->attempt;
+			lease->dwell = 1 + dwell_bucket(now - Max(job->run_at, job->created_at));
 			lease->tid = t->row->t_self;
 			lease->relfile = t->relfile;
 			if (t->row_first)
@@ -828,6 +837,9 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	int32		worker;
 	FsTaken    *taken;
 	FsPage	   *pages;
+	TimestampTz start = GetCurrentTimestamp();
+	int64		waited = 0;		/* usec */
+	bool		first = true;
 	int			got = 0;
 
 	worker = fs_worker_seen(db, a->worker, a->caps_given ? a->caps : NULL, a->caps_len);
@@ -852,7 +864,8 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	pages = palloc(sizeof(FsPage) * a->max_jobs);
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		/* the time of the call will do, where nothing was waited for since */
+		TimestampTz now = first && !a->has_request && db->worker_pid != 0 ? start : GetCurrentTimestamp();
 		int			visits = 0;
 		int64		token = 0;
 		FsPick		why = FS_PICK_TAKE;
@@ -902,19 +915,24 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 			break;
 		{
 			FsEligible	e;
+			TimestampTz since = GetCurrentTimestamp();
 
 			FsLock();
 			e = *eligible(db, a);
 			FsUnlock();
-			if (!fs_wait_for_work(fs_my_db, a->nlanes, a->lanes, &e, give_up, "claim"))
+			if (!fs_wait_for_work(fs_my_db, a->nlanes, a->lanes, &e, give_up,
+								  fs_wait_event(&poll_event, "FairschedLongPoll")))
 				a->max_wait = 0;	/* one last look */
+			waited += Max(GetCurrentTimestamp() - since, 0);
 		}
+		first = false;
 		db = fs_state_ready("fairsched_claim()");
 		fs_task_help(db);
 	}
 	for (int i = 0; i < got; i++)
 		emit(rsinfo, jobs_desc(), taken[i].row, taken[i].token,
 			 fs_leases[taken[i].lease].expires_at, a->worker);
+	fs_stats_claim(fs_my_db, memo.e.lanes, memo.e.nlanes, got, GetCurrentTimestamp() - start - waited);
 	return got;
 }
 

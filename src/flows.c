@@ -18,8 +18,11 @@
 #include "admit.h"
 #include "capacity.h"
 #include "budget.h"
+#include "fairness.h"
 #include "hints.h"
 #include "ring.h"
+#include "recommend_task.h"
+#include "stats.h"
 
 /* ---------- names and hashes ---------- */
 
@@ -74,6 +77,7 @@ fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *se
 	ws->set = *set;
 	ws->shares = FS_NONE;
 	ws->capped_next = FS_NONE;
+	ws->dwell = FS_NONE;
 	ws->next = fs_workspace_hash[bucket];
 	fs_workspace_hash[bucket] = w;
 	fs_admit_workspace_made(w);
@@ -111,28 +115,41 @@ fs_sched_caps_subset(const char *need, int need_len, const char *have, int have_
 	return true;
 }
 
+/* fs_sched_lane_get: find or make the lane. */
+int32
+fs_sched_lane_get(int32 db, const char *lane)
+{
+	FsDatabase *d = &fs_dbs[db];
+	int32		l = fs_sched_lane_find(db, lane);
+
+	if (l != FS_NONE)
+		return l;
+	FS_POOL_TAKE(fs->lanes, fs_lanes, l);
+	if (l == FS_NONE)
+		return FS_NONE;
+	memset(&fs_lanes[l], 0, sizeof(FsLane));
+	fs_lanes[l].db = db;
+	fs_lanes[l].round = 1;
+	fs_lanes[l].rings = FS_NONE;
+	strlcpy(fs_lanes[l].name, lane, sizeof(fs_lanes[l].name));
+	fs_lanes[l].next = d->lanes;
+	d->lanes = l;
+	d->rings_gen++;
+	fs_stats_lane_made(l);
+	fs_recommend_lane_made(l);
+	return l;
+}
+
 /* fs_sched_ring_get: find or make the ring, and its lane. */
 int32
 fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 {
 	FsDatabase *d = &fs_dbs[db];
-	int32		l = fs_sched_lane_find(db, lane);
+	int32		l = fs_sched_lane_get(db, lane);
 	int32		r;
 
 	if (l == FS_NONE)
-	{
-		FS_POOL_TAKE(fs->lanes, fs_lanes, l);
-		if (l == FS_NONE)
-			return FS_NONE;
-		memset(&fs_lanes[l], 0, sizeof(FsLane));
-		fs_lanes[l].db = db;
-		fs_lanes[l].round = 1;
-		fs_lanes[l].rings = FS_NONE;
-		strlcpy(fs_lanes[l].name, lane, sizeof(fs_lanes[l].name));
-		fs_lanes[l].next = d->lanes;
-		d->lanes = l;
-		d->rings_gen++;
-	}
+		return FS_NONE;
 	for (r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 		if (fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)
 			return r;
@@ -174,7 +191,7 @@ share_get(int32 workspace, int32 lane)
 	memset(&fs_shares[s], 0, sizeof(FsShare));
 	fs_shares[s].workspace = workspace;
 	fs_shares[s].lane = lane;
-	fs_shares[s].members = FS_NONE;
+	fs_shares[s].members = fs_shares[s].home = FS_NONE;
 	fs_shares[s].drr.quantum = ws->set.quantum;
 	fs_shares[s].next = ws->shares;
 	ws->shares = s;
@@ -402,6 +419,7 @@ workspace_free(int32 w)
 	FsWorkspace *ws = &fs_workspaces[w];
 
 	fs_admit_workspace_gone(w);
+	fs_fair_workspace_gone(w);
 	FS_UNCHAIN(fs_workspace_hash[hash_name(ws->db, ws->name) & fs_workspace_mask],
 			w, fs_workspaces, FsWorkspace, next);
 	ws->db = FS_NONE;
@@ -449,7 +467,7 @@ fs_sched_reclaim(int32 db)
 		if (flow->more || flow->cand_count)
 		{
 			/* nobody looks at a parked flow: its jobs may have been cancelled */
-			if (flow->why.park == FS_PARK_NONE || !nothing_ready(&fs_workspaces[FsWorkspaceOfFlow(f)]))
+			if (!flow->parked_counted || !nothing_ready(&fs_workspaces[FsWorkspaceOfFlow(f)]))
 				continue;
 			flow->more = 0;
 			flow->cand_count = 0;
@@ -506,6 +524,7 @@ fs_sched_forget(int32 w)
 		if (flow->member == FS_NONE || FsWorkspaceOfFlow(f) != w)
 			continue;
 		flow->more = 0;
+		flow->ready = 0;
 		fs_sched_drop_candidates(flow);
 		fs_sched_flow_relink(f);
 		if (!counting && flow->refs == 0 && flow->running == 0 && !flow->filling)

@@ -21,6 +21,7 @@
 #include "flows.h"
 #include "lease.h"
 #include "park.h"
+#include "stats.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_heartbeat_jobs);
@@ -125,7 +126,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		w = FsWorkspaceOfFlow(flow);
 		if (fs_workspaces[w].running < fs_sched_ceiling(&fs_workspaces[w]) && !db->drained &&
 			fs_workspaces[w].parked != FS_PARK_PAUSED && fs_workspaces[w].parked != FS_PARK_MOVING &&
-			fs_admit_again(w, &spec, now))
+			fs_admit_again(w, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), now))
 			l = fs_lease_new(fs_my_db, 0);
 		if (l != FS_NONE)
 		{
@@ -268,7 +269,11 @@ fs_heartbeat_jobs(PG_FUNCTION_ARGS)
 	extend = fs_interval_usec(PG_GETARG_DATUM(2), "extend", false);
 	for (int i = 0; i < n; i++)
 	{
-		emit((ReturnSetInfo *) fcinfo->resultinfo, ids[i], fs_lease_beat(db, ids[i], tokens[i], extend));
+		FsDirective directive = fs_lease_beat(db, ids[i], tokens[i], extend);
+
+		if (directive == FS_LOST)
+			fs_stats_stale(fs_my_db, ids[i], tokens[i], 0);
+		emit((ReturnSetInfo *) fcinfo->resultinfo, ids[i], directive);
 		CHECK_FOR_INTERRUPTS();
 	}
 	return (Datum) 0;

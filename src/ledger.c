@@ -88,6 +88,9 @@ fs_ledger_claim(int32 lease, const FsCandidate *cand)
 	item->u.lease.slot = fs_leases[lease].rank_slot;
 	item->u.lease.charged = fs_leases[lease].charged;
 	item->u.lease.soft = fs_leases[lease].soft;
+	item->u.lease.lane = fs_shares[fs_leases[lease].share].lane;
+	item->u.lease.flow = fs_leases[lease].flow;
+	item->u.lease.flow_id = fs_flows[fs_leases[lease].flow].id;
 	fs_workspaces[item->u.lease.workspace].refs++;
 }
 
@@ -108,11 +111,12 @@ fs_ledger_unclaim(int32 lease)
 }
 
 /*
- * fs_ledger_finish: this transaction ends the lease.  With a directive its
- * entry stays after commit until the worker was told or the lease runs out.
+ * fs_ledger_finish: this transaction ends the lease, as what `how` says
+ * (FS_ENDED_* of stats.h).  With a directive its entry stays after commit until
+ * the worker was told or the lease runs out.
  */
 void
-fs_ledger_finish(int32 lease, FsDirective tell)
+fs_ledger_finish(int32 lease, FsDirective tell, int how)
 {
 	FsLedgerItem *item = add_item(ITEM_FINISH);
 
@@ -128,9 +132,21 @@ fs_ledger_finish(int32 lease, FsDirective tell)
 		fs_ledger_take_back_gift(lease);
 	item->u.lease.stamp_before = fs_leases[lease].stamp;
 	item->u.lease.tell = tell;
+	item->u.lease.how = how;
+	item->u.lease.lane = fs_shares[fs_leases[lease].share].lane;
 	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
 	fs_leases[lease].state = FS_LEASE_ENDING;
 	fs_leases[lease].owner = FsMyProcNumber();
+}
+
+/* fs_ledger_ended: a job that no lease holds any more ends, by who had it. */
+void
+fs_ledger_ended(int32 lane, int how)
+{
+	FsLedgerItem *item = add_item(ITEM_ENDED);
+
+	item->u.lease.lane = lane;
+	item->u.lease.how = how;
 }
 
 /* fs_ledger_unfinish: the row was not to be had; forget the newest end of this lease. */
@@ -361,10 +377,11 @@ fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set)
 
 /*
  * fs_ledger_usage: so much of a resource is used.  More counts at once, so that
- * others see it before they decide; less counts from the commit on.
+ * others see it before they decide; less counts from the commit on.  run_id: NULL,
+ * or something that lives as long as the transaction.
  */
 void
-fs_ledger_usage(int32 l, FsResource r, int64 amount, TimestampTz now)
+fs_ledger_usage(int32 l, FsResource r, int64 amount, int64 job_id, const char *run_id, TimestampTz now)
 {
 	FsLedgerItem *item = add_item(ITEM_USAGE);
 	FsLimits   *limits = &fs_limits[l];
@@ -372,6 +389,8 @@ fs_ledger_usage(int32 l, FsResource r, int64 amount, TimestampTz now)
 	item->u.usage.limits = l;
 	item->u.usage.resource = r;
 	item->u.usage.amount = amount;
+	item->u.usage.job_id = job_id;
+	item->u.usage.run_id = run_id;
 	limits->refs++;
 	if (r == FS_RES_STORAGE)
 	{
@@ -513,6 +532,14 @@ fs_ledger_settings_stale(void)
 	add_item(ITEM_STALE);
 }
 
+/* fs_ledger_signal_stale: only the settings of the capacity signal changed, which claims do not look at. */
+void
+fs_ledger_signal_stale(void)
+{
+	fs_ledger_reserve(1);
+	add_item(ITEM_STALE)->u.flag = true;
+}
+
 /* fs_ledger_extension: CREATE or DROP EXTENSION; of a drop fs_my_db is the slot. */
 void
 fs_ledger_extension(Oid extension, bool created)
@@ -560,6 +587,16 @@ fs_ledger_budgets_stale(void)
 		return;
 	fs_ledger_reserve(1);
 	add_item(ITEM_BUDGETS_STALE);
+}
+
+void
+fs_ledger_usage_stale(void)
+{
+	if (nitems > 0 && items[nitems - 1].kind == ITEM_USAGE_STALE &&
+		items[nitems - 1].subid == GetCurrentSubTransactionId())
+		return;
+	fs_ledger_reserve(1);
+	add_item(ITEM_USAGE_STALE);
 }
 
 /* ---------- ending transactions and subtransactions ---------- */

@@ -6,7 +6,7 @@
 #define FS_LEDGER_H
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */
@@ -18,7 +18,8 @@ extern void fs_ledger_reserve(int n);
 /* The following need fs->lock held and room reserved; they do not raise. */
 extern void fs_ledger_claim(int32 lease, const FsCandidate *cand);
 extern void fs_ledger_unclaim(int32 lease);
-extern void fs_ledger_finish(int32 lease, FsDirective tell);
+extern void fs_ledger_finish(int32 lease, FsDirective tell, int how);
+extern void fs_ledger_ended(int32 lane, int how);
 extern void fs_ledger_unfinish(int32 lease);
 extern void fs_ledger_harden(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 extern void fs_ledger_frozen(int32 workspace);
@@ -35,7 +36,9 @@ extern int64 fs_ledger_pending(int32 workspace, int cls);
 extern void fs_ledger_spend(const FsSpendItem *spend);
 extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);
 extern void fs_ledger_budget_run(const FsBudgetRun *run);
-extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, TimestampTz now);
+extern void fs_ledger_usage_stale(void);
+extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, int64 job_id, const char *run_id,
+							TimestampTz now);
 extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 
@@ -54,6 +57,7 @@ extern bool fs_ledger_preempts(int64 job_id);
 extern void fs_ledger_events(const int64 *events, bool sent);
 extern void fs_ledger_rescan(bool on_abort_too);
 extern void fs_ledger_settings_stale(void);
+extern void fs_ledger_signal_stale(void);
 extern void fs_ledger_extension(Oid extension, bool created);
 extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
 							 int caps_len, const char *node);

@@ -19,6 +19,7 @@
 #include "storage/latch.h"
 
 #include "admit.h"
+#include "fairness.h"
 #include "flows.h"
 #include "hints.h"
 #include "launcher.h"
@@ -27,6 +28,8 @@
 #include "park.h"
 #include "pick.h"
 #include "preempt.h"
+#include "recommend_task.h"
+#include "stats.h"
 #include "wait.h"
 
 /* fs_ledger_undo_claim: give a claim back at once: the lease goes, the workspace gets slot and cost. */
@@ -40,11 +43,11 @@ fs_ledger_undo_claim(int32 l)
 	if (lease->slot_from != FS_NONE)
 	{
 		fs_leases[lease->slot_from].slot_given = false;
-		fs_sched_refund(lease->share, lease->charged);
+		fs_sched_refund(lease->share, lease->charged, lease->advance);
 	}
 	else
 	{
-		fs_sched_refund(lease->share, lease->charged);
+		fs_sched_refund(lease->share, lease->charged, lease->advance);
 		if (!lease->slot_lost)
 			fs_sched_slot_freed(w);
 	}
@@ -83,7 +86,7 @@ fs_ledger_undo_finish(const FsLedgerItem *item)
 
 /* Rows changed by this transaction, for who is counting them right now. */
 static void
-note_delta(int32 db, int32 workspace, int cls, int delta)
+note_delta(int32 db, int32 workspace, int32 flow, int cls, int delta)
 {
 	FsCountDelta *d;
 
@@ -97,18 +100,32 @@ note_delta(int32 db, int32 workspace, int cls, int delta)
 	d = &fs_deltas[fs->ndeltas++];
 	d->xid = GetTopTransactionIdIfAny();
 	d->workspace = workspace;
+	d->flow = flow == FS_NONE ? FS_DELTA_NO_FLOW : flow;
 	d->cls = cls;
 	d->delta = delta;
 }
 
 static void
-count_delta(int32 db, int32 workspace, int cls, int delta)
+count_delta(int32 db, int32 workspace, int32 flow, int cls, int delta)
 {
 	if (cls == FS_CLASSES)
 		fs_workspaces[workspace].waiting += delta;
 	else
+	{
 		fs_workspaces[workspace].ready[cls] += delta;
-	note_delta(db, workspace, cls, delta);
+		if (flow != FS_NONE)
+			fs_flows[flow].ready += delta;
+	}
+	note_delta(db, workspace, flow, cls, delta);
+}
+
+/* The flow of a claim's item, FS_NONE when it was given back meanwhile. */
+static int32
+flow_of_claim(const FsLedgerItem *item)
+{
+	int32		flow = item->u.lease.flow;
+
+	return fs_flows[flow].member != FS_NONE && fs_flows[flow].id == item->u.lease.flow_id ? flow : FS_NONE;
 }
 
 /* The row of a soft lease is not available any more: which it did not count as. */
@@ -116,7 +133,7 @@ static void
 note_soft_row(int32 db, const FsLease *lease, int slot)
 {
 	if (lease->counted)
-		note_delta(db, lease->workspace, FsSlotClass(slot), -1);
+		note_delta(db, lease->workspace, lease->flow, FsSlotClass(slot), -1);
 }
 
 static void
@@ -243,8 +260,8 @@ confirm_usage(FsLedgerItem *item, TimestampTz now)
 		limits->pending[r - FS_RES_TOKENS] -= amount;
 		committed = fs_limits_used(limits, r, now) - limits->pending[r - FS_RES_TOKENS];
 	}
-	fs_admit_crossed(l, r, committed - amount, now);
-	fs_admit_crossed(l, r, committed, now);
+	fs_admit_rearm(l, r, committed - amount);
+	fs_admit_crossed(l, r, committed, amount > 0, item->u.usage.job_id, item->u.usage.run_id, now);
 	limits->refs--;
 	if (amount < 0 && limits->workspace != FS_NONE)
 		fs_admit_changed(limits->workspace, now);
@@ -302,24 +319,37 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 					fs_admit_confirm(item->u.lease.lease, now);
 				}
 				ws->refs--;
+				if (item->u.lease.charged > 0)
+					FsStatsOfLane(item->u.lease.lane)->jobs++;
+				else
+					FsStatsOfLane(item->u.lease.lane)->retaken++;
 				ws->served_jobs++;
+				d->claims++;
 				ws->served_cost += item->u.lease.charged;
 				measure_rate(ws, now);
+				/* the lease may be ENDING by now, by us */
+				if (lease->db == item->db && lease->owner == FsMyProcNumber())
+					fs_fair_waited(item->u.lease.workspace, lease, now);
 				if (item->u.lease.soft)
 				{
 					/* no row changed; the lease may be ENDING by now, by us */
 					ws->ready[FsSlotClass(item->u.lease.slot)]--;
+					if (flow_of_claim(item) != FS_NONE)
+						fs_flows[item->u.lease.flow].ready--;
 					if (lease->db == item->db && lease->owner == FsMyProcNumber())
 						lease->counted = lease->soft;
 				}
 				else
-					count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
+					count_delta(item->db, item->u.lease.workspace, flow_of_claim(item),
+								FsSlotClass(item->u.lease.slot), -1);
 				break;
 			}
 		case ITEM_FINISH:
 			{
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
 
+				fs_stats_ended(item->u.lease.lane, item->u.lease.how,
+							   lease->stamp == item->u.lease.stamp ? Max(now - lease->claimed_at, 0) : 0);
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
 				fs_admit_end(item->u.lease.lease, now);
@@ -350,15 +380,23 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			}
 		case ITEM_QUEUE:
 			if (item->u.queue.cls_delta)
-				count_delta(item->db, item->u.queue.workspace, FsSlotClass(item->u.queue.slot),
+				count_delta(item->db, item->u.queue.workspace, item->u.queue.flow,
+							FsSlotClass(item->u.queue.slot),
 							item->u.queue.cls_delta * item->u.queue.count);
 			if (item->u.queue.cls_delta < 0 && d->nrooms > 0)
 				fs_preempt_wake(d, now);	/* perhaps room is kept for nobody now */
 			if (item->u.queue.waiting_delta)
-				count_delta(item->db, item->u.queue.workspace, FS_CLASSES,
+				count_delta(item->db, item->u.queue.workspace, FS_NONE, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
+			if (item->u.queue.flow != FS_NONE)
+				fs_admit_head_changed(item->u.queue.flow, item->u.queue.slot, item->u.queue.cls_delta < 0);
 			if (item->u.queue.on_commit)
 			{
+				if (item->u.queue.cls_delta > 0)
+				{
+					FsStatsOfLane(fs_shares[FsShareOfFlow(item->u.queue.flow)].lane)->arrivals += item->u.queue.count;
+					fs_recommend_wake(d, now);
+				}
 				hint(item->db, item);
 				fs_notify_count(d, FS_EVENT_READY, item->u.queue.count, now);
 			}
@@ -417,6 +455,11 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_STALE:
+			if (item->u.flag)
+			{
+				d->signal_gen++;
+				break;
+			}
 			d->tiers_stale = true;
 			d->settings_gen++;
 			break;
@@ -446,6 +489,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_BUDGETS_STALE:
 			fs_budget_stale(item->db, now);
 			break;
+		case ITEM_USAGE_STALE:
+			d->usage_stale = now;
+			fs_admit_dirty(d);
+			break;
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);
 			break;
@@ -471,6 +518,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				if (item->u.events[i] > 0)
 					fs_notify_count(d, i, item->u.events[i], now);
 			break;
+		case ITEM_ENDED:
+			fs_stats_ended(item->u.lease.lane, item->u.lease.how, -1);
+			break;
 	}
 }
 
@@ -491,6 +541,8 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				.relfile = item->u.lease.relfile, .tid = item->u.lease.tid};
 				int32		lane = fs_shares[lease->share].lane;
 
+				if (item->u.lease.charged > 0)
+					FsStatsOfLane(lane)->undone++;
 				fs_flows[flow].refs++;
 				fs_workspaces[item->u.lease.workspace].refs--;
 				fs_ledger_undo_claim(item->u.lease.lease);
@@ -586,12 +638,17 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				if (item->u.events[i] < 0)
 					fs_notify_count(d, i, -item->u.events[i], GetCurrentTimestamp());
 			break;
-		case ITEM_DRAINED:
 		case ITEM_STALE:
+			if (item->u.flag)
+				d->signal_gen++;	/* it may have been read here meanwhile */
+			break;
+		case ITEM_DRAINED:
 		case ITEM_WORKER:
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:
+		case ITEM_ENDED:
+		case ITEM_USAGE_STALE:
 			break;
 	}
 }

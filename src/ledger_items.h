@@ -6,7 +6,7 @@
 #define FS_LEDGER_ITEMS_H
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 
 typedef enum FsItemKind
 {
@@ -27,12 +27,14 @@ typedef enum FsItemKind
 	ITEM_LOGGED,
 	ITEM_LIMITS,
 	ITEM_USAGE,
+	ITEM_USAGE_STALE,
 	ITEM_PREEMPT,
 	ITEM_EVENTS,
 	ITEM_SPEND,
 	ITEM_BUDGET,
 	ITEM_BUDGETS_STALE,
-	ITEM_BUDGET_RUN
+	ITEM_BUDGET_RUN,
+	ITEM_ENDED
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -77,6 +79,10 @@ typedef struct FsLedgerItem
 			TimestampTz saved_at;
 			bool		soft;
 			int64		token;	/* by which the lease is known again */
+			int32		lane;
+			int32		flow;	/* of a claim, and its number: it may be another's by then */
+			int32		flow_id;
+			int			how;	/* of an end: FS_ENDED_* */
 		}			lease;
 		struct
 		{
@@ -125,6 +131,8 @@ typedef struct FsLedgerItem
 			FsResource	resource;
 			int64		amount;
 			int64		slice;
+			int64		job_id; /* 0: not known */
+			const char *run_id; /* NULL: not known */
 		}			usage;
 		struct
 		{

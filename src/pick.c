@@ -20,10 +20,12 @@
 #include "pick.h"
 
 #include "admit.h"
+#include "fairness.h"
 #include "hints.h"
 #include "park.h"
 #include "ring.h"
 #include "roomwait.h"
+#include "stats.h"
 
 /* How far fs_sched_fill_ahead looks: members, and nodes of heaps on the way to them. */
 #define AHEAD_MEMBERS 16
@@ -222,6 +224,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		FsFlow	   *f;
 		uint64		due;
 		uint64		key;
+		uint64		before;
 		bool		lagging;
 		int			s;
 
@@ -250,12 +253,14 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		if (ws->running >= fs_sched_ceiling(ws) &&
 			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_ceiling(ws))
 		{
+			fs_stats_parked(share->lane, FS_PARK_CEILING);
 			fs_sched_park(share->workspace, FS_PARK_CEILING);
 			continue;
 		}
 		if (!beyond_share && ws->running >= fs_sched_share_cap(d) &&
 			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_share_cap(d))
 		{
+			fs_stats_parked(share->lane, FS_PARK_SHARE);
 			fs_sched_park(share->workspace, FS_PARK_SHARE);
 			continue;
 		}
@@ -282,7 +287,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_FILL;
 		}
 
-		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, e))
+		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, s, e))
 			continue;			/* parked, with a reason */
 
 		if (urgent)
@@ -308,11 +313,13 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 				continue;
 			}
 			drr_grant_until(&share->drr, key);
-			lane->round = Max(lane->round, due);
 		}
+		before = lane->round;
+		lane->round = Max(lane->round, due);
 		lane->served_at = ++d->serve_clock;
 
 		*cand = fs_sched_take(*flow, s);
+		d->advance = fs_fair_served(e, m, cand->cost, before, urgent);
 		drr_charge(&share->drr, cand->cost);
 		ws->running++;
 		d->running++;
@@ -366,10 +373,11 @@ fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot)
 	return false;
 }
 
-/* fs_sched_refund: a claim came to nothing. */
+/* fs_sched_refund: a claim came to nothing; `advance` is what it brought the clocks of fairness.c. */
 void
-fs_sched_refund(int32 s, int32 cost)
+fs_sched_refund(int32 s, int32 cost, double advance)
 {
+	fs_fair_undone(s, cost, advance);
 	fs_sched_share_settle(&fs_shares[s]);
 	drr_refund(&fs_shares[s].drr, cost);
 	if (fs_shares[s].active == 0 && !fs_sched_share_waits(&fs_shares[s]))

@@ -15,7 +15,7 @@
 #include "preempt.h"
 
 #include "miscadmin.h"
-#include "limits.h"
+#include "ws_limits.h"
 
 #define LOOK	1024			/* leases looked at while the lock is held */
 

@@ -17,6 +17,9 @@
  * round in which they may be served before their turn (drr_jump_round); those
  * that may at once come first, and take turns.  It is looked at before the ring.
  *
+ * Classes that budgets of a flow hold back (FsFlow.refused) are passed over as if
+ * they were not there; a flow that has nothing else counts as parked.
+ *
  * A node's key may be lower than the truth (its share was served through
  * another ring, or its head's cost was unknown), never higher than it may be
  * served: it is checked when it comes up, and moved back (pick.c).
@@ -27,6 +30,7 @@
 #include "ring.h"
 
 #include "aging.h"
+#include "fairness.h"
 #include "roomwait.h"
 
 static void
@@ -74,7 +78,7 @@ aging_rekey(int32 f, int cls)
 	int32		n = f * FS_AGING + cls - 2;
 	int64		oldest = PG_INT64_MAX;
 
-	if (!flow->parked_counted)
+	if (!flow->parked_counted && !(flow->refused & (1 << cls)))
 		oldest = Min(fs_sched_flow_head(flow, cls * 2), fs_sched_flow_head(flow, cls * 2 + 1));
 
 	if (fs_aging_nodes[n].linked)
@@ -133,9 +137,13 @@ next_cost(int32 m)
 	int32		flow;
 	int			slot;
 
+	int32		cost;
+
 	if (fs_sched_member_next(m, &flow, &slot) == FS_NOTHING)
 		return 1;
-	return fs_sched_flow_head_cost(&fs_flows[flow], slot);
+	cost = fs_sched_flow_head_cost(&fs_flows[flow], slot);
+	fs_fair_head(&fs_lanes[fs_shares[fs_members[m].share].lane], cost);
+	return cost;
 }
 
 /* The place of a member among the urgent ones; none where its head is not P0 or it is in no ring. */
@@ -211,7 +219,9 @@ member_leave(int32 m, bool emptied)
 	fs_sched_share_settle(share);
 	ringheap_remove(fs_nodes, &ring->root, m);
 	ring->active--;
-	if (--share->active == 0 && emptied && !fs_sched_share_waits(share))
+	share->active--;
+	fs_fair_left(m);
+	if (share->active == 0 && emptied && !fs_sched_share_waits(share))
 		drr_empty(&share->drr);
 }
 
@@ -250,6 +260,7 @@ ring_rekey(int32 m)
 		ringheap_insert(fs_nodes, &ring->root, m);
 		ring->active++;
 		share->active++;
+		fs_fair_entered(m);
 		return;
 	}
 	fs_sched_share_settle(share);
@@ -275,7 +286,7 @@ fs_sched_flow_relink(int32 f)
 {
 	FsFlow	   *flow = &fs_flows[f];
 	int			slot = fs_sched_flow_slot(flow);
-	bool		parked = flow->why.park != FS_PARK_NONE && slot >= 0;
+	bool		parked = (flow->why.park != FS_PARK_NONE || slot < 0) && fs_sched_flow_slots(flow) != 0;
 
 	if (parked != flow->parked_counted)
 	{
@@ -283,7 +294,7 @@ fs_sched_flow_relink(int32 f)
 		flow->parked_counted = parked;
 	}
 	if (parked)
-		slot = -1;				/* it is out of the order of service (admit.c) */
+		slot = -1;				/* it is out of the order of service (admit_parked.c) */
 	fs_room_relink(f);
 	if (slot != fs_flows[f].list_slot)
 	{

@@ -11,7 +11,10 @@
 #include "storage/shmem.h"
 
 #include "budget.h"
-#include "limits.h"
+#include "recommend_task.h"
+#include "stats.h"
+#include "rate_file.h"
+#include "ws_limits.h"
 
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;
@@ -26,6 +29,7 @@ RingNode   *fs_aging_nodes;
 RingNode   *fs_wakes;
 FsFlow	   *fs_flows;
 FsBlock    *fs_blocks;
+FsDwell    *fs_dwells;
 FsLease    *fs_leases;
 FsWorker   *fs_workers;
 FsWaiter   *fs_waiters;
@@ -43,6 +47,9 @@ FsBudgetSet *fs_budget_sets;
 FsBudgetHold *fs_budget_holds;
 FsAverage  *fs_averages;
 FsBudgetNotices *fs_budget_notices;
+FsLaneStats *fs_lane_stats;
+FsLockStats *fs_lock_stats;
+FsSignal   *fs_signals;
 int32	   *fs_budget_hash;
 int32	   *fs_budget_set_hash;
 uint32		fs_budget_mask;
@@ -123,6 +130,7 @@ layout(char *base)
 	AREA(fs_room_nodes, flows);
 	AREA(fs_flows, flows);
 	AREA(fs_blocks, block_capacity());
+	AREA(fs_dwells, FS_DWELLS);
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
@@ -131,6 +139,9 @@ layout(char *base)
 	AREA(fs_budget_holds, fs_max_running);
 	AREA(fs_averages, FS_AVERAGES);
 	AREA(fs_budget_notices, fs_max_databases);
+	AREA(fs_lane_stats, FsStatsSlots());
+	AREA(fs_lock_stats, 1);
+	AREA(fs_signals, fs_max_rings);
 	AREA(fs_waiters, proc_capacity());
 	AREA(fs_deltas, FS_COUNT_DELTAS);
 	AREA(fs_launches, fs_max_databases + FS_LAUNCH_SPARE);
@@ -211,10 +222,13 @@ shmem_startup(void)
 		INIT_POOL(fs->members, fs_members, flows);
 		INIT_POOL(fs->flows, fs_flows, flows);
 		INIT_POOL(fs->blocks, fs_blocks, block_capacity());
+		INIT_POOL(fs->dwells, fs_dwells, FS_DWELLS);
+		fs->dwell_first = fs->dwell_last = FS_NONE;
 		INIT_POOL(fs->leases, fs_leases, fs_max_running);
 		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
 		for (int i = 0; i < FS_LOGGED_PAGES; i++)
 			pg_atomic_init_u64(&fs_logged[i], 0);
+		fs_stats_init();
 		INIT_POOL(fs->limits, fs_limits, fs_limits_capacity());
 		INIT_POOL(fs->budgets, fs_budgets, fs_max_budgets);
 		INIT_POOL(fs->budget_sets, fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);
@@ -254,6 +268,8 @@ shmem_startup(void)
 		init_chains(fs_budget_set_hash, fs_budget_set_mask);
 	}
 	LWLockRelease(AddinShmemInitLock);
+	if (!found)
+		fs_rate_file_startup();
 }
 
 /* fs_shmem_install_hooks: called once, from _PG_init in the postmaster. */

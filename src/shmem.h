@@ -16,6 +16,8 @@
 #include "fairsched.h"
 
 #include "drr.h"
+#include "dwell.h"
+#include "fair.h"
 #include "needtree.h"
 #include "port/atomics.h"
 #include "quota.h"
@@ -28,11 +30,13 @@
 #define FS_NONE (-1)
 #define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
 #define FS_OWN_CANDIDATES 2		/* heads that every flow has room for */
+#define FS_DWELLS 1024			/* workspaces whose waiting times are kept */
 #define FS_CANDIDATES 24		/* heads in a block, for a flow that is being served */
 #define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
 #define FS_AGE_MARKS 128
 #define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
 #define FS_ROOMS 16
+#define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
 /* A pool of equal things: a free list by index. */
 typedef struct FsPool
@@ -63,9 +67,10 @@ typedef enum FsPark
  */
 typedef struct FsRefusal
 {
-	FsPark		park;			/* FS_PARK_NONE: nothing refuses */
+	FsPark		park:8;			/* FS_PARK_NONE: nothing refuses */
+	FsResource	resource:8;		/* FS_PARK_RESOURCE, CAPACITY */
 	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
-	FsResource	resource;		/* FS_PARK_RESOURCE, CAPACITY */
+	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it holds back, where that is why */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -108,6 +113,7 @@ typedef struct FsWorkspace
 	int32		next;			/* hash chain, or free list */
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
+	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
 	int32		refs;			/* open ledger items that point here */
@@ -117,11 +123,11 @@ typedef struct FsWorkspace
 	int32		waiting;		/* scheduled, retryable, preempted */
 	int64		reserved;		/* enqueued by open transactions */
 
-	FsPark		parked;
 	TimestampTz parked_since;
+	FsPark		parked;
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
 	int32		parked_flows;	/* list of its flows that are parked by themselves, */
 	int32		room_flows;		/* and of those that wait for the fleet */
@@ -134,6 +140,7 @@ typedef struct FsWorkspace
 	TimestampTz rate_at;
 	int64		served_jobs;
 	int64		served_cost;
+	FairTotals	fair;			/* of periods that are over (fairness.c) */
 } FsWorkspace;
 
 /* A lane: a named queue.  `round` is the virtual time of its rings. */
@@ -145,6 +152,8 @@ typedef struct FsLane
 	uint64		round;			/* highest round served */
 	uint64		stamps;			/* places in the ring handed out */
 	uint64		served_at;		/* db->serve_clock of its last service */
+	uint64		jumped_at;		/* round in which P0 was served before its turn last; 0: never */
+	int32		max_cost;		/* dearest job that was a head */
 	int32		rings;			/* list of its rings */
 } FsLane;
 
@@ -159,6 +168,7 @@ typedef struct FsRing
 	int32		urgent;			/* heap of those whose head is P0, by when they may jump */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
+	FairClock	clock;			/* fairness.c */
 	TimestampTz made_at;
 
 	/* flows that wait for the fleet (roomwait.c) */
@@ -180,7 +190,9 @@ typedef struct FsShare
 	int32		lane;
 	int32		members;		/* list of its members */
 	int32		active;			/* members in a heap */
+	int32		home;			/* of these, the one in whose ring it contends; FS_NONE: it does not */
 	DrrShare	drr;
+	FairPeriod	period;			/* fairness.c */
 } FsShare;
 
 /*
@@ -228,14 +240,19 @@ typedef struct FsFlow
 	int32		refs;			/* open ledger items that point here */
 	int32		running;		/* leases */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	int32		set_next;		/* list of the flows of that set */
+	int32		set_prev;
+	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
+	int32		ready;			/* jobs; meaningful when db->counted */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
+	uint8		refused;		/* bits of the classes that its budgets hold back */
 	int32		park_next;		/* list of its workspace's parked flows, of either kind */
 	int32		park_prev;
-	int32		wait_next;		/* list of the flows a budget holds up */
+	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
 	int32		wait_prev;
 	int8		room_class;		/* the tree it waits in for the fleet (roomwait.c) */
 	int8		room_resource;
@@ -252,9 +269,17 @@ typedef struct FsFlow
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
-	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
 	FsCandidate own[FS_OWN_CANDIDATES];
 } FsFlow;
+
+/* How long the jobs of a workspace wait; lent to those that claimed last (fairness.c). */
+typedef struct FsDwell
+{
+	int32		next;			/* free list, or less lately used */
+	int32		prev;
+	int32		workspace;
+	DwellHistogram histogram;
+} FsDwell;
 
 typedef enum FsLeaseState
 {
@@ -296,6 +321,7 @@ typedef struct FsLease
 	bool		hardened;		/* soft, but an open transaction of the owner wrote it into the row */
 	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
 	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
+	uint8		dwell;			/* how long its job was ready: bucket + 1; 0: not told */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
 	bool		slot_lost;		/* CLAIMING, aborted already: that lease has it back */
 	bool		has_request;
@@ -305,11 +331,12 @@ typedef struct FsLease
 	ItemPointerData tid;
 	int32		cost;
 	int32		charged;		/* of it, to the share: less when it was not claimed by DRR */
+	double		advance;		/* of the clocks of its lane, by its claim */
 	int32		rank_slot;
 	int32		attempt;
 	int64		position;
 
-	/* admission: what it holds (admit.c) */
+	/* admission: what it holds (admit_charge.c) */
 	FsNeeds		held;			/* less what a claim of the same call took over */
 	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
 	bool		open;			/* counted in its workspace's `open` */
@@ -335,6 +362,8 @@ typedef struct FsWorker
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	int32		slots;			/* declared; 0 when it never registered */
+	int32		lanes[FS_WORKER_LANES]; /* it asked for last, */
+	TimestampTz asked[FS_WORKER_LANES]; /* and when; 0: unused */
 	bool		declared;
 	int32		leases;			/* list */
 	int32		running;
@@ -371,6 +400,8 @@ typedef enum FsEvent
 	FS_EVENT_PREEMPT_ASKED,
 	FS_EVENT_PREEMPTED,
 	FS_EVENT_RESUMED,
+	FS_EVENT_ALERT_RAISED,
+	FS_EVENT_ALERT_RESOLVED,
 	FS_EVENTS
 } FsEvent;
 
@@ -387,6 +418,9 @@ typedef enum FsTask
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
+	FS_TASK_FAIRNESS,			/* a sample of fairness */
+	FS_TASK_ALERTS,				/* raise and resolve alerts */
+	FS_TASK_CAPACITY,			/* how many workers each lane should have */
 	FS_TASK_AGING,				/* save how long jobs have waited */
 	FS_TASK_COUNT
 } FsTask;
@@ -405,10 +439,12 @@ typedef struct FsCountDelta
 {
 	TransactionId xid;
 	int32		workspace;
-	int16		cls;			/* FS_CLASSES: waiting */
-	int16		pad;
+	uint32		cls:4;			/* FS_CLASSES: waiting */
+	uint32		flow:28;		/* FS_DELTA_NO_FLOW: none */
 	int32		delta;
 } FsCountDelta;
+
+#define FS_DELTA_NO_FLOW ((1 << 28) - 1)
 
 #define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a lost job for so long */
 #define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
@@ -471,6 +507,8 @@ typedef struct FsDatabase
 	bool		tiers_stale;	/* fairsched.tiers changed */
 	int32		ntiers;
 	FsTier		tiers[FS_MAX_TIERS];	/* tier_id is the place here */
+	DwellHistogram tier_dwell[FS_MAX_TIERS];
+	double		advance;		/* of the last pick: see FsLease */
 	bool		rescan;			/* rows changed behind our back: look again */
 	bool		adopting;		/* a job table is being restored: look again */
 	uint64		rescan_gen;
@@ -503,6 +541,7 @@ typedef struct FsDatabase
 	int32		nlimits;		/* entries of fs_limits */
 	bool		throttle_asks;	/* a throttle may ask running jobs to yield (preempt_quota.c) */
 	bool		limits_dirty;	/* violations or rate windows are to be written */
+	TimestampTz usage_stale;	/* when tables of what is used last changed behind our back; 0: read since */
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
@@ -549,8 +588,14 @@ typedef struct FsDatabase
 	struct Latch *worker_latch;
 	FsTaskStatus tasks[FS_TASK_COUNT];
 
+	int64		claims;			/* jobs handed out, committed; since memory was built */
+	int64		expired;		/* leases that ran out */
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
+	TimestampTz stats_since;	/* of its lanes' counters (stats.h) */
+	TimestampTz signal_due;		/* capacity is evaluated then; DT_NOEND: when jobs arrive */
+	uint64		signal_gen;		/* grows when its settings may have changed */
+	uint64		signal_loaded;	/* as of which they were read */
 } FsDatabase;
 
 /*
@@ -599,11 +644,14 @@ typedef struct FsShared
 				members,
 				flows,
 				blocks,
+				dwells,
 				leases,
 				workers,
 				limits,
 				budgets,
 				budget_sets;
+	int32		dwell_first;	/* list of fs_dwells in use, lately used first */
+	int32		dwell_last;
 	int			budgets_promised;	/* to rows that are not committed */
 	uint64		average_clock;
 	int			launcher_pid;
@@ -638,13 +686,14 @@ extern RingNode *fs_wakes;		/* by workspace */
 extern NeedNode *fs_room_nodes; /* by flow */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
+extern FsDwell *fs_dwells;
 extern FsLease *fs_leases;
 extern FsWorker *fs_workers;
 extern FsWaiter *fs_waiters;	/* by process number */
 extern FsCountDelta *fs_deltas;
 extern FsLaunch *fs_launches;
 extern pg_atomic_uint64 *fs_logged; /* claimlog.c; read without the lock */
-extern struct FsLimits *fs_limits;	/* limits.h */
+extern struct FsLimits *fs_limits;	/* ws_limits.h */
 
 /* Hash tables: heads of chains. */
 extern int32 *fs_workspace_hash;
@@ -661,8 +710,18 @@ extern uint32 fs_limits_mask;
 extern Size fs_shmem_size(void);
 extern void fs_shmem_install_hooks(void);
 
-#define FsLock()	LWLockAcquire(fs->lock, LW_EXCLUSIVE)
-#define FsLockShared()	LWLockAcquire(fs->lock, LW_SHARED)
+/* Where it is not free at once, the wait is counted (stats.c). */
+extern void fs_lock_wait(LWLockMode mode);
+
+static inline void
+fs_lock(LWLockMode mode)
+{
+	if (!LWLockConditionalAcquire(fs->lock, mode))
+		fs_lock_wait(mode);
+}
+
+#define FsLock()	fs_lock(LW_EXCLUSIVE)
+#define FsLockShared()	fs_lock(LW_SHARED)
 #define FsUnlock()	LWLockRelease(fs->lock)
 
 /* Take from or give back to a pool; the first int32 of a thing links the free list. */

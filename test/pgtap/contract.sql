@@ -129,6 +129,11 @@ SELECT pg_temp.expect('fairsched_set_budget', ARRAY['budget text', 'amount numer
   'preempt_action text = ''preempt P2,P3''', 'pause_action text = ''pause all''']);
 SELECT pg_temp.expect('fairsched_record_spend', ARRAY['budget text', 'amount numeric', 'job_id bigint = NULL']);
 SELECT pg_temp.expect('fairsched_reset_budget', ARRAY['budget text']);
+SELECT columns_are('fairsched', 'budget_status', ARRAY['budget', 'workspace', 'dimension', 'amount', 'spent', 'reserved', 'remaining',
+  'percent_used', 'status', 'paused', 'running', 'period_started_at', 'next_reset_at', 'classes_held_back']);
+SELECT col_type_is('fairsched', 'budget_status', 'classes_held_back', 'text[]', 'budget_status says which classes are held back');
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['budgets', 'budget_totals', 'budget_spend', 'budget_averages', 'budget_events']) r, pg_extension e WHERE extname = 'fairsched';
 
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
@@ -426,6 +431,42 @@ SELECT is((SELECT string_agg(format('%s.%s', c.oid::regclass, a.attname), ', ') 
 SELECT isnt(obj_description((SELECT oid FROM pg_namespace WHERE nspname = 'fairsched'), 'pg_namespace'), NULL,
   'so has the schema');
 
+-- ---------- fairness and alerts ----------
+
+SELECT columns_are('fairsched', 'fairness', ARRAY['workspace', 'tier', 'weight', 'entitled', 'served', 'share', 'lag', 'bound',
+  'depth', 'running', 'max_running', 'dwell_p50', 'dwell_p95', 'dwell_p99', 'oldest_ready_age', 'contending', 'competed',
+  'satisfaction', 'entitled_share', 'normalised', 'tolerance', 'quantum'], 'columns of fairness');
+SELECT columns_are('fairsched', 'fairness_tiers', ARRAY['tier', 'weight', 'entitled', 'served', 'share', 'competed',
+  'entitled_share', 'workspaces', 'contending', 'depth', 'running', 'dwell_p50', 'dwell_p95', 'dwell_p99'], 'columns of fairness_tiers');
+SELECT columns_are('fairsched', 'fairness_summary', ARRAY['jain_index', 'score', 'contending', 'worst_workspace', 'entitled',
+  'competed', 'sampled_jain_index', 'sampled_score', 'sampled_at'], 'columns of fairness_summary');
+SELECT columns_are('fairsched', 'fairness_samples', ARRAY['sampled_at', 'scope', 'workspace', 'tier', 'seconds', 'weight', 'entitled',
+  'competed', 'served', 'lacking', 'tolerance', 'lag', 'bound', 'depth', 'running', 'dwell_p50', 'dwell_p95', 'dwell_p99',
+  'jain_index', 'score', 'contending', 'worst_workspace'], 'columns of fairness_samples');
+SELECT columns_are('fairsched', 'alerts', ARRAY['alert_id', 'type', 'severity', 'workspace', 'detail', 'first_seen', 'last_seen',
+  'occurrences', 'acknowledged_at', 'resolved_at', 'subject'], 'columns of alerts');
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'fairsched.fairness'::regclass AND attnum BETWEEN 1 AND 15),
+  'workspace,tier,weight,entitled,served,share,lag,bound,depth,running,max_running,dwell_p50,dwell_p95,dwell_p99,oldest_ready_age', 'the contract''s columns come first');
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'fairsched.alerts'::regclass AND attnum BETWEEN 1 AND 10),
+  'alert_id,type,severity,workspace,detail,first_seen,last_seen,occurrences,acknowledged_at,resolved_at', 'and those of alerts');
+SELECT col_type_is('fairsched', relation, col, 'pg_catalog', type, format('fairsched.%s.%s is of type %s', relation, col, type))
+  FROM (VALUES ('fairness', 'entitled', 'double precision'), ('fairness', 'served', 'bigint'), ('fairness', 'lag', 'double precision'),
+    ('fairness', 'dwell_p99', 'interval'), ('fairness', 'oldest_ready_age', 'interval'), ('fairness_summary', 'score', 'double precision'),
+    ('fairness_summary', 'contending', 'integer'), ('alerts', 'alert_id', 'bigint'), ('alerts', 'occurrences', 'bigint')) t (relation, col, type);
+SELECT has_function((SELECT name FROM home), 'fairsched_acknowledge_alert', ARRAY['bigint'], 'an alert can be acknowledged');
+SELECT function_returns((SELECT name FROM home), 'fairsched_acknowledge_alert', ARRAY['bigint'], 'boolean', 'and that says whether it was news');
+SELECT is(current_setting('fairsched.' || name), value, format('fairsched.%s is %s', name, value))
+  FROM (VALUES ('fairness_interval', '1min'), ('fairness_workspaces', '50'), ('fairness_retention', '7d'), ('alert_interval', '5min'),
+    ('alert_retention', '30d'), ('alert_min_share', '0.8'), ('alert_min_weight', '1.2'), ('alert_min_score', '0.7'),
+    ('alert_starvation', '10min'), ('alert_expiry_rate', '0.1'), ('alert_task_failures', '3'), ('alert_overdue', '1min')) s (name, value);
+SELECT ok(NOT has_table_privilege('fairsched_pgtap_nobody', 'fairsched.' || r, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE'), 'nobody cannot touch fairsched.' || r)
+  FROM unnest(ARRAY['fairness', 'fairness_tiers', 'fairness_summary', 'fairness_samples', 'alerts']) r;
+SELECT ok(NOT has_function_privilege('fairsched_pgtap_nobody', f::regprocedure, 'EXECUTE'), 'nobody cannot execute ' || f)
+  FROM unnest(ARRAY['fairsched.raise_alert(text,text,text,text,text)', 'fairsched.resolve_alert(text,text,text)',
+    'fairsched.check_alerts(timestamptz)', 'fairsched.sample_fairness(timestamptz)']) f;
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['alerts', 'fairness_samples']) r, pg_extension e WHERE extname = 'fairsched';
+
 -- What pg_dump has to keep: the settings of workspaces, workers, the shared jobs, and every sequence.
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
   FROM unnest(ARRAY['workspaces', 'tiers', 'deliberation_scores']) r, pg_extension e WHERE extname = 'fairsched';
@@ -441,6 +482,43 @@ SELECT has_column('fairsched', 'capacity_status', 'looks', 'looks at what waits 
 SELECT columns_are('fairsched', 'position_times', ARRAY['at', 'position'], 'what is known of the age of places');
 SELECT is(to_regclass('fairsched.position_times') = ANY (e.extconfig), false, 'which is of this server, and not dumped')
   FROM pg_extension e WHERE extname = 'fairsched';
+-- Statistics and the capacity signal: columns in order, types, functions, rights, what is dumped.
+SELECT columns_are('fairsched', 'claim_stats', ARRAY['lane', 'claims', 'jobs', 'empties', 'undone', 'refusals', 'arrivals',
+  'completed', 'failed', 'discarded', 'released', 'preempted', 'expired', 'cancelled', 'retaken', 'stale_tokens', 'waits', 'wakes',
+  'busy_seconds', 'latency_sum', 'latency_p50', 'latency_p95', 'latency_p99', 'latency_counts', 'latency_bounds', 'stats_since']);
+SELECT columns_are('fairsched', 'claim_refusals', ARRAY['lane', 'gate', 'reason', 'resource', 'refusals', 'stats_since']);
+SELECT columns_are('fairsched', 'scheduler_stats', ARRAY['lock_waits', 'lock_wait_seconds', 'stats_since']);
+SELECT columns_are('fairsched', 'capacity_recommendation', ARRAY['lane', 'desired_workers', 'current_workers', 'reason', 'detail',
+  'wanted_workers', 'busy_workers', 'running', 'ready', 'held_up', 'arrival_rate', 'service_time', 'slots_per_worker', 'dwell_target',
+  'pinned_workers', 'pinned_until']);
+SELECT columns_are('fairsched', 'capacity_settings', ARRAY['lane', 'min_workers', 'max_workers', 'max_step_up', 'max_step_down', 'dwell_target']);
+SELECT columns_are('fairsched', 'capacity_pins', ARRAY['lane', 'workers', 'until', 'pinned_by', 'pinned_at']);
+SELECT is(format_type(a.atttypid, a.atttypmod), w.type, format('%s.%s is of type %s', w.relation, w.col, w.type))
+  FROM (VALUES ('claim_stats', 'lane', 'text'), ('claim_stats', 'claims', 'bigint'), ('claim_stats', 'latency_p99', 'interval'),
+    ('claim_stats', 'latency_counts', 'bigint[]'), ('claim_stats', 'latency_bounds', 'double precision[]'),
+    ('claim_stats', 'latency_sum', 'double precision'), ('claim_refusals', 'refusals', 'bigint'),
+    ('capacity_recommendation', 'desired_workers', 'integer'), ('capacity_recommendation', 'current_workers', 'integer'),
+    ('capacity_recommendation', 'reason', 'text'), ('capacity_recommendation', 'service_time', 'interval'),
+    ('capacity_recommendation', 'pinned_until', 'timestamp with time zone')) w(relation, col, type)
+  JOIN pg_attribute a ON a.attrelid = ('fairsched.' || w.relation)::regclass AND a.attname = w.col;
+SELECT has_function('fairsched_pin_capacity', ARRAY['text', 'integer', 'timestamp with time zone']);
+SELECT is(pg_get_function_arguments('fairsched_pin_capacity'::regproc),
+  'lane text, n integer, until timestamp with time zone DEFAULT NULL::timestamp with time zone', 'names and defaults');
+SELECT function_returns('fairsched_reset_stats', '{}'::name[], 'timestamp with time zone');
+SELECT is(has_function_privilege('public', f::regprocedure, 'EXECUTE'), false, f || ' is not for PUBLIC')
+  FROM unnest(ARRAY['fairsched_pin_capacity(text,int,timestamptz)', 'fairsched_reset_stats()']) f;
+SELECT is(has_table_privilege('public', 'fairsched.' || r, 'SELECT'), false, r || ' is not for PUBLIC')
+  FROM unnest(ARRAY['claim_stats', 'claim_refusals', 'scheduler_stats', 'capacity_recommendation', 'capacity_settings', 'capacity_pins']) r;
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['capacity_settings', 'capacity_pins']) r, pg_extension e WHERE extname = 'fairsched';
+SELECT is(s.boot_val || s.unit, w.value, w.name || ' is ' || w.value || ' by default')
+  FROM (VALUES ('fairsched.dwell_target', '10000ms'), ('fairsched.capacity_cooldown', '300s'), ('fairsched.capacity_interval', '5000ms')) w(name, value)
+  LEFT JOIN pg_settings s ON s.name = w.name;
+-- Tables whose changes by hand are read again.
+SELECT has_trigger('fairsched', t, 'usage_changed', t || ' is read again')
+  FROM unnest(ARRAY['workspace_usage', 'workspace_levels', 'quota_violations']) t;
+SELECT has_trigger('fairsched', t, 'settings_changed', t || ' is read again')
+  FROM unnest(ARRAY['workspace_quotas', 'workspace_rate_limits', 'workspace_throttles']) t;
 
 SELECT * FROM finish();
 ROLLBACK;
