@@ -25,6 +25,7 @@
 #include "capacity.h"
 #include "roomwait.h"
 #include "park.h"
+#include "roomwait.h"
 
 #define for_each_need(r, mask) \
 	for (int r = 0; r < FS_RESOURCES; r++) \

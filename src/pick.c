@@ -24,8 +24,8 @@
 #include "hints.h"
 #include "park.h"
 #include "ring.h"
-#include "roomwait.h"
 #include "stats.h"
+#include "roomwait.h"
 
 /* How far fs_sched_fill_ahead looks: members, and nodes of heaps on the way to them. */
 #define AHEAD_MEMBERS 16
@@ -301,7 +301,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		}
 		else
 		{
-			if (lagging)
+			if (lagging && !fs_sched_share_is_due_later(share))
 				drr_resume(&share->drr, due, fs_sched_flow_head_cost(f, s));
 			key = drr_key(&share->drr, fs_sched_flow_head_cost(f, s));
 			if (key > due)
@@ -382,5 +382,6 @@ fs_sched_refund(int32 s, int32 cost, double advance)
 	drr_refund(&fs_shares[s].drr, cost);
 	if (fs_shares[s].active == 0 && !fs_sched_share_waits(&fs_shares[s]))
 		drr_empty(&fs_shares[s].drr);
+	fs_sched_share_due_earlier(s);
 	fs_sched_share_rekey(s);
 }

@@ -535,7 +535,8 @@ read_stopped(int64 after, int limit, int *n)
 	*n = fs_spi("SELECT preemption_id, job_id, resource, threshold, "
 				"CASE WHEN reason = 'quota_exceeded' AND threshold IS NOT NULL THEN workspace END "
 				"FROM fairsched.preemption_history WHERE outcome = 'preempted' AND preemption_id > $1 "
-				"AND ((resource IN ('cpu', 'memory', 'gpu') AND reason <> 'budget_exceeded') "	/* a budget may have such a name */
+				/* a budget may have the name of a resource */
+				"AND ((resource IN ('cpu', 'memory', 'gpu') AND reason <> 'budget_exceeded') "
 				"OR (reason = 'quota_exceeded' AND threshold IS NOT NULL)) "
 				"ORDER BY preemption_id LIMIT $2", 2, types, args, NULL);
 	rows = MemoryContextAlloc(mine, sizeof(Stopped) * (*n + 1));

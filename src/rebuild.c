@@ -533,8 +533,8 @@ fs_rebuild(FsDatabase *db)
 	adopt(db);
 	fs_limits_load(db);
 	fs_capacity_load(db);
-	fs_capacity_unknown(db, GetCurrentTimestamp());
 	fs_recommend_load(db);
+	fs_capacity_unknown(db, GetCurrentTimestamp());
 	fs_budget_load(db);
 	restore_leases(db);
 	fs_budget_loaded(db);

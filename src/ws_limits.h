@@ -101,14 +101,14 @@ extern void fs_limits_sweep(int32 db);
 /* How much of a resource is used, without what jobs hold; `now` drops what is a day old. */
 extern int64 fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now);
 
-/* It is throttled until then for this resource, unless it is for longer. */
-extern void fs_limits_throttled(int32 limits, FsResource r, TimestampTz until);
-
 extern const char *const FsBreachNames[FS_BREACH_KINDS];
 
 /* A quota was exceeded, or an excess refused; job_id 0, run_id NULL: not known. */
 extern FsBreach *fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,
 								  const char *run_id, TimestampTz now);
+/* It is throttled until then for this resource, unless it is for longer. */
+extern void fs_limits_throttled(int32 limits, FsResource r, TimestampTz until);
+
 
 /* ---------- transactions: these take the lock themselves and may raise ---------- */
 

@@ -376,7 +376,7 @@ seed_breach(int32 l, const FsPastBreach *past, TimestampTz now)
 	limits->breached = true;
 	fs_admit_dirty(&fs_dbs[limits->db]);
 	if (past->kind == FS_BREACH_THROTTLE && limits->set.throttle)
-		fs_limits_throttled(l, r, past->last + limits->set.throttle_usec);
+		fs_limits_throttled(l, past->resource, past->last + limits->set.throttle_usec);
 }
 
 static void

@@ -475,13 +475,6 @@ SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
     WHERE extname = 'fairsched' AND c.relkind = 'S' AND NOT c.oid = ANY (e.extconfig)), NULL,
   'every sequence is dumped');
 
--- Aging across restarts, throttles that ask running jobs, what waits for the fleet
-SELECT has_column('fairsched', 'workspace_throttles', 'preempt', 'a throttle may ask running jobs');
-SELECT col_is_null('fairsched', 'workspace_throttles', 'preempt', 'by default it does not');
-SELECT has_column('fairsched', 'capacity_status', 'looks', 'looks at what waits are counted');
-SELECT columns_are('fairsched', 'position_times', ARRAY['at', 'position'], 'what is known of the age of places');
-SELECT is(to_regclass('fairsched.position_times') = ANY (e.extconfig), false, 'which is of this server, and not dumped')
-  FROM pg_extension e WHERE extname = 'fairsched';
 -- Statistics and the capacity signal: columns in order, types, functions, rights, what is dumped.
 SELECT columns_are('fairsched', 'claim_stats', ARRAY['lane', 'claims', 'jobs', 'empties', 'undone', 'refusals', 'arrivals',
   'completed', 'failed', 'discarded', 'released', 'preempted', 'expired', 'cancelled', 'retaken', 'stale_tokens', 'waits', 'wakes',
@@ -519,6 +512,13 @@ SELECT has_trigger('fairsched', t, 'usage_changed', t || ' is read again')
   FROM unnest(ARRAY['workspace_usage', 'workspace_levels', 'quota_violations']) t;
 SELECT has_trigger('fairsched', t, 'settings_changed', t || ' is read again')
   FROM unnest(ARRAY['workspace_quotas', 'workspace_rate_limits', 'workspace_throttles']) t;
+-- Aging across restarts, throttles that ask running jobs, what waits for the fleet
+SELECT has_column('fairsched', 'workspace_throttles', 'preempt', 'a throttle may ask running jobs');
+SELECT col_is_null('fairsched', 'workspace_throttles', 'preempt', 'by default it does not');
+SELECT has_column('fairsched', 'capacity_status', 'looks', 'looks at what waits are counted');
+SELECT columns_are('fairsched', 'position_times', ARRAY['at', 'position'], 'what is known of the age of places');
+SELECT is(to_regclass('fairsched.position_times') = ANY (e.extconfig), false, 'which is of this server, and not dumped')
+  FROM pg_extension e WHERE extname = 'fairsched';
 
 SELECT * FROM finish();
 ROLLBACK;
