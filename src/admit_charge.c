@@ -23,7 +23,6 @@
 
 #include "budget.h"
 #include "capacity.h"
-#include "roomwait.h"
 #include "park.h"
 #include "roomwait.h"
 
