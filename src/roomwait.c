@@ -191,7 +191,7 @@ flow_next(const FsDatabase *d, const FsFlow *f, int64 *position)
 		int			cls;
 		int			counts;
 
-		if (head == PG_INT64_MAX)
+		if (head == PG_INT64_MAX || (f->refused & (1 << FsSlotClass(slot))))
 			continue;
 		cls = fs_aging_class(d->aged, FsSlotClass(slot), head);
 		counts = cls == FsSlotClass(slot) ? slot : cls * 2 + 1;
