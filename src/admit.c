@@ -690,7 +690,7 @@ fs_admit_unclaim(int32 l)
 		fs_admit_room(&fs_dbs[ws->db], GetCurrentTimestamp());
 }
 
-/* fs_admit_ungift: what the claim took over from slot_from is that lease's again; it holds as much itself. */
+/* fs_admit_ungift: what the claim took over from slot_from is that lease's again; the claim was aborted. */
 void
 fs_admit_ungift(int32 l)
 {
@@ -705,7 +705,9 @@ fs_admit_ungift(int32 l)
 		from->held.amount[r] += lease->moved.amount[r];
 		if (from->open)
 			ws->open[r] += lease->moved.amount[r];
-		hold(ws, r, lease->moved.amount[r]);
+		lease->held.amount[r] -= lease->moved.amount[r];
+		if (lease->open)
+			ws->open[r] -= lease->moved.amount[r];
 	}
 	lease->moved.mask = 0;
 }

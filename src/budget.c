@@ -574,7 +574,7 @@ fs_budget_unclaim(int32 l)
 	let_go(l, GetCurrentTimestamp());
 }
 
-/* fs_budget_ungift: what the claim took over from slot_from is that lease's again; it reserves as much itself. */
+/* fs_budget_ungift: what the claim took over from slot_from is that lease's again; the claim was aborted. */
 void
 fs_budget_ungift(int32 l)
 {
@@ -587,7 +587,7 @@ fs_budget_ungift(int32 l)
 		if (to < 0)
 			continue;
 		fs_budget_holds[fs_leases[l].slot_from].reserved[to] += fs_budget_holds[l].taken[i];
-		meter_reserve(&fs_budgets[set->budget[i]].meter, fs_budget_holds[l].taken[i]);
+		fs_budget_holds[l].reserved[i] -= fs_budget_holds[l].taken[i];
 		fs_budget_holds[l].taken[i] = 0;
 	}
 }

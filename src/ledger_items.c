@@ -45,7 +45,8 @@ fs_ledger_undo_claim(int32 l)
 	else
 	{
 		fs_sched_refund(lease->share, lease->charged);
-		fs_sched_slot_freed(w);
+		if (!lease->slot_lost)
+			fs_sched_slot_freed(w);
 	}
 	fs_lease_free(l);
 }
@@ -54,7 +55,8 @@ fs_ledger_undo_claim(int32 l)
  * fs_ledger_take_back_gift: the lease is ended by somebody else than the
  * transaction that gave its slot on: that one aborted, its rows are free
  * already, and its callback is still to come.  The claim that took the slot
- * over gets one of its own, until that callback undoes it.
+ * over, which nobody will ever see, is left without one until that callback
+ * undoes it.
  */
 void
 fs_ledger_take_back_gift(int32 l)
@@ -64,8 +66,7 @@ fs_ledger_take_back_gift(int32 l)
 	fs_leases[l].slot_given = false;
 	fs_admit_ungift(fs_leases[l].given_to);
 	to->slot_from = FS_NONE;
-	fs_workspaces[to->workspace].running++;
-	fs_dbs[to->db].running++;
+	to->slot_lost = true;
 }
 
 /* fs_ledger_undo_finish: the lease is what it was, unless somebody who has its row ends it. */

@@ -283,6 +283,7 @@ typedef struct FsLease
 	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
 	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
+	bool		slot_lost;		/* CLAIMING, aborted already: that lease has it back */
 	bool		has_request;
 	pg_uuid_t	request;
 	int32		job_table;
