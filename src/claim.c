@@ -393,6 +393,7 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 	lease->rank_slot = slot;
 	lease->position = cand->position;
 	lease->cost = lease->charged = cand->cost;
+	lease->advance = db->advance;
 	lease->owner = FsMyProcNumber();
 	lease->claimed_at = now;
 	lease->length = a->lease;
@@ -472,7 +473,7 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 			{
 				int32		w = FsWorkspaceOfFlow(flow);
 
-				fs_sched_refund(FsShareOfFlow(flow), cand.cost);
+				fs_sched_refund(FsShareOfFlow(flow), cand.cost, db->advance);
 				fs_sched_slot_freed(w);
 				fs_sched_ready_one(flow, slot, &cand);
 				full = true;
@@ -580,6 +581,7 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 
 			lease->token = t->token;
 			lease->attempt = job->attempt;
+			lease->dwell = 1 + dwell_bucket(now - Max(job->run_at, job->created_at));
 			lease->tid = t->row->t_self;
 			lease->relfile = t->relfile;
 			if (t->row_first)

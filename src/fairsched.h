@@ -80,6 +80,18 @@ extern bool fs_notify;
 extern int	fs_retry_base;		/* ms */
 extern int	fs_retry_max;		/* ms */
 extern int	fs_reconcile_interval;	/* s */
+extern int	fs_fairness_interval;	/* s; 0 = off */
+extern int	fs_fairness_workspaces;
+extern int	fs_fairness_retention;	/* s */
+extern int	fs_alert_interval;	/* s; 0 = off */
+extern int	fs_alert_retention; /* s */
+extern double fs_alert_min_share;
+extern double fs_alert_min_weight;
+extern double fs_alert_min_score;
+extern int	fs_alert_starvation;	/* s */
+extern double fs_alert_expiry_rate;
+extern int	fs_alert_task_failures;
+extern int	fs_alert_overdue;	/* s */
 extern double fs_deliberation_depth_weight;
 extern double fs_deliberation_coherence_weight;
 extern double fs_deliberation_relevance_weight;

@@ -17,6 +17,7 @@
 
 #include "admit.h"
 #include "budget.h"
+#include "fairness.h"
 #include "hints.h"
 #include "ring.h"
 
@@ -73,6 +74,7 @@ fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *se
 	ws->set = *set;
 	ws->shares = FS_NONE;
 	ws->capped_next = FS_NONE;
+	ws->dwell = FS_NONE;
 	ws->next = fs_workspace_hash[bucket];
 	fs_workspace_hash[bucket] = w;
 	fs_admit_workspace_made(w);
@@ -171,7 +173,7 @@ share_get(int32 workspace, int32 lane)
 	memset(&fs_shares[s], 0, sizeof(FsShare));
 	fs_shares[s].workspace = workspace;
 	fs_shares[s].lane = lane;
-	fs_shares[s].members = FS_NONE;
+	fs_shares[s].members = fs_shares[s].home = FS_NONE;
 	fs_shares[s].drr.quantum = ws->set.quantum;
 	fs_shares[s].next = ws->shares;
 	ws->shares = s;
@@ -396,6 +398,7 @@ workspace_free(int32 w)
 	FsWorkspace *ws = &fs_workspaces[w];
 
 	fs_admit_workspace_gone(w);
+	fs_fair_workspace_gone(w);
 	FS_UNCHAIN(fs_workspace_hash[hash_name(ws->db, ws->name) & fs_workspace_mask],
 			w, fs_workspaces, FsWorkspace, next);
 	ws->db = FS_NONE;

@@ -40,6 +40,18 @@ bool		fs_notify = false;
 int			fs_retry_base = 1000;
 int			fs_retry_max = 3600000;
 int			fs_reconcile_interval = 3600;
+int			fs_fairness_interval = 60;
+int			fs_fairness_workspaces = 50;
+int			fs_fairness_retention = 7 * 86400;
+int			fs_alert_interval = 300;
+int			fs_alert_retention = 30 * 86400;
+double		fs_alert_min_share = 0.8;
+double		fs_alert_min_weight = 1.2;
+double		fs_alert_min_score = 0.7;
+int			fs_alert_starvation = 600;
+double		fs_alert_expiry_rate = 0.1;
+int			fs_alert_task_failures = 3;
+int			fs_alert_overdue = 60;
 double		fs_deliberation_depth_weight = 0.35;
 double		fs_deliberation_coherence_weight = 0.35;
 double		fs_deliberation_relevance_weight = 0.30;
@@ -70,6 +82,12 @@ int_setting(const char *name, const char *text, int *var, int dflt, int min, int
 {
 	DefineCustomIntVariable(name, text, NULL, var, dflt, min, max, PGC_SIGHUP, flags,
 							NULL, NULL, NULL);
+}
+
+static void
+ratio_setting(const char *name, const char *text, double *var, double dflt, double max)
+{
+	DefineCustomRealVariable(name, text, NULL, var, dflt, 0.0, max, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 /* Of scoring, from 0 to 1: nothing in shared memory follows it, so a database may have its own. */
@@ -174,6 +192,33 @@ fs_guc_define(void)
 				&fs_retry_max, 3600000, 0, INT_MAX, GUC_UNIT_MS);
 	int_setting("fairsched.reconcile_interval", "How often memory is compared with rows.",
 				&fs_reconcile_interval, 3600, 1, INT_MAX / 1000, GUC_UNIT_S);
+	int_setting("fairsched.fairness_interval", "How often fairness is sampled into fairsched.fairness_samples; 0 = never.",
+				&fs_fairness_interval, 60, 0, 86400, GUC_UNIT_S);
+	int_setting("fairsched.fairness_workspaces", "Workspaces that a sample of fairness has a row for.",
+				&fs_fairness_workspaces, 50, 0, 10000, 0);
+	int_setting("fairsched.fairness_retention", "How long samples of fairness are kept.",
+				&fs_fairness_retention, 7 * 86400, 0, INT_MAX, GUC_UNIT_S);
+	int_setting("fairsched.alert_interval", "How often alerts are raised and resolved, and the time that fairness is judged by; 0 = never.",
+				&fs_alert_interval, 300, 0, 86400, GUC_UNIT_S);
+	ratio_setting("fairsched.alert_min_share",
+				  "Alert fairness_violation: a workspace or tier got less than this part of its entitlement.",
+				  &fs_alert_min_share, 0.8, 1.0);
+	ratio_setting("fairsched.alert_min_weight",
+				  "Alert fairness_violation: least weight of the tiers and workspaces that are watched; 0 = all.",
+				  &fs_alert_min_weight, 1.2, 1e6);
+	ratio_setting("fairsched.alert_min_score", "Alert low_fairness_score: the score is below.",
+				  &fs_alert_min_score, 0.7, 1.0);
+	int_setting("fairsched.alert_starvation", "Alerts starvation, no_capable_worker: a job was ready for longer.",
+				&fs_alert_starvation, 600, 1, INT_MAX / 1000, GUC_UNIT_S);
+	ratio_setting("fairsched.alert_expiry_rate",
+				  "Alert lease_expiry_rate: a larger part of the claimed jobs came back because the lease ran out.",
+				  &fs_alert_expiry_rate, 0.1, 1.0);
+	int_setting("fairsched.alert_task_failures", "Alert task_failing: a task of the scheduler failed so often in a row.",
+				&fs_alert_task_failures, 3, 1, INT_MAX, 0);
+	int_setting("fairsched.alert_overdue", "Alert due_backlog: due jobs or leases wait for the scheduler for longer.",
+				&fs_alert_overdue, 60, 1, INT_MAX / 1000, GUC_UNIT_S);
+	int_setting("fairsched.alert_retention", "How long resolved alerts are kept in fairsched.alerts.",
+				&fs_alert_retention, 30 * 86400, 0, INT_MAX, GUC_UNIT_S);
 	score_setting("fairsched.deliberation_depth_weight",
 				  "Weight of depth in the overall score; weights are divided by their sum.",
 				  &fs_deliberation_depth_weight, 0.35);

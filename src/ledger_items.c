@@ -19,6 +19,7 @@
 #include "storage/latch.h"
 
 #include "admit.h"
+#include "fairness.h"
 #include "flows.h"
 #include "hints.h"
 #include "launcher.h"
@@ -40,11 +41,11 @@ fs_ledger_undo_claim(int32 l)
 	if (lease->slot_from != FS_NONE)
 	{
 		fs_leases[lease->slot_from].slot_given = false;
-		fs_sched_refund(lease->share, lease->charged);
+		fs_sched_refund(lease->share, lease->charged, lease->advance);
 	}
 	else
 	{
-		fs_sched_refund(lease->share, lease->charged);
+		fs_sched_refund(lease->share, lease->charged, lease->advance);
 		if (!lease->slot_lost)
 			fs_sched_slot_freed(w);
 	}
@@ -303,8 +304,12 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				}
 				ws->refs--;
 				ws->served_jobs++;
+				d->claims++;
 				ws->served_cost += item->u.lease.charged;
 				measure_rate(ws, now);
+				/* the lease may be ENDING by now, by us */
+				if (lease->db == item->db && lease->owner == FsMyProcNumber())
+					fs_fair_waited(item->u.lease.workspace, lease, now);
 				if (item->u.lease.soft)
 				{
 					/* no row changed; the lease may be ENDING by now, by us */

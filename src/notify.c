@@ -62,5 +62,11 @@ fs_notify_task(FsDatabase *d)
 				 events[FS_EVENT_PREEMPT_ASKED], events[FS_EVENT_PREEMPTED], events[FS_EVENT_RESUMED]);
 		Async_Notify("fairsched_preemption", payload);
 	}
+	if (events[FS_EVENT_ALERT_RAISED] || events[FS_EVENT_ALERT_RESOLVED])
+	{
+		snprintf(payload, sizeof(payload), "{\"raised\": " INT64_FORMAT ", \"resolved\": " INT64_FORMAT "}",
+				 events[FS_EVENT_ALERT_RAISED], events[FS_EVENT_ALERT_RESOLVED]);
+		Async_Notify("fairsched_alerts", payload);
+	}
 	return now + NOTIFY_IDLE;
 }

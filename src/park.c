@@ -16,6 +16,7 @@
 
 #include "hints.h"
 #include "admit.h"
+#include "fairness.h"
 #include "ring.h"
 
 const char *const FsParkNames[] = {NULL, "paused", "ceiling", "workspace_share", "moving",
@@ -105,7 +106,7 @@ fs_sched_apply_settings(int32 w, const FsWorkspaceSettings *set)
 	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
 	{
 		fs_sched_share_settle(&fs_shares[s]);
-		fs_shares[s].drr.quantum = set->quantum;
+		fs_fair_quantum(s, set->quantum);
 	}
 	ws->set = *set;
 	if (table_changed)

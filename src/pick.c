@@ -20,6 +20,7 @@
 #include "pick.h"
 
 #include "admit.h"
+#include "fairness.h"
 #include "hints.h"
 #include "park.h"
 #include "ring.h"
@@ -215,6 +216,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		FsFlow	   *f;
 		uint64		due;
 		uint64		key;
+		uint64		before;
 		bool		lagging;
 		int			s;
 
@@ -297,11 +299,13 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 				continue;
 			}
 			drr_grant_until(&share->drr, key);
-			lane->round = Max(lane->round, due);
 		}
+		before = lane->round;
+		lane->round = Max(lane->round, due);
 		lane->served_at = ++d->serve_clock;
 
 		*cand = fs_sched_take(*flow, s);
+		d->advance = fs_fair_served(e, m, cand->cost, before, urgent);
 		drr_charge(&share->drr, cand->cost);
 		ws->running++;
 		d->running++;
@@ -317,10 +321,11 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 	}
 }
 
-/* fs_sched_refund: a claim came to nothing. */
+/* fs_sched_refund: a claim came to nothing; `advance` is what it brought the clocks of fairness.c. */
 void
-fs_sched_refund(int32 s, int32 cost)
+fs_sched_refund(int32 s, int32 cost, double advance)
 {
+	fs_fair_undone(s, cost, advance);
 	fs_sched_share_settle(&fs_shares[s]);
 	drr_refund(&fs_shares[s].drr, cost);
 	if (fs_shares[s].active == 0 && !fs_sched_share_waits(&fs_shares[s]))

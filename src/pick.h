@@ -31,7 +31,7 @@ typedef enum FsPick
 
 extern FsPick fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow,
 							int *slot, FsCandidate *cand);
-extern void fs_sched_refund(int32 share, int32 cost);
+extern void fs_sched_refund(int32 share, int32 cost, double advance);
 
 extern bool fs_sched_has_work(int32 db, const FsEligible *e);
 extern void fs_sched_offer_gifts(const FsEligible *e);

@@ -27,6 +27,7 @@
 #include "ring.h"
 
 #include "aging.h"
+#include "fairness.h"
 
 static void
 list_link(int32 f, int slot)
@@ -132,9 +133,13 @@ next_cost(int32 m)
 	int32		flow;
 	int			slot;
 
+	int32		cost;
+
 	if (fs_sched_member_next(m, &flow, &slot) == FS_NOTHING)
 		return 1;
-	return fs_sched_flow_head_cost(&fs_flows[flow], slot);
+	cost = fs_sched_flow_head_cost(&fs_flows[flow], slot);
+	fs_fair_head(&fs_lanes[fs_shares[fs_members[m].share].lane], cost);
+	return cost;
 }
 
 /* The place of a member among the urgent ones; none where its head is not P0 or it is in no ring. */
@@ -210,7 +215,9 @@ member_leave(int32 m, bool emptied)
 	fs_sched_share_settle(share);
 	ringheap_remove(fs_nodes, &ring->root, m);
 	ring->active--;
-	if (--share->active == 0 && emptied && !fs_sched_share_waits(share))
+	share->active--;
+	fs_fair_left(m);
+	if (share->active == 0 && emptied && !fs_sched_share_waits(share))
 		drr_empty(&share->drr);
 }
 
@@ -249,6 +256,7 @@ ring_rekey(int32 m)
 		ringheap_insert(fs_nodes, &ring->root, m);
 		ring->active++;
 		share->active++;
+		fs_fair_entered(m);
 		return;
 	}
 	fs_sched_share_settle(share);

@@ -26,6 +26,7 @@ RingNode   *fs_aging_nodes;
 RingNode   *fs_wakes;
 FsFlow	   *fs_flows;
 FsBlock    *fs_blocks;
+FsDwell    *fs_dwells;
 FsLease    *fs_leases;
 FsWorker   *fs_workers;
 FsWaiter   *fs_waiters;
@@ -122,6 +123,7 @@ layout(char *base)
 	AREA(fs_wakes, fs_max_workspaces);
 	AREA(fs_flows, flows);
 	AREA(fs_blocks, block_capacity());
+	AREA(fs_dwells, FS_DWELLS);
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
@@ -210,6 +212,8 @@ shmem_startup(void)
 		INIT_POOL(fs->members, fs_members, flows);
 		INIT_POOL(fs->flows, fs_flows, flows);
 		INIT_POOL(fs->blocks, fs_blocks, block_capacity());
+		INIT_POOL(fs->dwells, fs_dwells, FS_DWELLS);
+		fs->dwell_first = fs->dwell_last = FS_NONE;
 		INIT_POOL(fs->leases, fs_leases, fs_max_running);
 		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
 		for (int i = 0; i < FS_LOGGED_PAGES; i++)

@@ -16,6 +16,8 @@
 #include "fairsched.h"
 
 #include "drr.h"
+#include "dwell.h"
+#include "fair.h"
 #include "port/atomics.h"
 #include "quota.h"
 #include "ringheap.h"
@@ -27,6 +29,7 @@
 #define FS_NONE (-1)
 #define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
 #define FS_OWN_CANDIDATES 2		/* heads that every flow has room for */
+#define FS_DWELLS 1024			/* workspaces whose waiting times are kept */
 #define FS_CANDIDATES 24		/* heads in a block, for a flow that is being served */
 #define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
 #define FS_AGE_MARKS 128
@@ -62,9 +65,9 @@ typedef enum FsPark
  */
 typedef struct FsRefusal
 {
-	FsPark		park;			/* FS_PARK_NONE: nothing refuses */
+	FsPark		park:8;			/* FS_PARK_NONE: nothing refuses */
+	FsResource	resource:8;		/* FS_PARK_RESOURCE, CAPACITY */
 	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
-	FsResource	resource;		/* FS_PARK_RESOURCE, CAPACITY */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -107,6 +110,7 @@ typedef struct FsWorkspace
 	int32		next;			/* hash chain, or free list */
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
+	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
 	int32		refs;			/* open ledger items that point here */
@@ -116,8 +120,8 @@ typedef struct FsWorkspace
 	int32		waiting;		/* scheduled, retryable, preempted */
 	int64		reserved;		/* enqueued by open transactions */
 
-	FsPark		parked;
 	TimestampTz parked_since;
+	FsPark		parked;
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
 
 	/* admission (admit.c) */
@@ -132,6 +136,7 @@ typedef struct FsWorkspace
 	TimestampTz rate_at;
 	int64		served_jobs;
 	int64		served_cost;
+	FairTotals	fair;			/* of periods that are over (fairness.c) */
 } FsWorkspace;
 
 /* A lane: a named queue.  `round` is the virtual time of its rings. */
@@ -143,6 +148,8 @@ typedef struct FsLane
 	uint64		round;			/* highest round served */
 	uint64		stamps;			/* places in the ring handed out */
 	uint64		served_at;		/* db->serve_clock of its last service */
+	uint64		jumped_at;		/* round in which P0 was served before its turn last; 0: never */
+	int32		max_cost;		/* dearest job that was a head */
 	int32		rings;			/* list of its rings */
 } FsLane;
 
@@ -157,6 +164,7 @@ typedef struct FsRing
 	int32		urgent;			/* heap of those whose head is P0, by when they may jump */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
+	FairClock	clock;			/* fairness.c */
 	TimestampTz made_at;
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
@@ -170,7 +178,9 @@ typedef struct FsShare
 	int32		lane;
 	int32		members;		/* list of its members */
 	int32		active;			/* members in a heap */
+	int32		home;			/* of these, the one in whose ring it contends; FS_NONE: it does not */
 	DrrShare	drr;
+	FairPeriod	period;			/* fairness.c */
 } FsShare;
 
 /*
@@ -220,6 +230,7 @@ typedef struct FsFlow
 	/* admission (admit.c) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
 	int32		park_next;		/* list of its workspace's parked flows */
@@ -238,9 +249,17 @@ typedef struct FsFlow
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
-	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
 	FsCandidate own[FS_OWN_CANDIDATES];
 } FsFlow;
+
+/* How long the jobs of a workspace wait; lent to those that claimed last (fairness.c). */
+typedef struct FsDwell
+{
+	int32		next;			/* free list, or less lately used */
+	int32		prev;
+	int32		workspace;
+	DwellHistogram histogram;
+} FsDwell;
 
 typedef enum FsLeaseState
 {
@@ -282,6 +301,7 @@ typedef struct FsLease
 	bool		hardened;		/* soft, but an open transaction of the owner wrote it into the row */
 	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
 	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
+	uint8		dwell;			/* how long its job was ready: bucket + 1; 0: not told */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
 	bool		slot_lost;		/* CLAIMING, aborted already: that lease has it back */
 	bool		has_request;
@@ -291,6 +311,7 @@ typedef struct FsLease
 	ItemPointerData tid;
 	int32		cost;
 	int32		charged;		/* of it, to the share: less when it was not claimed by DRR */
+	double		advance;		/* of the clocks of its lane, by its claim */
 	int32		rank_slot;
 	int32		attempt;
 	int64		position;
@@ -356,6 +377,8 @@ typedef enum FsEvent
 	FS_EVENT_PREEMPT_ASKED,
 	FS_EVENT_PREEMPTED,
 	FS_EVENT_RESUMED,
+	FS_EVENT_ALERT_RAISED,
+	FS_EVENT_ALERT_RESOLVED,
 	FS_EVENTS
 } FsEvent;
 
@@ -372,6 +395,8 @@ typedef enum FsTask
 	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
+	FS_TASK_FAIRNESS,			/* a sample of fairness */
+	FS_TASK_ALERTS,				/* raise and resolve alerts */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -455,6 +480,8 @@ typedef struct FsDatabase
 	bool		tiers_stale;	/* fairsched.tiers changed */
 	int32		ntiers;
 	FsTier		tiers[FS_MAX_TIERS];	/* tier_id is the place here */
+	DwellHistogram tier_dwell[FS_MAX_TIERS];
+	double		advance;		/* of the last pick: see FsLease */
 	bool		rescan;			/* rows changed behind our back: look again */
 	bool		adopting;		/* a job table is being restored: look again */
 	uint64		rescan_gen;
@@ -527,6 +554,8 @@ typedef struct FsDatabase
 	struct Latch *worker_latch;
 	FsTaskStatus tasks[FS_TASK_COUNT];
 
+	int64		claims;			/* jobs handed out, committed; since memory was built */
+	int64		expired;		/* leases that ran out */
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
 } FsDatabase;
@@ -577,11 +606,14 @@ typedef struct FsShared
 				members,
 				flows,
 				blocks,
+				dwells,
 				leases,
 				workers,
 				limits,
 				budgets,
 				budget_sets;
+	int32		dwell_first;	/* list of fs_dwells in use, lately used first */
+	int32		dwell_last;
 	int			budgets_promised;	/* to rows that are not committed */
 	uint64		average_clock;
 	int			launcher_pid;
@@ -615,6 +647,7 @@ extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
+extern FsDwell *fs_dwells;
 extern FsLease *fs_leases;
 extern FsWorker *fs_workers;
 extern FsWaiter *fs_waiters;	/* by process number */

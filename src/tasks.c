@@ -25,8 +25,10 @@
 #include "claimlog.h"
 #include "admit.h"
 #include "admission_task.h"
+#include "alert_check.h"
 #include "budget_task.h"
 #include "count.h"
+#include "fairness_task.h"
 #include "held.h"
 #include "lease.h"
 #include "ledger.h"
@@ -39,7 +41,7 @@
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
 	"preempt", "notify",
-	"budgets"
+	"budgets", "fairness", "alerts"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -199,7 +201,13 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 			}
 			r = fs_requeue(db, jr, &row, &q, false);
 		}
-		if (r != FS_ROW_DONE)
+		if (r == FS_ROW_DONE)
+		{
+			FsLock();
+			db->expired++;
+			FsUnlock();
+		}
+		else
 		{
 			/* being finished at this moment: whatever comes of that */
 			FsLock();
@@ -316,9 +324,13 @@ retention(FsDatabase *db)
 	Oid			score_types[2] = {FLOAT8OID, INT4OID};
 	Datum		args[1];
 	Datum		arg2[1];
+	Datum		alert_args[1];
+	Datum		sample_args[1];
 	Datum		score_args[2];
 	uint64		scores;
 
+	sample_args[0] = Float8GetDatum((double) fs_fairness_retention);
+	alert_args[0] = Float8GetDatum((double) fs_alert_retention);
 	args[0] = Float8GetDatum((double) fs_dead_retention);
 	arg2[0] = Float8GetDatum((double) fs_completed_retention);
 	score_args[0] = Float8GetDatum((double) fs_deliberation_retention);
@@ -339,9 +351,12 @@ retention(FsDatabase *db)
 	fs_spi("SELECT fairsched.drop_old_history('dead', make_interval(secs => $1))", 1, types, args, NULL);
 	fs_spi("SELECT fairsched.drop_old_history('completed', make_interval(secs => $1))", 1, types, arg2, NULL);
 	fs_spi("SELECT fairsched.drop_old_budget_events()", 0, NULL, NULL, NULL);
+	fs_spi("DELETE FROM fairsched.alerts WHERE resolved_at < now() - make_interval(secs => $1)", 1, types, alert_args, NULL);
 	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
 		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
 		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
+	fs_spi("DELETE FROM fairsched.fairness_samples WHERE sampled_at < now() - make_interval(secs => $1)", 1, types,
+		   sample_args, NULL);
 	scores = fs_spi("DELETE FROM fairsched.deliberation_scores WHERE score_id = ANY (ARRAY("
 					"SELECT score_id FROM fairsched.deliberation_scores "
 					"WHERE scored_at < now() - make_interval(secs => $1) ORDER BY scored_at LIMIT $2))",
@@ -381,6 +396,10 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_notify_task(db);
 		case FS_TASK_BUDGETS:
 			return fs_budget_task(db);
+		case FS_TASK_FAIRNESS:
+			return fs_fairness_task(db);
+		case FS_TASK_ALERTS:
+			return fs_alert_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}

@@ -130,7 +130,7 @@ fs_view_oldest_ready_age(PG_FUNCTION_ARGS)
 	TimestampTz oldest = DT_NOEND;
 	Interval   *age;
 
-	fs_view_check("workspace_status", NULL);
+	fs_view_check("workspace_status", "fairness");
 	if (fs_view_state("workspace_status") == NULL)
 		PG_RETURN_NULL();
 

@@ -25,7 +25,7 @@ COMMENT ON FUNCTION fairsched.workspace_status_internal() IS 'Internal: the work
 CREATE FUNCTION fairsched.oldest_ready_age(workspace text) RETURNS interval
 	LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 10
 	AS 'MODULE_PATHNAME', 'fs_view_oldest_ready_age';
-COMMENT ON FUNCTION fairsched.oldest_ready_age(text) IS 'Internal: how long the oldest ready job of a workspace has been ready, by one index look-up for each priority and flow with ready jobs; NULL = nothing is ready, or not known. Needs SELECT on fairsched.workspace_status.';
+COMMENT ON FUNCTION fairsched.oldest_ready_age(text) IS 'Internal: how long the oldest ready job of a workspace has been ready, by one index look-up for each priority and flow with ready jobs; NULL = nothing is ready, or not known. Needs SELECT on fairsched.workspace_status or fairsched.fairness.';
 
 CREATE VIEW fairsched.workspace_status AS
 SELECT coalesce(m.workspace, w.workspace) COLLATE "C" AS workspace,
