@@ -57,7 +57,10 @@ PG_FUNCTION_INFO_V1(fs_drop_leases);
 static void
 nap(long ms)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+	static uint32 wait_event = 0;
+
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 fs_wait_event(&wait_event, "FairschedAdmin"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -595,7 +598,7 @@ fs_drop_leases(PG_FUNCTION_ARGS)
 
 		if (l != FS_NONE && fs_leases[l].state == FS_LEASE_ACTIVE)
 		{
-			fs_ledger_finish(l, FS_CONTINUE);
+			fs_ledger_finish(l, FS_CONTINUE, 0);
 			dropped++;
 		}
 	}

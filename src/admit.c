@@ -45,6 +45,7 @@
 #include "flows.h"
 #include "park.h"
 #include "ring.h"
+#include "stats.h"
 #include "wait.h"
 
 #define NO_ROOM_WAIT USECS_PER_SEC	/* until a place for budgets is looked for again */
@@ -342,10 +343,12 @@ fs_admit_flow(int32 flow, const FsEligible *e)
 	{
 		if (!fs_capacity_refuses(d, flow, &f->needs, fs_sched_first_gift(e, w), e->now, &why))
 			return true;
+		fs_stats_refused(fs_shares[FsShareOfFlow(flow)].lane, &why);
 		park_flow(flow, &why, e->now);
 		fs_capacity_refused(d, flow, e->now);
 		return false;
 	}
+	fs_stats_refused(fs_shares[FsShareOfFlow(flow)].lane, &why);
 	if (why.retry_at != 0)
 		why.retry_at = Max(why.retry_at, e->now + MIN_WAIT);
 	if (why.park == FS_PARK_RESOURCE && fs_workspaces[w].limits != FS_NONE &&
@@ -838,6 +841,7 @@ fs_admit_no_room(int32 flow, TimestampTz now)
 {
 	FsRefusal	why = {.park = FS_PARK_BUDGET, .on = FS_NONE, .retry_at = now + NO_ROOM_WAIT};
 
+	fs_stats_refused(fs_shares[FsShareOfFlow(flow)].lane, &why);
 	park_flow(flow, &why, now);
 	set_timer(FsWorkspaceOfFlow(flow), why.retry_at);
 }

@@ -43,11 +43,15 @@
 #include "park.h"
 #include "pick.h"
 #include "softclaim.h"
+#include "stats.h"
 #include "tasks.h"
 #include "text.h"
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(fs_claim_jobs);
+
+static uint32 poll_event = 0;	/* wait events */
+static uint32 candidates_event = 0;
 
 #define REVISIT_AFTER	(20 * INT64CONST(1000))	/* usec until a locked row is looked at again */
 
@@ -457,6 +461,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		if (now > db->clock || db->clock - now > USECS_PER_SEC)
 			db->clock = now;
 		e.now = db->clock;
+		if (first)
+			fs_stats_asked(worker, e.lanes, e.nlanes, e.now);
 		if (ngifts)
 			fs_sched_offer_gifts(&e);
 		if (db->nrevisits)
@@ -497,7 +503,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		{
 			ConditionVariablePrepareToSleep(&db->filled);
 			if (fs_flows[flow].filling)
-				(void) ConditionVariableTimedSleep(&db->filled, 1000, PG_WAIT_EXTENSION);
+				(void) ConditionVariableTimedSleep(&db->filled, 1000,
+												   fs_wait_event(&candidates_event, "FairschedCandidates"));
 			ConditionVariableCancelSleep();
 			CHECK_FOR_INTERRUPTS();
 		}
@@ -807,6 +814,9 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	int32		worker;
 	FsTaken    *taken;
 	FsPage	   *pages;
+	TimestampTz start = GetCurrentTimestamp();
+	int64		waited = 0;		/* usec */
+	bool		first = true;
 	int			got = 0;
 
 	worker = fs_worker_seen(db, a->worker, a->caps_given ? a->caps : NULL, a->caps_len);
@@ -831,7 +841,8 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	pages = palloc(sizeof(FsPage) * a->max_jobs);
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		/* the time of the call will do, where nothing was waited for since */
+		TimestampTz now = first && !a->has_request && db->worker_pid != 0 ? start : GetCurrentTimestamp();
 		int			visits = 0;
 		int64		token = 0;
 		FsPick		why = FS_PICK_TAKE;
@@ -881,19 +892,24 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 			break;
 		{
 			FsEligible	e;
+			TimestampTz since = GetCurrentTimestamp();
 
 			FsLock();
 			e = *eligible(db, a);
 			FsUnlock();
-			if (!fs_wait_for_work(fs_my_db, a->nlanes, a->lanes, &e, give_up, "claim"))
+			if (!fs_wait_for_work(fs_my_db, a->nlanes, a->lanes, &e, give_up,
+								  fs_wait_event(&poll_event, "FairschedLongPoll")))
 				a->max_wait = 0;	/* one last look */
+			waited += Max(GetCurrentTimestamp() - since, 0);
 		}
+		first = false;
 		db = fs_state_ready("fairsched_claim()");
 		fs_task_help(db);
 	}
 	for (int i = 0; i < got; i++)
 		emit(rsinfo, jobs_desc(), taken[i].row, taken[i].token,
 			 fs_leases[taken[i].lease].expires_at, a->worker);
+	fs_stats_claim(fs_my_db, memo.e.lanes, memo.e.nlanes, got, GetCurrentTimestamp() - start - waited);
 	return got;
 }
 

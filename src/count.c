@@ -182,18 +182,28 @@ fs_count_queues(FsDatabase *db)
 					memset(fs_workspaces[i].ready, 0, sizeof(fs_workspaces[i].ready));
 					fs_workspaces[i].waiting = 0;
 				}
+			for (int i = 0; i < fs->flows.capacity; i++)
+				if (fs_flows[i].member != FS_NONE && fs_workspaces[FsWorkspaceOfFlow(i)].db == slot)
+					fs_flows[i].ready = 0;
 			hash_seq_init(&status, flows);
 			while ((f = hash_seq_search(&status)) != NULL)
 			{
 				int32		ws = fs_sched_workspace_find(slot, f->workspace);
+				int32		flow = fs_sched_flow_by_id(slot, f->flow);
 
 				for (int c = 0; ws != FS_NONE && c < FS_CLASSES; c++)
 					fs_workspaces[ws].ready[c] += f->ready[c];
+				for (int c = 0; flow != FS_NONE && c < FS_CLASSES; c++)
+					fs_flows[flow].ready += f->ready[c];
 			}
 			/* available rows that soft leases hold */
 			for (int i = 0; i < fs->leases.capacity && db->soft_leases > 0; i++)
 				if (fs_leases[i].db == slot && fs_leases[i].counted)
+				{
 					fs_workspaces[fs_leases[i].workspace].ready[FsSlotClass(fs_leases[i].rank_slot)]--;
+					if (fs_leases[i].flow != FS_NONE)
+						fs_flows[fs_leases[i].flow].ready--;
+				}
 			hash_seq_init(&status, waits);
 			while ((w = hash_seq_search(&status)) != NULL)
 			{
@@ -211,7 +221,11 @@ fs_count_queues(FsDatabase *db)
 				if (d->cls == FS_CLASSES)
 					fs_workspaces[d->workspace].waiting += d->delta;
 				else
+				{
 					fs_workspaces[d->workspace].ready[d->cls] += d->delta;
+					if (d->flow != FS_DELTA_NO_FLOW && fs_flows[d->flow].member != FS_NONE)
+						fs_flows[d->flow].ready += d->delta;
+				}
 			}
 			fs->counting_db = FS_NONE;
 			db->counted = true;

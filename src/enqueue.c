@@ -343,6 +343,7 @@ void
 fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 				   const FsFlowSpec *spec, FsPlace *p)
 {
+	static uint32 moving_event = 0;
 	bool		looked = false; /* for jobs that are there already */
 	int			own_table = -1;	/* set where this very transaction froze the workspace */
 
@@ -403,7 +404,7 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 		{
 			/* its last step takes moments; positions and unique keys depend on waiting */
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 2,
-							 PG_WAIT_EXTENSION);
+							 fs_wait_event(&moving_event, "FairschedMoving"));
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 			continue;

@@ -92,6 +92,9 @@ extern int	fs_alert_starvation;	/* s */
 extern double fs_alert_expiry_rate;
 extern int	fs_alert_task_failures;
 extern int	fs_alert_overdue;	/* s */
+extern int	fs_dwell_target;	/* ms */
+extern int	fs_capacity_interval;	/* ms */
+extern int	fs_capacity_cooldown;	/* s */
 extern double fs_deliberation_depth_weight;
 extern double fs_deliberation_coherence_weight;
 extern double fs_deliberation_relevance_weight;

@@ -30,6 +30,7 @@
 #include "lease.h"
 #include "preempt.h"
 #include "softclaim.h"
+#include "stats.h"
 #include "text.h"
 #include "usage.h"
 
@@ -131,6 +132,7 @@ HeapTuple
 fs_held_row(FsDatabase *db, FsHeld *h, FsJobRel **jr, FsHeldUse use)
 {
 	h->busy = false;
+	h->stale_flow = 0;
 	if (h->token <= 0)
 		return NULL;
 	for (;;)
@@ -152,7 +154,10 @@ fs_held_row(FsDatabase *db, FsHeld *h, FsJobRel **jr, FsHeldUse use)
 			r = fs_soft_harden(db, *jr, &row, h, use != FS_HELD_TRY);
 		}
 		else if (FsJob(row)->token != h->token)
+		{
+			h->stale_flow = FsJob(row)->flow;
 			return NULL;
+		}
 		else if (state == FS_JOB_AVAILABLE)
 		{
 			/* it ran out; a soft claim of it by somebody else does not show in the row */
@@ -160,7 +165,10 @@ fs_held_row(FsDatabase *db, FsHeld *h, FsJobRel **jr, FsHeldUse use)
 
 			r = fs_soft_lock(db, *jr, row, use != FS_HELD_TRY, &other);
 			if (r == FS_ROW_DONE && other.soft)
+			{
+				h->stale_flow = FsJob(row)->flow;
 				return NULL;
+			}
 		}
 		else
 			r = state == FS_JOB_RUNNING ? FS_ROW_DONE : FS_ROW_GONE;
@@ -170,7 +178,10 @@ fs_held_row(FsDatabase *db, FsHeld *h, FsJobRel **jr, FsHeldUse use)
 			return row;
 		}
 		if (state != FS_JOB_RUNNING && state != FS_JOB_AVAILABLE)
+		{
+			h->stale_flow = FsJob(row)->flow;
 			return NULL;
+		}
 		if (r == FS_ROW_LOCKED)
 		{
 			h->busy = true;
@@ -182,7 +193,7 @@ fs_held_row(FsDatabase *db, FsHeld *h, FsJobRel **jr, FsHeldUse use)
 }
 
 int32
-fs_held_end(FsDatabase *db, int64 job_id, int64 token, FsDirective tell)
+fs_held_end(FsDatabase *db, int64 job_id, int64 token, FsDirective tell, int how, int32 flow_id)
 {
 	int32		l;
 
@@ -190,11 +201,23 @@ fs_held_end(FsDatabase *db, int64 job_id, int64 token, FsDirective tell)
 	FsLock();
 	l = fs_lease_find(fs_my_db, job_id);
 	if (l != FS_NONE && fs_leases[l].token == token)
-		fs_ledger_finish(l, tell);
+		fs_ledger_finish(l, tell, how);
 	else
+	{
+		int32		lane = fs_stats_lane_of(fs_my_db, flow_id);
+
 		l = FS_NONE;
+		if (lane != FS_NONE)
+			fs_ledger_ended(lane, how);
+	}
 	FsUnlock();
 	return l;
+}
+
+void
+fs_held_stale(const FsHeld *held)
+{
+	fs_stats_stale(fs_my_db, held->job_id, held->token, held->stale_flow);
 }
 
 /* ---------- complete ---------- */
@@ -221,7 +244,10 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 			FsRowResult r;
 
 			if (row == NULL)
+			{
+				fs_held_stale(&held[i]);
 				break;
+			}
 			end.claimed_at = held[i].claimed_at;
 			end.worker = held[i].worker[0] ? held[i].worker : NULL;
 			end.soft = held[i].soft;
@@ -232,7 +258,8 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 
 				/* before the lease ends: spending is counted first, then what was reserved goes back */
 				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage);
-				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE);
+				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE, FS_ENDED_COMPLETED,
+								FsJob(row)->flow);
 
 				ok[i] = true;
 				if (gifts)
@@ -375,9 +402,14 @@ fail(FsDatabase *db, FsHeld *held, const char *error, int64 retry_in, bool disca
 		FsRowResult r;
 		Datum		errors;
 		bool		final;
+		int32		flow;
 
 		if (row == NULL)
+		{
+			fs_held_stale(held);
 			break;
+		}
+		flow = FsJob(row)->flow;
 		errors = fs_add_error(jr, row, error);
 		final = discard || FsJob(row)->attempt >= FsJob(row)->max_attempts;
 		if (final)
@@ -397,7 +429,8 @@ fail(FsDatabase *db, FsHeld *held, const char *error, int64 retry_in, bool disca
 		}
 		if (r == FS_ROW_DONE)
 		{
-			fs_held_end(db, held->job_id, held->token, FS_CONTINUE);
+			fs_held_end(db, held->job_id, held->token, FS_CONTINUE,
+						FS_ENDED_FAILED | (final ? FS_ENDED_DISCARDED : 0), flow);
 			state = final ? "discarded" : "retryable";
 			break;
 		}
@@ -473,12 +506,18 @@ fs_give_back(FsDatabase *db, FsHeld *held, FsJobState state, TimestampTz run_at,
 	{
 		HeapTuple	row = fs_held_row(db, held, &jr, FS_HELD_CHANGE);
 
+		int32		flow;
+
 		if (row == NULL)
+		{
+			fs_held_stale(held);
 			break;
+		}
+		flow = FsJob(row)->flow;
 		q.attempt = Max(FsJob(row)->attempt - 1, 0);
 		if (fs_requeue(db, jr, &row, &q, true) == FS_ROW_DONE)
 		{
-			fs_held_end(db, held->job_id, held->token, FS_CONTINUE);
+			fs_held_end(db, held->job_id, held->token, FS_CONTINUE, FS_ENDED_RELEASED, flow);
 			done = true;
 			break;
 		}
@@ -535,6 +574,7 @@ fs_checkpoint(PG_FUNCTION_ARGS)
 			/* it was revoked after the lease was looked at: nothing is saved, and so it is said */
 			if (directive != FS_CANCEL)
 				directive = FS_LOST;
+			fs_held_stale(held);
 			break;
 		}
 		was = row->t_self;

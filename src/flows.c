@@ -20,6 +20,8 @@
 #include "fairness.h"
 #include "hints.h"
 #include "ring.h"
+#include "recommend_task.h"
+#include "stats.h"
 
 /* ---------- names and hashes ---------- */
 
@@ -112,28 +114,41 @@ fs_sched_caps_subset(const char *need, int need_len, const char *have, int have_
 	return true;
 }
 
+/* fs_sched_lane_get: find or make the lane. */
+int32
+fs_sched_lane_get(int32 db, const char *lane)
+{
+	FsDatabase *d = &fs_dbs[db];
+	int32		l = fs_sched_lane_find(db, lane);
+
+	if (l != FS_NONE)
+		return l;
+	FS_POOL_TAKE(fs->lanes, fs_lanes, l);
+	if (l == FS_NONE)
+		return FS_NONE;
+	memset(&fs_lanes[l], 0, sizeof(FsLane));
+	fs_lanes[l].db = db;
+	fs_lanes[l].round = 1;
+	fs_lanes[l].rings = FS_NONE;
+	strlcpy(fs_lanes[l].name, lane, sizeof(fs_lanes[l].name));
+	fs_lanes[l].next = d->lanes;
+	d->lanes = l;
+	d->rings_gen++;
+	fs_stats_lane_made(l);
+	fs_recommend_lane_made(l);
+	return l;
+}
+
 /* fs_sched_ring_get: find or make the ring, and its lane. */
 int32
 fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 {
 	FsDatabase *d = &fs_dbs[db];
-	int32		l = fs_sched_lane_find(db, lane);
+	int32		l = fs_sched_lane_get(db, lane);
 	int32		r;
 
 	if (l == FS_NONE)
-	{
-		FS_POOL_TAKE(fs->lanes, fs_lanes, l);
-		if (l == FS_NONE)
-			return FS_NONE;
-		memset(&fs_lanes[l], 0, sizeof(FsLane));
-		fs_lanes[l].db = db;
-		fs_lanes[l].round = 1;
-		fs_lanes[l].rings = FS_NONE;
-		strlcpy(fs_lanes[l].name, lane, sizeof(fs_lanes[l].name));
-		fs_lanes[l].next = d->lanes;
-		d->lanes = l;
-		d->rings_gen++;
-	}
+		return FS_NONE;
 	for (r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 		if (fs_rings[r].caps_len == caps_len && memcmp(fs_rings[r].caps, caps, caps_len) == 0)
 			return r;
@@ -503,6 +518,7 @@ fs_sched_forget(int32 w)
 		if (flow->member == FS_NONE || FsWorkspaceOfFlow(f) != w)
 			continue;
 		flow->more = 0;
+		flow->ready = 0;
 		fs_sched_drop_candidates(flow);
 		fs_sched_flow_relink(f);
 		if (!counting && flow->refs == 0 && flow->running == 0 && !flow->filling)

@@ -16,6 +16,7 @@ extern bool fs_sched_caps_subset(const char *need, int need_len, const char *hav
 
 /* Made when new; FS_NONE when full. */
 extern int32 fs_sched_workspace_add(int32 db, const char *name, const FsWorkspaceSettings *set);
+extern int32 fs_sched_lane_get(int32 db, const char *name);
 extern int32 fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len);
 extern int32 fs_sched_flow_get(int32 workspace, int32 ring, const FsFlowSpec *spec);
 extern int32 fs_sched_flow_overflow(int32 workspace, int32 ring);

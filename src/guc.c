@@ -52,6 +52,9 @@ int			fs_alert_starvation = 600;
 double		fs_alert_expiry_rate = 0.1;
 int			fs_alert_task_failures = 3;
 int			fs_alert_overdue = 60;
+int			fs_dwell_target = 10000;
+int			fs_capacity_interval = 5000;
+int			fs_capacity_cooldown = 300;
 double		fs_deliberation_depth_weight = 0.35;
 double		fs_deliberation_coherence_weight = 0.35;
 double		fs_deliberation_relevance_weight = 0.30;
@@ -219,6 +222,12 @@ fs_guc_define(void)
 				&fs_alert_overdue, 60, 1, INT_MAX / 1000, GUC_UNIT_S);
 	int_setting("fairsched.alert_retention", "How long resolved alerts are kept in fairsched.alerts.",
 				&fs_alert_retention, 30 * 86400, 0, INT_MAX, GUC_UNIT_S);
+	int_setting("fairsched.dwell_target", "How long a ready job should wait for a worker, on average: what fairsched.capacity_recommendation aims at.",
+				&fs_dwell_target, 10000, 1, INT_MAX, GUC_UNIT_MS);
+	int_setting("fairsched.capacity_interval", "How often fairsched.capacity_recommendation is worked out while jobs come or run.",
+				&fs_capacity_interval, 5000, 100, 3600000, GUC_UNIT_MS);
+	int_setting("fairsched.capacity_cooldown", "For how long fewer workers must have been wanted before fewer are recommended.",
+				&fs_capacity_cooldown, 300, 0, 86400 * 7, GUC_UNIT_S);
 	score_setting("fairsched.deliberation_depth_weight",
 				  "Weight of depth in the overall score; weights are divided by their sum.",
 				  &fs_deliberation_depth_weight, 0.35);

@@ -21,6 +21,7 @@
 #include "flows.h"
 #include "lease.h"
 #include "park.h"
+#include "stats.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_heartbeat_jobs);
@@ -268,7 +269,11 @@ fs_heartbeat_jobs(PG_FUNCTION_ARGS)
 	extend = fs_interval_usec(PG_GETARG_DATUM(2), "extend", false);
 	for (int i = 0; i < n; i++)
 	{
-		emit((ReturnSetInfo *) fcinfo->resultinfo, ids[i], fs_lease_beat(db, ids[i], tokens[i], extend));
+		FsDirective directive = fs_lease_beat(db, ids[i], tokens[i], extend);
+
+		if (directive == FS_LOST)
+			fs_stats_stale(fs_my_db, ids[i], tokens[i], 0);
+		emit((ReturnSetInfo *) fcinfo->resultinfo, ids[i], directive);
 		CHECK_FOR_INTERRUPTS();
 	}
 	return (Datum) 0;

@@ -15,6 +15,7 @@ typedef struct FsHeld
 	int64		token;
 	bool		leased;			/* memory knows the place of its row */
 	bool		soft;			/* its row is available, with this position (softclaim.c) */
+	int32		stale_flow;		/* of a row that is another's by now; 0: there is none */
 	bool		busy;			/* its row is locked, or an open claim wants it (FS_HELD_TRY) */
 	int			job_table;
 	Oid			relfile;
@@ -56,8 +57,15 @@ extern HeapTuple fs_held_row(FsDatabase *db, FsHeld *held, FsJobRel **jr, FsHeld
 /* The copy of a row that a soft claim holds gets what the claim would have written. */
 extern void fs_held_as_claimed(const FsHeld *held, HeapTuple row);
 
-/* The row is ours and ended: end its lease at commit; returns the lease or FS_NONE. */
-extern int32 fs_held_end(FsDatabase *db, int64 job_id, int64 token, FsDirective tell);
+/*
+ * The row is ours and ended: end its lease at commit; returns the lease or FS_NONE.
+ * how: FS_ENDED_* of stats.h, counted at commit, for the lane of flow_id where no
+ * lease is left (it ran out before).
+ */
+extern int32 fs_held_end(FsDatabase *db, int64 job_id, int64 token, FsDirective tell, int how, int32 flow_id);
+
+/* A token was not good, and the caller is told so. */
+extern void fs_held_stale(const FsHeld *held);
 
 /* The arguments (job_id, token) of a function. */
 extern FsHeld *fs_held_arg(FunctionCallInfo fcinfo);

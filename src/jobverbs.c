@@ -26,6 +26,7 @@
 #include "heartbeat.h"
 #include "review.h"
 #include "softclaim.h"
+#include "stats.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_cancel);
@@ -74,7 +75,7 @@ cancel(FsDatabase *db, int64 job_id)
 		if (r == FS_ROW_DONE)
 		{
 			if (running)
-				fs_held_end(db, job_id, held.token, FS_CANCEL);
+				fs_held_end(db, job_id, held.token, FS_CANCEL, FS_ENDED_CANCELLED, 0);
 			return true;
 		}
 		CHECK_FOR_INTERRUPTS();

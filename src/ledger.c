@@ -88,6 +88,9 @@ fs_ledger_claim(int32 lease, const FsCandidate *cand)
 	item->u.lease.slot = fs_leases[lease].rank_slot;
 	item->u.lease.charged = fs_leases[lease].charged;
 	item->u.lease.soft = fs_leases[lease].soft;
+	item->u.lease.lane = fs_shares[fs_leases[lease].share].lane;
+	item->u.lease.flow = fs_leases[lease].flow;
+	item->u.lease.flow_id = fs_flows[fs_leases[lease].flow].id;
 	fs_workspaces[item->u.lease.workspace].refs++;
 }
 
@@ -108,11 +111,12 @@ fs_ledger_unclaim(int32 lease)
 }
 
 /*
- * fs_ledger_finish: this transaction ends the lease.  With a directive its
- * entry stays after commit until the worker was told or the lease runs out.
+ * fs_ledger_finish: this transaction ends the lease, as what `how` says
+ * (FS_ENDED_* of stats.h).  With a directive its entry stays after commit until
+ * the worker was told or the lease runs out.
  */
 void
-fs_ledger_finish(int32 lease, FsDirective tell)
+fs_ledger_finish(int32 lease, FsDirective tell, int how)
 {
 	FsLedgerItem *item = add_item(ITEM_FINISH);
 
@@ -128,9 +132,21 @@ fs_ledger_finish(int32 lease, FsDirective tell)
 		fs_ledger_take_back_gift(lease);
 	item->u.lease.stamp_before = fs_leases[lease].stamp;
 	item->u.lease.tell = tell;
+	item->u.lease.how = how;
+	item->u.lease.lane = fs_shares[fs_leases[lease].share].lane;
 	item->u.lease.stamp = fs_leases[lease].stamp = ++fs->stamps;
 	fs_leases[lease].state = FS_LEASE_ENDING;
 	fs_leases[lease].owner = FsMyProcNumber();
+}
+
+/* fs_ledger_ended: a job that no lease holds any more ends, by who had it. */
+void
+fs_ledger_ended(int32 lane, int how)
+{
+	FsLedgerItem *item = add_item(ITEM_ENDED);
+
+	item->u.lease.lane = lane;
+	item->u.lease.how = how;
 }
 
 /* fs_ledger_unfinish: the row was not to be had; forget the newest end of this lease. */
@@ -511,6 +527,14 @@ fs_ledger_settings_stale(void)
 {
 	fs_ledger_reserve(1);
 	add_item(ITEM_STALE);
+}
+
+/* fs_ledger_signal_stale: only the settings of the capacity signal changed, which claims do not look at. */
+void
+fs_ledger_signal_stale(void)
+{
+	fs_ledger_reserve(1);
+	add_item(ITEM_STALE)->u.flag = true;
 }
 
 /* fs_ledger_extension: CREATE or DROP EXTENSION; of a drop fs_my_db is the slot. */

@@ -18,7 +18,8 @@ extern void fs_ledger_reserve(int n);
 /* The following need fs->lock held and room reserved; they do not raise. */
 extern void fs_ledger_claim(int32 lease, const FsCandidate *cand);
 extern void fs_ledger_unclaim(int32 lease);
-extern void fs_ledger_finish(int32 lease, FsDirective tell);
+extern void fs_ledger_finish(int32 lease, FsDirective tell, int how);
+extern void fs_ledger_ended(int32 lane, int how);
 extern void fs_ledger_unfinish(int32 lease);
 extern void fs_ledger_harden(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 extern void fs_ledger_frozen(int32 workspace);
@@ -54,6 +55,7 @@ extern bool fs_ledger_preempts(int64 job_id);
 extern void fs_ledger_events(const int64 *events, bool sent);
 extern void fs_ledger_rescan(bool on_abort_too);
 extern void fs_ledger_settings_stale(void);
+extern void fs_ledger_signal_stale(void);
 extern void fs_ledger_extension(Oid extension, bool created);
 extern void fs_ledger_worker(int32 worker, bool declared, int32 slots, const char *caps,
 							 int caps_len, const char *node);

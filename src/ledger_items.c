@@ -28,6 +28,8 @@
 #include "park.h"
 #include "pick.h"
 #include "preempt.h"
+#include "recommend_task.h"
+#include "stats.h"
 #include "wait.h"
 
 /* fs_ledger_undo_claim: give a claim back at once: the lease goes, the workspace gets slot and cost. */
@@ -84,7 +86,7 @@ fs_ledger_undo_finish(const FsLedgerItem *item)
 
 /* Rows changed by this transaction, for who is counting them right now. */
 static void
-note_delta(int32 db, int32 workspace, int cls, int delta)
+note_delta(int32 db, int32 workspace, int32 flow, int cls, int delta)
 {
 	FsCountDelta *d;
 
@@ -98,18 +100,32 @@ note_delta(int32 db, int32 workspace, int cls, int delta)
 	d = &fs_deltas[fs->ndeltas++];
 	d->xid = GetTopTransactionIdIfAny();
 	d->workspace = workspace;
+	d->flow = flow == FS_NONE ? FS_DELTA_NO_FLOW : flow;
 	d->cls = cls;
 	d->delta = delta;
 }
 
 static void
-count_delta(int32 db, int32 workspace, int cls, int delta)
+count_delta(int32 db, int32 workspace, int32 flow, int cls, int delta)
 {
 	if (cls == FS_CLASSES)
 		fs_workspaces[workspace].waiting += delta;
 	else
+	{
 		fs_workspaces[workspace].ready[cls] += delta;
-	note_delta(db, workspace, cls, delta);
+		if (flow != FS_NONE)
+			fs_flows[flow].ready += delta;
+	}
+	note_delta(db, workspace, flow, cls, delta);
+}
+
+/* The flow of a claim's item, FS_NONE when it was given back meanwhile. */
+static int32
+flow_of_claim(const FsLedgerItem *item)
+{
+	int32		flow = item->u.lease.flow;
+
+	return fs_flows[flow].member != FS_NONE && fs_flows[flow].id == item->u.lease.flow_id ? flow : FS_NONE;
 }
 
 /* The row of a soft lease is not available any more: which it did not count as. */
@@ -117,7 +133,7 @@ static void
 note_soft_row(int32 db, const FsLease *lease, int slot)
 {
 	if (lease->counted)
-		note_delta(db, lease->workspace, FsSlotClass(slot), -1);
+		note_delta(db, lease->workspace, lease->flow, FsSlotClass(slot), -1);
 }
 
 static void
@@ -303,6 +319,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 					fs_admit_confirm(item->u.lease.lease, now);
 				}
 				ws->refs--;
+				if (item->u.lease.charged > 0)
+					FsStatsOfLane(item->u.lease.lane)->jobs++;
+				else
+					FsStatsOfLane(item->u.lease.lane)->retaken++;
 				ws->served_jobs++;
 				d->claims++;
 				ws->served_cost += item->u.lease.charged;
@@ -314,17 +334,22 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				{
 					/* no row changed; the lease may be ENDING by now, by us */
 					ws->ready[FsSlotClass(item->u.lease.slot)]--;
+					if (flow_of_claim(item) != FS_NONE)
+						fs_flows[item->u.lease.flow].ready--;
 					if (lease->db == item->db && lease->owner == FsMyProcNumber())
 						lease->counted = lease->soft;
 				}
 				else
-					count_delta(item->db, item->u.lease.workspace, FsSlotClass(item->u.lease.slot), -1);
+					count_delta(item->db, item->u.lease.workspace, flow_of_claim(item),
+								FsSlotClass(item->u.lease.slot), -1);
 				break;
 			}
 		case ITEM_FINISH:
 			{
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
 
+				fs_stats_ended(item->u.lease.lane, item->u.lease.how,
+							   lease->stamp == item->u.lease.stamp ? Max(now - lease->claimed_at, 0) : 0);
 				if (lease->stamp != item->u.lease.stamp)
 					break;		/* somebody who had the row ended it */
 				fs_admit_end(item->u.lease.lease, now);
@@ -355,13 +380,19 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			}
 		case ITEM_QUEUE:
 			if (item->u.queue.cls_delta)
-				count_delta(item->db, item->u.queue.workspace, FsSlotClass(item->u.queue.slot),
+				count_delta(item->db, item->u.queue.workspace, item->u.queue.flow,
+							FsSlotClass(item->u.queue.slot),
 							item->u.queue.cls_delta * item->u.queue.count);
 			if (item->u.queue.waiting_delta)
-				count_delta(item->db, item->u.queue.workspace, FS_CLASSES,
+				count_delta(item->db, item->u.queue.workspace, FS_NONE, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
 			if (item->u.queue.on_commit)
 			{
+				if (item->u.queue.cls_delta > 0)
+				{
+					FsStatsOfLane(fs_shares[FsShareOfFlow(item->u.queue.flow)].lane)->arrivals += item->u.queue.count;
+					fs_recommend_wake(d, now);
+				}
 				hint(item->db, item);
 				fs_notify_count(d, FS_EVENT_READY, item->u.queue.count, now);
 			}
@@ -420,6 +451,11 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_STALE:
+			if (item->u.flag)
+			{
+				d->signal_gen++;
+				break;
+			}
 			d->tiers_stale = true;
 			d->settings_gen++;
 			break;
@@ -474,6 +510,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				if (item->u.events[i] > 0)
 					fs_notify_count(d, i, item->u.events[i], now);
 			break;
+		case ITEM_ENDED:
+			fs_stats_ended(item->u.lease.lane, item->u.lease.how, -1);
+			break;
 	}
 }
 
@@ -494,6 +533,8 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				.relfile = item->u.lease.relfile, .tid = item->u.lease.tid};
 				int32		lane = fs_shares[lease->share].lane;
 
+				if (item->u.lease.charged > 0)
+					FsStatsOfLane(lane)->undone++;
 				fs_flows[flow].refs++;
 				fs_workspaces[item->u.lease.workspace].refs--;
 				fs_ledger_undo_claim(item->u.lease.lease);
@@ -589,12 +630,16 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				if (item->u.events[i] < 0)
 					fs_notify_count(d, i, -item->u.events[i], GetCurrentTimestamp());
 			break;
-		case ITEM_DRAINED:
 		case ITEM_STALE:
+			if (item->u.flag)
+				d->signal_gen++;	/* it may have been read here meanwhile */
+			break;
+		case ITEM_DRAINED:
 		case ITEM_WORKER:
 		case ITEM_LOGGED:
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:
+		case ITEM_ENDED:
 			break;
 	}
 }

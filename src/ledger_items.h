@@ -32,7 +32,8 @@ typedef enum FsItemKind
 	ITEM_SPEND,
 	ITEM_BUDGET,
 	ITEM_BUDGETS_STALE,
-	ITEM_BUDGET_RUN
+	ITEM_BUDGET_RUN,
+	ITEM_ENDED
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -77,6 +78,10 @@ typedef struct FsLedgerItem
 			TimestampTz saved_at;
 			bool		soft;
 			int64		token;	/* by which the lease is known again */
+			int32		lane;
+			int32		flow;	/* of a claim, and its number: it may be another's by then */
+			int32		flow_id;
+			int			how;	/* of an end: FS_ENDED_* */
 		}			lease;
 		struct
 		{

@@ -24,6 +24,7 @@
 #include "hints.h"
 #include "park.h"
 #include "ring.h"
+#include "stats.h"
 
 /* fs_sched_has_work: may a claim of this kind find something? Never false wrongly. */
 bool
@@ -241,12 +242,14 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		if (ws->running >= fs_sched_ceiling(ws) &&
 			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_ceiling(ws))
 		{
+			fs_stats_parked(share->lane, FS_PARK_CEILING);
 			fs_sched_park(share->workspace, FS_PARK_CEILING);
 			continue;
 		}
 		if (!beyond_share && ws->running >= fs_sched_share_cap(d) &&
 			ws->running - fs_sched_gifts_left(e, share->workspace) >= fs_sched_share_cap(d))
 		{
+			fs_stats_parked(share->lane, FS_PARK_SHARE);
 			fs_sched_park(share->workspace, FS_PARK_SHARE);
 			continue;
 		}

@@ -27,6 +27,7 @@
 #include "ledger.h"
 #include "requeue.h"
 #include "softclaim.h"
+#include "stats.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_preempt);
@@ -205,7 +206,7 @@ fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 				CHECK_FOR_INTERRUPTS();
 				continue;
 			}
-			fs_held_end(db, r->job_id, held.token, FS_CANCEL);
+			fs_held_end(db, r->job_id, held.token, FS_CANCEL, FS_ENDED_PREEMPTED | FS_ENDED_DISCARDED, 0);
 			(void) record_request(r, jr, row, held.worker, "discarded");
 			result = FS_PREEMPT_DISCARDED;
 		}
@@ -299,15 +300,21 @@ fs_yield(PG_FUNCTION_ARGS)
 	{
 		HeapTuple	row = fs_held_row(db, held, &jr, FS_HELD_CHANGE);
 
+		int32		flow;
+
 		if (row == NULL)
+		{
+			fs_held_stale(held);
 			break;
+		}
+		flow = FsJob(row)->flow;
 		q.attempt = Max(FsJob(row)->attempt - 1, 0);
 		q.preempted = was_asked(held);
 		/* asked, it waits until somebody resumes it; else until the scheduler comes by */
 		q.run_at = q.preempted ? DT_NOEND : GetCurrentTimestamp();
 		if (fs_requeue(db, jr, &row, &q, true) == FS_ROW_DONE)
 		{
-			fs_held_end(db, held->job_id, held->token, FS_CONTINUE);
+			fs_held_end(db, held->job_id, held->token, FS_CONTINUE, FS_ENDED_PREEMPTED, flow);
 			done = true;
 			break;
 		}

@@ -23,6 +23,7 @@
 #include "lease.h"
 #include "ledger.h"
 #include "requeue.h"
+#include "stats.h"
 
 PG_FUNCTION_INFO_V1(fs_evaluate_preemption);
 
@@ -117,7 +118,7 @@ revoke_lease(FsDatabase *db, const Pending *p, TimestampTz now)
 		fs_leases[l].directive == FS_PREEMPT && !held.busy)
 	{
 		lost = now - Max(fs_leases[l].claimed_at, fs_leases[l].saved_at);
-		fs_ledger_finish(l, FS_LOST);
+		fs_ledger_finish(l, FS_LOST, FS_ENDED_PREEMPTED);
 		mine = true;
 	}
 	FsUnlock();

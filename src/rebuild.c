@@ -44,6 +44,7 @@
 #include "lease.h"
 #include "ledger.h"
 #include "park.h"
+#include "recommend_task.h"
 #include "requeue.h"
 #include "rows.h"
 #include "text.h"
@@ -528,6 +529,7 @@ fs_rebuild(FsDatabase *db)
 	adopt(db);
 	fs_limits_load(db);
 	fs_capacity_load(db);
+	fs_recommend_load(db);
 	fs_budget_load(db);
 	restore_leases(db);
 	fs_budget_loaded(db);
@@ -597,6 +599,7 @@ fs_rebuild_settings(FsDatabase *db)
 	fs_tiers_load(db);
 	fs_limits_load(db);
 	fs_capacity_load(db);
+	fs_recommend_load(db);
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
 	for (int i = 0; i < fs->workspaces.capacity; i++)

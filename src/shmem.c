@@ -12,6 +12,8 @@
 
 #include "budget.h"
 #include "limits.h"
+#include "recommend_task.h"
+#include "stats.h"
 
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;
@@ -44,6 +46,9 @@ FsBudgetSet *fs_budget_sets;
 FsBudgetHold *fs_budget_holds;
 FsAverage  *fs_averages;
 FsBudgetNotices *fs_budget_notices;
+FsLaneStats *fs_lane_stats;
+FsLockStats *fs_lock_stats;
+FsSignal   *fs_signals;
 int32	   *fs_budget_hash;
 int32	   *fs_budget_set_hash;
 uint32		fs_budget_mask;
@@ -132,6 +137,9 @@ layout(char *base)
 	AREA(fs_budget_holds, fs_max_running);
 	AREA(fs_averages, FS_AVERAGES);
 	AREA(fs_budget_notices, fs_max_databases);
+	AREA(fs_lane_stats, FsStatsSlots());
+	AREA(fs_lock_stats, 1);
+	AREA(fs_signals, fs_max_rings);
 	AREA(fs_waiters, proc_capacity());
 	AREA(fs_deltas, FS_COUNT_DELTAS);
 	AREA(fs_launches, fs_max_databases + FS_LAUNCH_SPARE);
@@ -218,6 +226,7 @@ shmem_startup(void)
 		INIT_POOL(fs->workers, fs_workers, fs_max_workers);
 		for (int i = 0; i < FS_LOGGED_PAGES; i++)
 			pg_atomic_init_u64(&fs_logged[i], 0);
+		fs_stats_init();
 		INIT_POOL(fs->limits, fs_limits, fs_limits_capacity());
 		INIT_POOL(fs->budgets, fs_budgets, fs_max_budgets);
 		INIT_POOL(fs->budget_sets, fs_budget_sets, fs_max_budgets * FS_BUDGET_SETS);

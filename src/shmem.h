@@ -35,6 +35,7 @@
 #define FS_AGE_MARKS 128
 #define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
 #define FS_ROOMS 16
+#define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
 /* A pool of equal things: a free list by index. */
 typedef struct FsPool
@@ -231,6 +232,7 @@ typedef struct FsFlow
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
 	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
+	int32		ready;			/* jobs; meaningful when db->counted */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
 	int32		park_next;		/* list of its workspace's parked flows */
@@ -341,6 +343,8 @@ typedef struct FsWorker
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	int32		slots;			/* declared; 0 when it never registered */
+	int32		lanes[FS_WORKER_LANES]; /* it asked for last, */
+	TimestampTz asked[FS_WORKER_LANES]; /* and when; 0: unused */
 	bool		declared;
 	int32		leases;			/* list */
 	int32		running;
@@ -397,6 +401,7 @@ typedef enum FsTask
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
 	FS_TASK_FAIRNESS,			/* a sample of fairness */
 	FS_TASK_ALERTS,				/* raise and resolve alerts */
+	FS_TASK_CAPACITY,			/* how many workers each lane should have */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -414,10 +419,12 @@ typedef struct FsCountDelta
 {
 	TransactionId xid;
 	int32		workspace;
-	int16		cls;			/* FS_CLASSES: waiting */
-	int16		pad;
+	uint32		cls:4;			/* FS_CLASSES: waiting */
+	uint32		flow:28;		/* FS_DELTA_NO_FLOW: none */
 	int32		delta;
 } FsCountDelta;
+
+#define FS_DELTA_NO_FLOW ((1 << 28) - 1)
 
 #define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a lost job for so long */
 #define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
@@ -558,6 +565,10 @@ typedef struct FsDatabase
 	int64		expired;		/* leases that ran out */
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
+	TimestampTz stats_since;	/* of its lanes' counters (stats.h) */
+	TimestampTz signal_due;		/* capacity is evaluated then; DT_NOEND: when jobs arrive */
+	uint64		signal_gen;		/* grows when its settings may have changed */
+	uint64		signal_loaded;	/* as of which they were read */
 } FsDatabase;
 
 /*
@@ -671,8 +682,18 @@ extern uint32 fs_limits_mask;
 extern Size fs_shmem_size(void);
 extern void fs_shmem_install_hooks(void);
 
-#define FsLock()	LWLockAcquire(fs->lock, LW_EXCLUSIVE)
-#define FsLockShared()	LWLockAcquire(fs->lock, LW_SHARED)
+/* Where it is not free at once, the wait is counted (stats.c). */
+extern void fs_lock_wait(LWLockMode mode);
+
+static inline void
+fs_lock(LWLockMode mode)
+{
+	if (!LWLockConditionalAcquire(fs->lock, mode))
+		fs_lock_wait(mode);
+}
+
+#define FsLock()	fs_lock(LW_EXCLUSIVE)
+#define FsLockShared()	fs_lock(LW_SHARED)
 #define FsUnlock()	LWLockRelease(fs->lock)
 
 /* Take from or give back to a pool; the first int32 of a thing links the free list. */

@@ -201,12 +201,14 @@ in_flux(const FsLease *lease)
 static void
 wait_for_owner(VirtualTransactionId vxid)
 {
+	static uint32 wait_event = 0;
+
 	if (VirtualTransactionIdIsValid(vxid))
 		(void) VirtualXactLock(vxid, true);
 	else
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1,
-						 PG_WAIT_EXTENSION);
+						 fs_wait_event(&wait_event, "FairschedSoftClaim"));
 		ResetLatch(MyLatch);
 	}
 	CHECK_FOR_INTERRUPTS();

@@ -50,6 +50,7 @@
 #include "park.h"
 #include "rebuild.h"
 #include "softclaim.h"
+#include "stats.h"
 #include "tables.h"
 #include "wait.h"
 
@@ -210,6 +211,8 @@ fs_state_attach(void)
 		d->default_quota = fs_default_quota;
 		d->enterprise_quota = fs_enterprise_quota;
 		d->workspace_share = fs_max_workspace_share;
+		fs_stats_reset(free_slot, GetCurrentTimestamp());
+		d->signal_gen = 1;
 		found = free_slot;
 	}
 	FsUnlock();
@@ -267,6 +270,7 @@ refuse_where_nothing_can_change(const char *command)
 FsDatabase *
 fs_state_ready(const char *command)
 {
+	static uint32 wait_event = 0;
 	FsDatabase *d;
 
 	fs_catalog();
@@ -309,7 +313,7 @@ fs_state_ready(const char *command)
 		}
 		ConditionVariablePrepareToSleep(&d->built);
 		if (d->state == FS_DB_BUILDING)
-			(void) ConditionVariableTimedSleep(&d->built, 1000, PG_WAIT_EXTENSION);
+			(void) ConditionVariableTimedSleep(&d->built, 1000, fs_wait_event(&wait_event, "FairschedBuild"));
 		ConditionVariableCancelSleep();
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -35,13 +35,15 @@
 #include "notify.h"
 #include "preempt.h"
 #include "rebuild.h"
+#include "recommend_task.h"
 #include "requeue.h"
 #include "rows.h"
+#include "stats.h"
 
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
 	"preempt", "notify",
-	"budgets", "fairness", "alerts"
+	"budgets", "fairness", "alerts", "capacity"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -174,7 +176,9 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 	else if (l != FS_NONE)
 	{
 		too_long = fs_leases[l].deadline <= now;
-		fs_ledger_finish(l, FS_LOST);
+		fs_ledger_finish(l, FS_LOST, FS_ENDED_EXPIRED |
+						 (row && fs_job_state(row) == FS_JOB_RUNNING &&
+						  FsJob(row)->attempt >= FsJob(row)->max_attempts ? FS_ENDED_DISCARDED : 0));
 		mine = true;
 	}
 	FsUnlock();
@@ -400,6 +404,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_fairness_task(db);
 		case FS_TASK_ALERTS:
 			return fs_alert_task(db);
+		case FS_TASK_CAPACITY:
+			return fs_recommend_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}

@@ -29,6 +29,7 @@
 #include "admit.h"
 #include "flows.h"
 #include "state.h"
+#include "stats.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_wait);
@@ -63,6 +64,7 @@ fs_wait_wake(int32 db, int32 lane, int n)
 			continue;
 		w->woken = true;
 		SetLatch(w->latch);
+		FsStatsOfLane(lane)->wakes++;
 		n--;
 	}
 }
@@ -95,7 +97,7 @@ fs_wait_cleanup(void)
 
 bool
 fs_wait_for_work(int32 db, int nlanes, char **lanes, const FsEligible *e, TimestampTz until,
-				 const char *what)
+				 uint32 wait_event)
 {
 	FsWaiter   *me = &fs_waiters[FsMyProcNumber()];
 	bool		woken = false;
@@ -116,6 +118,13 @@ fs_wait_for_work(int32 db, int nlanes, char **lanes, const FsEligible *e, Timest
 	me->active = true;
 	fs->nwaiters++;
 	waiting = true;
+	for (int i = 0; i < nlanes; i++)
+	{
+		int32		l = fs_sched_lane_find(db, lanes[i]);
+
+		if (l != FS_NONE)
+			FsStatsOfLane(l)->waits++;
+	}
 	FsUnlock();
 
 	pgstat_report_activity(STATE_RUNNING, NULL);
@@ -138,7 +147,7 @@ fs_wait_for_work(int32 db, int nlanes, char **lanes, const FsEligible *e, Timest
 		}
 		ms = next == DT_NOEND ? -1 : Max(1, (long) ((next - now + 999) / 1000));
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (ms < 0 ? 0 : WL_TIMEOUT),
-						 ms, PG_WAIT_EXTENSION);
+						 ms, wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -150,6 +159,7 @@ fs_wait_for_work(int32 db, int nlanes, char **lanes, const FsEligible *e, Timest
 Datum
 fs_wait(PG_FUNCTION_ARGS)
 {
+	static uint32 wait_event = 0;
 	int64		timeout;
 	Datum	   *elems;
 	bool	   *nulls;
@@ -212,7 +222,8 @@ fs_wait(PG_FUNCTION_ARGS)
 	}
 	e.rings = rings;
 	FsUnlock();
-	(void) fs_wait_for_work(fs_my_db, n, names, &e, until, "wait");
+	(void) fs_wait_for_work(fs_my_db, n, names, &e, until,
+							fs_wait_event(&wait_event, "FairschedWait"));
 	SPI_finish();
 	MemoryContextDelete(mine);
 	PG_RETURN_VOID();

@@ -448,6 +448,8 @@ task_due(FsTask task, TimestampTz due, bool woken)
 		return Min(status->next_run, my_db->preempt_due);
 	if (task == FS_TASK_NOTIFY)
 		return Min(status->next_run, my_db->notify_due);
+	if (task == FS_TASK_CAPACITY)
+		return Min(status->next_run, my_db->signal_due);
 	if (task == FS_TASK_BUDGETS && fs_budget_task_wanted(my_db, 0))
 		return 0;
 	if (status->next_run == DT_NOEND && woken)
