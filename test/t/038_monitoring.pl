@@ -130,7 +130,7 @@ $node->safe_psql('bytes', q{SET client_encoding = 'SQL_ASCII';
     SELECT count(fairsched_enqueue('w' || i)) FROM generate_series(1, 120) i;
     SELECT count(fairsched_enqueue('w' || i, lane => 'lane ' || i)) FROM generate_series(1, 60) i;
     SELECT fairsched_enqueue('later', run_at => now() + interval '1 day') FROM generate_series(1, 7);
-    SELECT fairsched_enqueue($o, lane => $o);
+    SELECT fairsched_enqueue($o, lane => $o) FROM generate_series(1, 3);
     SELECT fairsched_create_workspace('paused');
     SELECT fairsched_pause_workspace('paused');
     SELECT fairsched_enqueue('paused', resources => '{"cpu": 1}');
@@ -222,7 +222,8 @@ for (1 .. 5)
 }
 is($whole, 5, 'no scrape fails while jobs come and go');
 ok(fs_finish($load), 'and jobs do');
-$node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 5, lease => '10 min')});
+$node->safe_psql('postgres', qq{SELECT count(*) FROM fairsched_claim('w', 5, lease => '10 min');
+  SELECT count(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[20]))) FROM unnest(ARRAY['$long', 'still']) w});
 ok($node->poll_query_until('postgres', q{SELECT sampled_score IS NOT NULL FROM fairsched.fairness_summary}),
   'there is a sample of fairness');
 
@@ -347,7 +348,7 @@ sub value
 # What was made above, without the queries of the file.
 is(value('fairsched_workspace_max_running_jobs', workspace => $odd), 64, 'quotes, line breaks and Unicode in a label');
 is(value('fairsched_workspace_max_running_jobs', workspace => $long, tier => 'growth'), 64, 'a long name');
-is(value('fairsched_lane_arrivals_total', lane => $odd), 1, 'and of a lane') ;
+is(value('fairsched_lane_arrivals_total', lane => $odd), 3, 'and of a lane');
 is(value('fairsched_budget_spent', budget => $odd), 25, 'and of a budget');
 is(value('fairsched_budget_amount', budget => $odd), 100, 'its amount');
 is(value('fairsched_quota_quota', workspace => 'ceiling', resource => 'cpu'), 4, 'a quota');
