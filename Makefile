@@ -8,6 +8,7 @@
 #   make demo            the main job on real files, then a flood, drawn in the terminal
 #                        make demo FOLDER=/some/folder
 #   make demo-preemption an urgent workspace arrives at a full fleet
+#   make reference       writes docs/reference.md from the comments in the catalog
 #   make bench           measures speed against the usual unfair query
 #   make installcheck    the standard PGXS target: tests against an installed, running server
 #
@@ -18,7 +19,7 @@ PG_CONFIG ?= pg_config
 # Targets of our own. PGXS has a `check` too, which only says that it is not supported; so when one
 # of these is asked for, PGXS is left out and every other goal on the same command line ("make
 # clean check") goes to a make of its own.
-OWN_GOALS := check unit demo demo-preemption bench
+OWN_GOALS := check unit demo demo-preemption reference bench
 
 .DEFAULT_GOAL := all
 
@@ -42,6 +43,10 @@ demo:
 
 demo-preemption:
 	@demo/preemption
+
+reference:
+	@test/server --fast -- sh -c 'psql -Xqc "CREATE EXTENSION fairsched" && \
+		{ cat docs/reference.head.md && psql -Xq -v ON_ERROR_STOP=1 -f docs/reference.sql; } >docs/reference.new && mv docs/reference.new docs/reference.md'
 
 bench:
 	@if [ -x bench/run ]; then exec bench/run $(BENCH_ARGS); \

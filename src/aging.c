@@ -22,9 +22,9 @@
 
 #define NOT_YET PG_INT64_MAX	/* end of the mark that stands for everything before the start */
 
-/* fs_aging_given: n positions from `first` on are given to jobs that become ready now. */
+/* fs_aging_given: positions from `first` to before `end` are given to jobs that become ready now. */
 void
-fs_aging_given(FsDatabase *d, int64 first, int n, TimestampTz now)
+fs_aging_given(FsDatabase *d, int64 first, int64 end, TimestampTz now)
 {
 	FsAgeMark  *newest = &d->ages[d->nages - 1];
 
@@ -35,7 +35,7 @@ fs_aging_given(FsDatabase *d, int64 first, int n, TimestampTz now)
 	if (now < newest->opened + FsMsToUsec(fs_priority_aging) / 32)
 	{
 		newest->last = Max(newest->last, now);
-		newest->end = Max(newest->end, first + n);
+		newest->end = Max(newest->end, end);
 		return;
 	}
 	if (d->nages == FS_AGE_MARKS)
@@ -45,7 +45,7 @@ fs_aging_given(FsDatabase *d, int64 first, int n, TimestampTz now)
 	}
 	newest = &d->ages[d->nages++];
 	newest->opened = newest->last = now;
-	newest->end = first + n;
+	newest->end = end;
 }
 
 /* fs_aging_refresh: move the limits to where they are now.  Cheap: does nothing most of the time. */

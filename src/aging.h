@@ -8,7 +8,7 @@
 #include "shmem.h"
 
 /* fs->lock held exclusively; they do not raise. */
-extern void fs_aging_given(FsDatabase *db, int64 first, int n, TimestampTz now);
+extern void fs_aging_given(FsDatabase *db, int64 first, int64 end, TimestampTz now);
 extern void fs_aging_refresh(FsDatabase *db, TimestampTz now);
 extern void fs_aging_start(FsDatabase *db, TimestampTz now);
 extern void fs_aging_seed(FsDatabase *db, int64 position, TimestampTz ready_at);

@@ -269,6 +269,8 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	int64		from = f->cursor[slot];
 	int			job_table = ws->set.job_table;
 	bool		overflow = f->id < 0;
+	bool		look = overflow || f->look > 0 || db->soft_leases > 0;
+	bool		others = false;
 	FsOverflowHead head = {0};
 	FsFlowSpec	spec;
 	bool		more = false;
@@ -285,11 +287,18 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 		int64		to = f->gap > 0 ? from + f->gap * want * 2 : PG_INT64_MAX;
 		int			read;
 
-		n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, jobs, &more,
-							   overflow ? &head : NULL);
+		n = look ? -1 : fs_rows_list_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, &more);
+		if (n < 0)
+		{
+			look = true;
+			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, to, want, found, jobs, &more,
+								   &others, overflow ? &head : NULL);
+		}
 		if (n < want && !more && to != PG_INT64_MAX)
-			n = fs_rows_scan_ready(jr, f->id, FsSlotRank(slot), from, PG_INT64_MAX, want,
-								   found, jobs, &more, overflow ? &head : NULL);
+		{
+			f->gap = 0;			/* not that far: look at all there is */
+			continue;
+		}
 		if (n == want)
 		{
 			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
@@ -298,7 +307,8 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 		read = n;
 		if (n > 0)
 			from = found[n - 1].position + 1;
-		n = fs_soft_filter(db, found, jobs, n);
+		if (look)
+			n = fs_soft_filter(db, found, jobs, n);
 		if (n > 0 || read == 0 || !more)
 			break;
 		CHECK_FOR_INTERRUPTS();	/* all of them run by soft leases: go on behind them */
@@ -332,7 +342,11 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 			fs_admit_no_room(flow, GetCurrentTimestamp());
 		}
 		else
+		{
+			if (look)
+				f->look = others ? FS_LOOKS : f->look > 0 ? f->look - 1 : 0;
 			fs_sched_filled(flow, slot, found, n, more);
+		}
 	}
 	FsUnlock();
 	fs_state_filling(FS_NONE);
@@ -448,6 +462,9 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		FsPick		pick = FS_PICK_NOTHING;
 		int32		flow = FS_NONE;
 		int			slot = 0;
+		int32		next_flow;
+		int			next_slot;
+		bool		ahead;
 		FsCandidate cand;
 
 		fs_ledger_reserve(n - got);
@@ -487,6 +504,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 			}
 			make_lease(db, a, &e, worker, now, flow, slot, &cand, l, &taken[got++]);
 		}
+		/* somebody scans for who is next: scan for who comes after, meanwhile */
+		ahead = pick == FS_PICK_WAIT && fs_sched_fill_ahead(&e, &next_flow, &next_slot);
 		if (got > 0 && now + a->lease < db->next_expiry)
 		{
 			db->next_expiry = now + a->lease;
@@ -499,6 +518,8 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 			break;
 		if (pick == FS_PICK_FILL)
 			fs_claim_fill(db, flow, slot);
+		else if (pick == FS_PICK_WAIT && ahead)
+			fs_claim_fill(db, next_flow, next_slot);
 		else if (pick == FS_PICK_WAIT)
 		{
 			ConditionVariablePrepareToSleep(&db->filled);
@@ -605,6 +626,8 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 				revisit_later(db, flow, slot, t->cand.position, now);
 			else if (t->result == FS_ROW_MOVED)
 				fs_sched_ready_many(flow, slot, t->cand.position);
+			else if (t->cand.unseen)
+				fs_sched_doubt(flow, slot, t->cand.position);
 			fs_flows[flow].refs--;
 		}
 	}

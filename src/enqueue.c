@@ -558,7 +558,7 @@ enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const 
 			ids[from + i] = FsMakeJobId(place->job_table, first_job + i);
 			dup[from + i] = false;
 			row.values[FS_COL_JOB_ID] = Int64GetDatum(ids[from + i]);
-			row.values[FS_COL_POSITION] = Int64GetDatum(row.ready ? first_position + i : 0);
+			row.values[FS_COL_POSITION] = Int64GetDatum(row.ready ? FsPosition(first_position + i, costs[from + i]) : 0);
 			row.values[FS_COL_COST] = Int32GetDatum(costs[from + i]);
 			row.values[FS_COL_PAYLOAD] = payloads[from + i];
 			row.values[FS_COL_UNIQUE_KEY] = key;

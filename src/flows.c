@@ -269,6 +269,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	if (f == FS_NONE)
 		return FS_NONE;
 	memset(&fs_flows[f], 0, sizeof(FsFlow));
+	fs_flows[f].look = FS_LOOKS;
 	fs_flows[f].id = id;
 	fs_flows[f].member = m;
 	fs_flows[f].spec[0] = spec->hash[0];

@@ -79,7 +79,7 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 
 		if (flow != FS_NONE)
 		{
-			FsCandidate cand = {.position = job->position};
+			FsCandidate cand = {.position = job->position, .cost = job->cost};
 
 			ItemPointerSetInvalid(&cand.tid);
 			fs_ledger_queue(FsWorkspaceOfFlow(flow), flow, FsRankSlot(job->rank), &cand, 0, 0, 0,

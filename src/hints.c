@@ -12,6 +12,12 @@
  * (filling); what is hinted meanwhile lowers fill_min, so that it is not taken
  * for read.
  *
+ * What lies behind a cursor was never handed out, so most entries of the index
+ * there stand for jobs that wait: a scan takes them as they are, and who claims
+ * sees the row.  Where that is not so (the cursor went back, memory is new, a
+ * claim met an entry of a job that is gone or not committed) the next FS_LOOKS
+ * scans look at the rows, until so many in a row met none but waiting jobs.
+ *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises, so that commit and abort callbacks may call it.
  */
@@ -118,6 +124,7 @@ fs_sched_forget_places(int32 flow)
 	f->fill_min = 0;
 	for (int i = 0; i < FS_RANKS; i++)
 		f->cursor[i] = 0;
+	f->look = FS_LOOKS;
 	fs_sched_flow_relink(flow);
 }
 
@@ -128,11 +135,21 @@ fs_sched_ready_many(int32 flow, int slot, int64 from)
 	FsFlow	   *f = &fs_flows[flow];
 
 	f->fill_min = Min(f->fill_min, from);
+	if (from < f->cursor[slot])
+		f->look = FS_LOOKS;
 	truncate_candidates(f, slot, from);
 	if (!(f->more & (1u << slot)) || from < f->cursor[slot])
 		f->cursor[slot] = (f->more & (1u << slot)) ? Min(f->cursor[slot], from) : from;
 	f->more |= 1u << slot;
 	fs_sched_flow_relink(flow);
+}
+
+/* fs_sched_doubt: a candidate that was found in the index alone was not what it seemed. */
+void
+fs_sched_doubt(int32 flow, int slot, int64 position)
+{
+	fs_flows[flow].look = FS_LOOKS;
+	fs_sched_ready_many(flow, slot, position);
 }
 
 /*

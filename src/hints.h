@@ -8,12 +8,18 @@
 
 #include "shmem.h"
 
+/* Scans that look at rows after something unexpected. */
+#define FS_LOOKS 8
+
 /* Something became ready, at a commit or an abort. */
 extern void fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand);
 extern void fs_sched_ready_many(int32 flow, int slot, int64 from);
 
 /* The first candidate of a slot, which there must be, is handed out; the caller relinks the flow. */
 extern FsCandidate fs_sched_take(int32 flow, int slot);
+
+/* A candidate that was `unseen` turned out to be none: look again from there, at the rows too. */
+extern void fs_sched_doubt(int32 flow, int slot, int64 position);
 
 /* A flow's jobs are in another table. */
 extern void fs_sched_forget_places(int32 flow);

@@ -528,7 +528,7 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 	id = FsMakeJobId(g->place.job_table, draw_number(b, FS_COUNTER_JOB, &b->jobs));
 	row.values[FS_COL_JOB_ID] = Int64GetDatum(id);
 	row.values[FS_COL_POSITION] =
-		Int64GetDatum(row.ready ? draw_number(b, FS_COUNTER_POSITION, &b->positions) : 0);
+		Int64GetDatum(row.ready ? FsPosition(draw_number(b, FS_COUNTER_POSITION, &b->positions), cost) : 0);
 	row.values[FS_COL_COST] = Int32GetDatum(cost);
 	row.values[FS_COL_PAYLOAD] = payload;
 	row.values[FS_COL_UNIQUE_KEY] = key;

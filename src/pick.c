@@ -26,6 +26,10 @@
 #include "ring.h"
 #include "stats.h"
 
+/* How far fs_sched_fill_ahead looks: members, and nodes of heaps on the way to them. */
+#define AHEAD_MEMBERS 16
+#define AHEAD_NODES 64
+
 /* fs_sched_has_work: may a claim of this kind find something? Never false wrongly. */
 bool
 fs_sched_has_work(int32 db, const FsEligible *e)
@@ -322,6 +326,44 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			fs_sched_urgent_served(m);
 		return FS_PICK_TAKE;
 	}
+}
+
+/*
+ * fs_sched_fill_ahead: of the members that are next in their rings, the first
+ * whose next job is not known and not being looked for.  True: it is marked as
+ * being scanned by the caller, as by FS_PICK_FILL.  Decides nothing about the order.
+ */
+bool
+fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot)
+{
+	int32		near[AHEAD_NODES];
+	int			n = 0;
+
+	for (int i = 0; i < e->nrings && n < AHEAD_NODES; i++)
+		if (fs_rings[e->rings[i]].root != RINGHEAP_NONE)
+			near[n++] = fs_rings[e->rings[i]].root;
+	for (int looked = 0; n > 0 && looked < AHEAD_MEMBERS; looked++)
+	{
+		int			first = 0;
+		int32		m;
+		FsFlow	   *f;
+
+		for (int i = 1; i < n; i++)
+			if (ringheap_before(&fs_nodes[near[i]], &fs_nodes[near[first]]))
+				first = i;
+		m = near[first];
+		near[first] = near[--n];
+		for (int32 c = fs_nodes[m].child; c != RINGHEAP_NONE && n < AHEAD_NODES; c = fs_nodes[c].next)
+			near[n++] = c;
+		if (fs_sched_member_next(m, flow, slot) == FS_NOTHING)
+			continue;
+		f = &fs_flows[*flow];
+		if (f->filling || f->id < 0 || fs_sched_flow_candidate(f, *slot) >= 0)
+			continue;
+		fs_sched_fill_begin(*flow, *slot);
+		return true;
+	}
+	return false;
 }
 
 /* fs_sched_refund: a claim came to nothing; `advance` is what it brought the clocks of fairness.c. */

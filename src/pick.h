@@ -31,6 +31,7 @@ typedef enum FsPick
 
 extern FsPick fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow,
 							int *slot, FsCandidate *cand);
+extern bool fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot);
 extern void fs_sched_refund(int32 share, int32 cost, double advance);
 
 extern bool fs_sched_has_work(int32 db, const FsEligible *e);

@@ -189,7 +189,7 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	if (!running || q->cls >= 0)
 		rank = FsRankOf(cls, q->returned);
 	if (!q->keep_position)
-		position = ready ? fs_state_numbers(db, FS_COUNTER_POSITION, 1) : 0;
+		position = ready ? FsPosition(fs_state_numbers(db, FS_COUNTER_POSITION, 1), old.cost) : 0;
 	flow = lock_flow_of(db, jr, *row, &workspace);
 	FsUnlock();
 

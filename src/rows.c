@@ -175,6 +175,7 @@ fs_rows_candidate(FsJobRel *jr, HeapTuple row, FsCandidate *cand)
 	cand->cost = FsJob(row)->cost;
 	cand->relfile = FsRelFile(jr->rel);
 	cand->tid = row->t_self;
+	cand->unseen = false;
 	return cand;
 }
 
@@ -237,14 +238,12 @@ same_head(TupleTableSlot *slot, FsOverflowHead *head, bool first)
 		(mine.budgets == 0 || strcmp(mine.kind, head->kind) == 0);
 }
 
-int
-fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-				   FsCandidate *found, int64 *jobs, bool *more, FsOverflowHead *head)
+/* The ready index of one flow and rank, from a position to another; entries: what it says is wanted. */
+static IndexScanDesc
+scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, bool entries)
 {
 	ScanKeyData keys[4];
 	IndexScanDesc scan;
-	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
-	int			n = 0;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
@@ -252,14 +251,36 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 	/* the descent reads every matching entry of its leaf page: hence an upper bound */
 	ScanKeyInit(&keys[3], 3, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
 	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 4);
+	scan->xs_want_itup = entries;	/* the index wants to know before it begins */
 	index_rescan(scan, keys, 4, NULL, 0);
-	*more = false;
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+	return scan;
+}
 
-		if (fs_job_state(tuple) != FS_JOB_AVAILABLE)
+int
+fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
+				   FsCandidate *found, int64 *jobs, bool *more, bool *others, FsOverflowHead *head)
+{
+	IndexScanDesc scan = scan_ready(jr, flow, rank, from, to, false);
+	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+	int			n = 0;
+
+	*more = false;
+	*others = false;
+	while (index_getnext_tid(scan, ForwardScanDirection))
+	{
+		HeapTuple	tuple;
+
+		if (!index_fetch_heap(scan, slot))
+		{
+			*others = true;
 			continue;
+		}
+		tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+		if (fs_job_state(tuple) != FS_JOB_AVAILABLE)
+		{
+			*others = true;
+			continue;
+		}
 		if (n == max)
 		{
 			*more = true;
@@ -274,11 +295,49 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 		found[n].cost = FsJob(tuple)->cost;
 		found[n].relfile = FsRelFile(jr->rel);
 		found[n].tid = slot->tts_tid;
+		found[n].unseen = false;
 		jobs[n] = FsJob(tuple)->job_id;
 		n++;
 	}
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
+	return n;
+}
+
+/* fs_rows_list_ready: -1 when an entry does not tell its cost. */
+int
+fs_rows_list_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
+				   FsCandidate *found, bool *more)
+{
+	IndexScanDesc scan = scan_ready(jr, flow, rank, from, to, true);
+	ItemPointer tid;
+	int			n = 0;
+
+	*more = false;
+	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		int64		position = DatumGetInt64(index_getattr(scan->xs_itup, 3, scan->xs_itupdesc, &isnull));
+		int32		cost = FsPositionCost(position);
+
+		if (n == max)
+		{
+			*more = true;
+			break;
+		}
+		if (cost == 0 || cost == FS_COST_IN_ROW)
+		{
+			n = -1;
+			break;
+		}
+		found[n].position = position;
+		found[n].cost = cost;
+		found[n].relfile = FsRelFile(jr->rel);
+		found[n].tid = *tid;
+		found[n].unseen = true;
+		n++;
+	}
+	index_endscan(scan);
 	return n;
 }
 
@@ -702,7 +761,7 @@ fetch_candidate(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, HeapTuple 
 	if (!heap_fetch(jr->rel, GetActiveSnapshot(), tuple, buf, false))
 		return FS_ROW_GONE;
 	job = FsJob(tuple);
-	if (job->position == cand->position && job->flow == flow_id &&
+	if (job->position == cand->position && job->flow == flow_id && job->cost == cand->cost &&
 		fs_job_state(tuple) == FS_JOB_AVAILABLE)
 		return FS_ROW_DONE;
 	ReleaseBuffer(*buf);

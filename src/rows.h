@@ -123,10 +123,16 @@ typedef struct FsOverflowHead
 
 /*
  * Up to max visible, available rows of one flow and rank with positions from
- * `from` to `to`, and their jobs' numbers; *more: there are others.
+ * `from` to `to`, and their jobs' numbers; *more: there are more of them;
+ * *others: there were entries of jobs that do not wait, or not yet.
  */
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
-							   FsCandidate *found, int64 *jobs, bool *more, FsOverflowHead *head);
+							   FsCandidate *found, int64 *jobs, bool *more, bool *others,
+							   FsOverflowHead *head);
+
+/* The same by the index alone, whatever the rows are. -1: that is not enough, look at the rows. */
+extern int	fs_rows_list_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
+							   FsCandidate *found, bool *more);
 
 /* What a claim writes into the row. */
 typedef struct FsClaimMark

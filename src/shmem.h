@@ -207,7 +207,8 @@ typedef struct FsCandidate
 	int32		cost;
 	Oid			relfile;		/* the file the tid is valid in */
 	ItemPointerData tid;
-	int16		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
+	int8		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
+	bool		unseen;			/* found in the index alone: its row was not looked at */
 } FsCandidate;
 
 /* More candidates than a flow has room for; borrowed until they are used up. */
@@ -248,6 +249,7 @@ typedef struct FsFlow
 	uint8		more;			/* per slot: the index may hold entries from cursor on */
 	uint8		filling;		/* somebody scans for candidates */
 	uint8		cand_count;
+	uint8		look;			/* so many scans look at the rows too (hints.c) */
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */

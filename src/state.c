@@ -497,7 +497,7 @@ fs_state_numbers(FsDatabase *d, FsCounter which, int n)
 			first = *next;
 			*next += n;
 			if (which == FS_COUNTER_POSITION)
-				fs_aging_given(d, first, n, now);
+				fs_aging_given(d, FsPosition(first, 0), FsPosition(first + n, 0), now);
 		}
 		FsUnlock();
 		if (first > 0)

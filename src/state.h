@@ -60,6 +60,15 @@ typedef enum FsCounter
 	FS_COUNTER_TOKEN
 } FsCounter;
 extern int64 fs_state_numbers(FsDatabase *db, FsCounter which, int n);
+
+/*
+ * A job's position is a number of FS_COUNTER_POSITION and its cost, so that the
+ * ready index alone tells both.  A cost that does not fit is FS_COST_IN_ROW.
+ */
+#define FS_COST_BITS 16
+#define FS_COST_IN_ROW ((1 << FS_COST_BITS) - 1)
+#define FsPosition(number, cost) (((number) << FS_COST_BITS) | Min((cost), FS_COST_IN_ROW))
+#define FsPositionCost(position) ((int32) ((position) & FS_COST_IN_ROW))
 extern void fs_state_numbers_unused(FsDatabase *db, FsCounter which, int64 from, int64 to);
 
 /* A snapshot newer than anything the caller read from shared memory before. */

@@ -90,7 +90,8 @@ INSERT INTO fairsched.control DEFAULT VALUES;
 
 CREATE SEQUENCE fairsched.job_seq INCREMENT BY 8192 MAXVALUE 2199023247359;
 COMMENT ON SEQUENCE fairsched.job_seq IS 'Lower 41 bits of job ids. Advanced in blocks: numbers below its value may still be unused.';
-CREATE SEQUENCE fairsched.position_seq INCREMENT BY 65536;
+-- positions are these numbers times 65536
+CREATE SEQUENCE fairsched.position_seq INCREMENT BY 65536 MAXVALUE 140737488289792;
 COMMENT ON SEQUENCE fairsched.position_seq IS 'Positions in the ready order. Advanced in blocks.';
 CREATE SEQUENCE fairsched.token_seq INCREMENT BY 65536 MAXVALUE 9007199254675455;
 COMMENT ON SEQUENCE fairsched.token_seq IS 'Fence tokens. Advanced in blocks, and by a block at every rebuild, so that tokens only grow.';
