@@ -76,7 +76,8 @@ GRANT SELECT ON
   fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers,
   fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles,
   fairsched.workspace_levels, fairsched.workspace_usage, fairsched.workspace_usage_current,
-  fairsched.quota_violations
+  fairsched.quota_violations,
+  fairsched.fairness, fairsched.fairness_tiers, fairsched.fairness_summary, fairsched.fairness_samples, fairsched.alerts
   TO fairsched_observer;
 GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health
   TO fairsched_observer;
@@ -88,6 +89,7 @@ GRANT EXECUTE ON FUNCTION
   fairsched_undrain, fairsched_check, fairsched_release_review,
   fairsched_preempt, fairsched_resume_job, fairsched_preemption_candidates,
   fairsched_evaluate_preemption, fairsched_set_capacity,
+  fairsched_acknowledge_alert,
   fairsched_set_quota, fairsched_drop_quota, fairsched_set_throttle, fairsched_set_rate_limit,
   fairsched_cleanup_usage, fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;

@@ -84,7 +84,6 @@ void
 drr_refund(DrrShare *share, int64_t cost)
 {
 	share->deficit += cost;
-	share->refunded = cost < INT32_MAX - share->refunded ? share->refunded + (int32_t) cost : INT32_MAX;
 	if (share->deficit > share->quantum)
 	{
 		uint64_t	back = (uint64_t) ((share->deficit - 1) / share->quantum);

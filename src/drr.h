@@ -23,7 +23,6 @@ typedef struct DrrShare
 	int64_t		deficit;		/* cost units it may still use in `round` */
 	uint64_t	round;			/* the last round whose quantum it received */
 	int32_t		quantum;		/* cost units a round, at least 1 */
-	int32_t		refunded;		/* cost units, since somebody set it to 0 */
 } DrrShare;
 
 extern uint64_t drr_rounds_needed(const DrrShare *share, int64_t cost);

@@ -68,11 +68,18 @@ fair_rounds(FairClock *clock, uint64_t before, uint64_t after)
 	clock->round = after;
 }
 
+/* fair_start: the round in which the period began: near that of the clock, of which it has the low bits. */
+uint64_t
+fair_start(const FairPeriod *period, const FairClock *clock)
+{
+	return clock->round - (uint64_t) (int64_t) (int32_t) ((uint32_t) clock->round - period->round);
+}
+
 /* fair_is_stale: the period began in rounds that were no offer; a new one is to begin. */
 bool
 fair_is_stale(const FairPeriod *period, const FairClock *clock)
 {
-	return (int32_t) ((uint32_t) clock->base - period->round) > 0;
+	return clock->base > fair_start(period, clock);
 }
 
 /*
@@ -82,14 +89,13 @@ fair_is_stale(const FairPeriod *period, const FairClock *clock)
 double
 fair_lag(const FairPeriod *period, const FairClock *clock, int32_t quantum)
 {
-	int32_t		rounds;
+	uint64_t	start = fair_start(period, clock);
 
 	if (fair_is_stale(period, clock))
 		return (double) quantum * (clock->round - clock->base);
-	rounds = (int32_t) ((uint32_t) clock->round - period->round);
-	if (rounds < 0)
-		rounds = 0;				/* it came in a round that this ring's claimers have not seen yet */
-	return (double) quantum * rounds - period->served;
+	if (start > clock->round)
+		start = clock->round;	/* it came in a round that this ring's claimers have not seen yet */
+	return (double) quantum * (clock->round - start) - period->served;
 }
 
 /* fair_bound: of the lag, normalised to the least quantum (DESIGN of the round robin). */
@@ -101,7 +107,7 @@ fair_bound(int32_t least_quantum, int32_t max_cost, bool urgent)
 
 /*
  * fair_satisfaction: service as a part of entitlement.  Who is served in rounds
- * is ahead or behind by a visit at any moment: within that it has what is its.
+ * is ahead or behind at any moment: within that (tolerance) it has what is its.
  */
 double
 fair_satisfaction(double entitled, double served, double tolerance)
@@ -113,7 +119,7 @@ fair_satisfaction(double entitled, double served, double tolerance)
 	return served > 0 ? served / entitled : 0.0;
 }
 
-/* fair_lacking: of the entitlement, beyond what a visit accounts for. */
+/* fair_lacking: of the entitlement, beyond what the bound accounts for. */
 double
 fair_lacking(double entitled, double served, double tolerance)
 {

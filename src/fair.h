@@ -53,6 +53,7 @@ extern void fair_settle(FairPeriod *period, const FairClock *clock, int32_t quan
 extern void fair_end(FairPeriod *period, FairClock *clock, int32_t quantum, bool leaves,
 					 FairTotals *totals);
 extern void fair_rounds(FairClock *clock, uint64_t before, uint64_t after);
+extern uint64_t fair_start(const FairPeriod *period, const FairClock *clock);
 extern bool fair_is_stale(const FairPeriod *period, const FairClock *clock);
 extern double fair_entitled(const FairPeriod *period, const FairClock *clock, int32_t quantum);
 extern double fair_lag(const FairPeriod *period, const FairClock *clock, int32_t quantum);

@@ -39,7 +39,6 @@ static void
 begin(FsShare *share, int32 m)
 {
 	share->home = m;
-	share->drr.refunded = 0;
 	fair_begin(&share->period, clock_of(m), share->drr.quantum, fs_lanes[share->lane].round);
 }
 
@@ -54,7 +53,6 @@ end(FsShare *share, bool leaves)
 static void
 restart(FsShare *share)
 {
-	share->drr.refunded = 0;
 	fair_settle(&share->period, clock_of(share->home), share->drr.quantum, fs_lanes[share->lane].round,
 				&fs_workspaces[share->workspace].fair);
 }
@@ -157,18 +155,24 @@ fs_fair_served(const FsEligible *e, int32 m, int32 cost, uint64 round_before, bo
 	return advance;
 }
 
-/* fs_fair_undone: a pick that moved the clocks by `advance` came to nothing. */
+/*
+ * fs_fair_undone: a pick that moved the clocks by `advance` came to nothing.  The
+ * rounds that it brought the lane do not come back, so a new period begins.
+ */
 void
 fs_fair_undone(int32 s, int32 cost, double advance)
 {
 	FsShare    *share = &fs_shares[s];
 
 	if (advance == 0)
-		return;
+		return;					/* it was not counted */
 	for (int32 r = fs_lanes[share->lane].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 		fs_rings[r].clock.time -= advance;
 	if (share->home != FS_NONE)
+	{
 		share->period.served -= cost;
+		restart(share);
+	}
 	else
 		fs_workspaces[share->workspace].fair.served -= cost;
 }
@@ -293,18 +297,16 @@ fs_fair_state(const FsWorkspace *ws, int32 least_quantum, FsFairState *state)
 		double		lag;
 		double		bound;
 
-		state->tolerance += ws->set.quantum + lane->max_cost;
+		norm = (double) least_quantum / share->drr.quantum;
+		state->tolerance += fair_bound(least_quantum, lane->max_cost, lane->jumped_at != 0) / norm;
 		if (share->home == FS_NONE)
 			continue;
 		clock = clock_of(share->home);
-		norm = (double) least_quantum / share->drr.quantum;
 		state->entitled += fair_entitled(&share->period, clock, share->drr.quantum);
 		state->competed += share->period.served;
 		lag = fair_lag(&share->period, clock, share->drr.quantum) * norm;
 		bound = fair_bound(least_quantum, lane->max_cost,
-						   lane->jumped_at != 0 &&
-						   (int32) ((uint32) lane->jumped_at - share->period.round) >= 0) +
-			share->drr.refunded * norm;
+						   lane->jumped_at != 0 && lane->jumped_at >= fair_start(&share->period, clock));
 		state->contends |= clock->shares > 1;
 		if (fabs(lag) / bound > worst)
 		{

@@ -39,7 +39,7 @@ typedef struct FsFairState
 	int64		competed;		/* service in competition */
 	double		lag;			/* normalised; of the lane where it is largest for its bound */
 	double		bound;
-	double		tolerance;		/* what a visit accounts for */
+	double		tolerance;		/* what the round robin's bound accounts for */
 	bool		contends;
 } FsFairState;
 

@@ -51,21 +51,20 @@
 
 /* ---------- rights and state ---------- */
 
+static bool
+may_read(const char *view)
+{
+	Oid			relid = get_relname_relid(view, fs_catalog()->nsp);
+
+	return OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+}
+
 /* fs_view_check: raise unless the caller may read one of these views as a whole. */
 void
 fs_view_check(const char *view, const char *or_view)
 {
-	Oid			nsp = fs_catalog()->nsp;
-	Oid			relid = get_relname_relid(view, nsp);
-
-	if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+	if (may_read(view) || (or_view != NULL && may_read(or_view)))
 		return;
-	if (or_view != NULL)
-	{
-		relid = get_relname_relid(or_view, nsp);
-		if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
-			return;
-	}
 	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_VIEW, view);
 }
 
@@ -584,7 +583,8 @@ fs_view_scheduler_state(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db;
 
-	fs_view_check("workspace_status", "worker_status");
+	if (!may_read("fairness"))
+		fs_view_check("workspace_status", "worker_status");
 	db = fs_view_state("workspace_status");
 	PG_RETURN_TEXT_P(cstring_to_text(db == NULL ? state_word(fs_state_attach()->state)
 									 : db->counted ? "counted" : "ready"));

@@ -7,7 +7,7 @@
 
 CREATE FUNCTION fairsched.scheduler_state() RETURNS text
 	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'fs_view_scheduler_state';
-COMMENT ON FUNCTION fairsched.scheduler_state() IS 'Internal: what shared memory knows of this database: empty or building (nothing), ready (what waits and runs), counted (also how much). Needs SELECT on fairsched.workspace_status or fairsched.worker_status.';
+COMMENT ON FUNCTION fairsched.scheduler_state() IS 'Internal: what shared memory knows of this database: empty or building (nothing), ready (what waits and runs), counted (also how much). Needs SELECT on fairsched.workspace_status, fairsched.worker_status or fairsched.fairness.';
 
 -- workspace_status
 

@@ -12,23 +12,35 @@ CREATE FUNCTION fairsched.fairness_internal(
 COMMENT ON FUNCTION fairsched.fairness_internal() IS 'Internal: what shared memory counted of each workspace. Needs SELECT on fairsched.fairness or fairsched.fairness_tiers.';
 
 CREATE VIEW fairsched.fairness AS
-SELECT f.workspace COLLATE "C" AS workspace, f.tier COLLATE "C" AS tier, f.weight, f.entitled, f.served,
-	coalesce(f.served / nullif(sum(f.served) OVER (), 0), 0)::double precision AS share,
-	f.lag, f.bound, f.depth, f.running, f.max_running, f.dwell_p50, f.dwell_p95, f.dwell_p99,
-	CASE WHEN f.depth > 0 OR f.depth IS NULL THEN fairsched.oldest_ready_age(f.workspace) END AS oldest_ready_age,
-	f.contending, f.competed, f.satisfaction,
-	coalesce(f.entitled / nullif(sum(f.entitled) OVER (), 0), 0)::double precision AS entitled_share,
-	f.competed / f.weight AS normalised, f.tolerance, f.quantum
-FROM fairsched.fairness_internal() f;
-COMMENT ON VIEW fairsched.fairness IS 'What each workspace got of what is due to it, since memory was built (a restart begins anew). O(workspaces), from memory. docs/fairness.md has the formulas.';
+SELECT coalesce(f.workspace, w.workspace) COLLATE "C" AS workspace, coalesce(f.tier, w.tier) COLLATE "C" AS tier,
+	coalesce(f.weight, t.weight) AS weight, coalesce(f.entitled, z.zero) AS entitled, coalesce(f.served, z.zero) AS served,
+	coalesce(f.served / nullif(sum(f.served) OVER (), 0), z.zero)::double precision AS share,
+	f.lag, f.bound, CASE WHEN f.workspace IS NULL THEN z.zero_counted ELSE f.depth END AS depth,
+	coalesce(f.running, z.zero::integer) AS running,
+	coalesce(f.max_running, w.max_running, current_setting('fairsched.' || w.quota_class || '_quota', true)::integer) AS max_running,
+	f.dwell_p50, f.dwell_p95, f.dwell_p99,
+	CASE WHEN f.depth > 0 OR f.workspace IS NOT NULL AND f.depth IS NULL THEN fairsched.oldest_ready_age(f.workspace) END AS oldest_ready_age,
+	coalesce(f.contending, z.zero <> 0) AS contending, coalesce(f.competed, z.zero) AS competed,
+	coalesce(f.satisfaction, z.zero + 1) AS satisfaction,
+	coalesce(f.entitled / nullif(sum(f.entitled) OVER (), 0), z.zero)::double precision AS entitled_share,
+	coalesce(f.competed / f.weight, z.zero) AS normalised, coalesce(f.tolerance, z.zero) AS tolerance,
+	coalesce(f.quantum, t.quantum) AS quantum
+FROM fairsched.fairness_internal() f
+	FULL JOIN fairsched.workspaces w ON w.workspace = f.workspace
+	LEFT JOIN fairsched.tiers t ON t.tier = w.tier
+	-- what holds for a workspace that memory does not know
+	CROSS JOIN (SELECT CASE WHEN s IN ('ready', 'counted') THEN 0::bigint END AS zero,
+			CASE WHEN s = 'counted' THEN 0::bigint END AS zero_counted
+		FROM fairsched.scheduler_state() s) z;
+COMMENT ON VIEW fairsched.fairness IS 'What each workspace that has jobs or settings got of what is due to it, since memory was built (a restart begins anew). O(workspaces), from memory; NULL counts of a workspace that has settings only: memory is not built, as on a standby. docs/fairness.md has the formulas.';
 COMMENT ON COLUMN fairsched.fairness.workspace IS 'Name.';
 COMMENT ON COLUMN fairsched.fairness.tier IS 'Tier: weight and quantum (fairsched.tiers).';
 COMMENT ON COLUMN fairsched.fairness.weight IS 'Share of the workers relative to a tier of weight 1.0.';
 COMMENT ON COLUMN fairsched.fairness.entitled IS 'Cost units due to it: while it had admissible work and others of its lane did too, its quantum''s part of all that was served there. Time in which it asked for nothing, was parked, or was alone counts for nothing.';
 COMMENT ON COLUMN fairsched.fairness.served IS 'Cost units handed out to it by committed claims, in competition or not.';
 COMMENT ON COLUMN fairsched.fairness.share IS 'served as a part of that of all workspaces, from 0 to 1.';
-COMMENT ON COLUMN fairsched.fairness.lag IS 'How far it is behind a quantum in each round (negative: ahead), since it last began to compete, in cost units of a workspace of the least quantum: (rounds * quantum - service) * least quantum / quantum. Of its lane where it is largest. NULL = it has nothing admissible now.';
-COMMENT ON COLUMN fairsched.fairness.bound IS 'What lag is never beyond, in either direction and the same units: least quantum + 2 * dearest job; 3 * least quantum + 2 * dearest job when P0 was served in that time; plus what came back to it by claims that were rolled back. Beyond it is a defect of fairsched.';
+COMMENT ON COLUMN fairsched.fairness.lag IS 'How far it is behind a quantum in each round (negative: ahead), since it last began to compete, or a claim of it was rolled back, in cost units of a workspace of the least quantum: (rounds * quantum - service) * least quantum / quantum. Of its lane where it is largest. NULL = it has nothing admissible now.';
+COMMENT ON COLUMN fairsched.fairness.bound IS 'What lag is never beyond, in either direction and the same units: least quantum + 2 * dearest job; 3 * least quantum + 2 * dearest job when P0 was served in that time. Beyond it is a defect of fairsched.';
 COMMENT ON COLUMN fairsched.fairness.depth IS 'Jobs that may be claimed. NULL = not counted yet.';
 COMMENT ON COLUMN fairsched.fairness.running IS 'Jobs that occupy a slot.';
 COMMENT ON COLUMN fairsched.fairness.max_running IS 'Ceiling on running.';
@@ -41,7 +53,7 @@ COMMENT ON COLUMN fairsched.fairness.competed IS 'Cost units handed out to it in
 COMMENT ON COLUMN fairsched.fairness.satisfaction IS 'competed / entitled; 1 when they differ by no more than tolerance.';
 COMMENT ON COLUMN fairsched.fairness.entitled_share IS 'entitled as a part of that of all workspaces, from 0 to 1.';
 COMMENT ON COLUMN fairsched.fairness.normalised IS 'competed / weight: equal among workspaces that compete all the time.';
-COMMENT ON COLUMN fairsched.fairness.tolerance IS 'Cost units by which service comes in visits: its quantum plus the dearest job, summed over its lanes.';
+COMMENT ON COLUMN fairsched.fairness.tolerance IS 'Cost units by which the round robin may be ahead or behind at any moment: the bound, in its own cost units (bound * quantum / least quantum), summed over its lanes.';
 COMMENT ON COLUMN fairsched.fairness.quantum IS 'Cost units it may use in one round.';
 
 CREATE FUNCTION fairsched.tier_dwell_internal(
@@ -120,7 +132,7 @@ COMMENT ON COLUMN fairsched.fairness_samples.entitled IS 'Cost units due in that
 COMMENT ON COLUMN fairsched.fairness_samples.competed IS 'Cost units handed out in competition in that time.';
 COMMENT ON COLUMN fairsched.fairness_samples.served IS 'Cost units handed out by claims that were committed in that time.';
 COMMENT ON COLUMN fairsched.fairness_samples.lacking IS 'Cost units by which competed is below entitled, of workspaces where that is more than tolerance.';
-COMMENT ON COLUMN fairsched.fairness_samples.tolerance IS 'Cost units by which service comes in visits, as in fairsched.fairness.';
+COMMENT ON COLUMN fairsched.fairness_samples.tolerance IS 'Cost units by which the round robin may be ahead or behind at any moment, as in fairsched.fairness.';
 COMMENT ON COLUMN fairsched.fairness_samples.lag IS 'As in fairsched.fairness, at the end; of a tier, and all: that which is largest for its bound.';
 COMMENT ON COLUMN fairsched.fairness_samples.bound IS 'As in fairsched.fairness, of the same.';
 COMMENT ON COLUMN fairsched.fairness_samples.depth IS 'Jobs that may be claimed, at the end; of tiers and all: of workspaces that competed or were served. NULL = not counted yet.';

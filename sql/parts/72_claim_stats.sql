@@ -62,7 +62,7 @@ SELECT r.lane COLLATE "C" AS lane, r.gate COLLATE "C" AS gate, r.reason COLLATE 
 FROM fairsched.claim_refusals_internal() r;
 COMMENT ON VIEW fairsched.claim_refusals IS 'By what jobs whose turn had come were refused since stats_since, one row for each lane and gate that refused some. Paused workspaces and a drained database are not asked, so they do not count.';
 COMMENT ON COLUMN fairsched.claim_refusals.lane IS 'Lane.';
-COMMENT ON COLUMN fairsched.claim_refusals.gate IS 'Gate, named as in fairsched_explain: ceiling, workspace_share, rate, quota_… , budget, throttle, capacity_….';
+COMMENT ON COLUMN fairsched.claim_refusals.gate IS 'Gate, named as in fairsched_explain: ceiling, workspace_share, rate, quota_..., budget, throttle, capacity_...';
 COMMENT ON COLUMN fairsched.claim_refusals.reason IS 'Reason, named as parked_reason of the views.';
 COMMENT ON COLUMN fairsched.claim_refusals.resource IS 'Resource of a quota or of the fleet''s capacity; NULL for other gates.';
 COMMENT ON COLUMN fairsched.claim_refusals.refusals IS 'How often; their sum over a lane is refusals of fairsched.claim_stats.';

@@ -430,6 +430,42 @@ SELECT is((SELECT string_agg(format('%s.%s', c.oid::regclass, a.attname), ', ') 
 SELECT isnt(obj_description((SELECT oid FROM pg_namespace WHERE nspname = 'fairsched'), 'pg_namespace'), NULL,
   'so has the schema');
 
+-- ---------- fairness and alerts ----------
+
+SELECT columns_are('fairsched', 'fairness', ARRAY['workspace', 'tier', 'weight', 'entitled', 'served', 'share', 'lag', 'bound',
+  'depth', 'running', 'max_running', 'dwell_p50', 'dwell_p95', 'dwell_p99', 'oldest_ready_age', 'contending', 'competed',
+  'satisfaction', 'entitled_share', 'normalised', 'tolerance', 'quantum'], 'columns of fairness');
+SELECT columns_are('fairsched', 'fairness_tiers', ARRAY['tier', 'weight', 'entitled', 'served', 'share', 'competed',
+  'entitled_share', 'workspaces', 'contending', 'depth', 'running', 'dwell_p50', 'dwell_p95', 'dwell_p99'], 'columns of fairness_tiers');
+SELECT columns_are('fairsched', 'fairness_summary', ARRAY['jain_index', 'score', 'contending', 'worst_workspace', 'entitled',
+  'competed', 'sampled_jain_index', 'sampled_score', 'sampled_at'], 'columns of fairness_summary');
+SELECT columns_are('fairsched', 'fairness_samples', ARRAY['sampled_at', 'scope', 'workspace', 'tier', 'seconds', 'weight', 'entitled',
+  'competed', 'served', 'lacking', 'tolerance', 'lag', 'bound', 'depth', 'running', 'dwell_p50', 'dwell_p95', 'dwell_p99',
+  'jain_index', 'score', 'contending', 'worst_workspace'], 'columns of fairness_samples');
+SELECT columns_are('fairsched', 'alerts', ARRAY['alert_id', 'type', 'severity', 'workspace', 'detail', 'first_seen', 'last_seen',
+  'occurrences', 'acknowledged_at', 'resolved_at', 'subject'], 'columns of alerts');
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'fairsched.fairness'::regclass AND attnum BETWEEN 1 AND 15),
+  'workspace,tier,weight,entitled,served,share,lag,bound,depth,running,max_running,dwell_p50,dwell_p95,dwell_p99,oldest_ready_age', 'the contract''s columns come first');
+SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'fairsched.alerts'::regclass AND attnum BETWEEN 1 AND 10),
+  'alert_id,type,severity,workspace,detail,first_seen,last_seen,occurrences,acknowledged_at,resolved_at', 'and those of alerts');
+SELECT col_type_is('fairsched', relation, col, 'pg_catalog', type, format('fairsched.%s.%s is of type %s', relation, col, type))
+  FROM (VALUES ('fairness', 'entitled', 'double precision'), ('fairness', 'served', 'bigint'), ('fairness', 'lag', 'double precision'),
+    ('fairness', 'dwell_p99', 'interval'), ('fairness', 'oldest_ready_age', 'interval'), ('fairness_summary', 'score', 'double precision'),
+    ('fairness_summary', 'contending', 'integer'), ('alerts', 'alert_id', 'bigint'), ('alerts', 'occurrences', 'bigint')) t (relation, col, type);
+SELECT has_function((SELECT name FROM home), 'fairsched_acknowledge_alert', ARRAY['bigint'], 'an alert can be acknowledged');
+SELECT function_returns((SELECT name FROM home), 'fairsched_acknowledge_alert', ARRAY['bigint'], 'boolean', 'and that says whether it was news');
+SELECT is(current_setting('fairsched.' || name), value, format('fairsched.%s is %s', name, value))
+  FROM (VALUES ('fairness_interval', '1min'), ('fairness_workspaces', '50'), ('fairness_retention', '7d'), ('alert_interval', '5min'),
+    ('alert_retention', '30d'), ('alert_min_share', '0.8'), ('alert_min_weight', '1.2'), ('alert_min_score', '0.7'),
+    ('alert_starvation', '10min'), ('alert_expiry_rate', '0.1'), ('alert_task_failures', '3'), ('alert_overdue', '1min')) s (name, value);
+SELECT ok(NOT has_table_privilege('fairsched_pgtap_nobody', 'fairsched.' || r, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE'), 'nobody cannot touch fairsched.' || r)
+  FROM unnest(ARRAY['fairness', 'fairness_tiers', 'fairness_summary', 'fairness_samples', 'alerts']) r;
+SELECT ok(NOT has_function_privilege('fairsched_pgtap_nobody', f::regprocedure, 'EXECUTE'), 'nobody cannot execute ' || f)
+  FROM unnest(ARRAY['fairsched.raise_alert(text,text,text,text,text)', 'fairsched.resolve_alert(text,text,text)',
+    'fairsched.check_alerts(timestamptz)', 'fairsched.sample_fairness(timestamptz)']) f;
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['alerts', 'fairness_samples']) r, pg_extension e WHERE extname = 'fairsched';
+
 -- What pg_dump has to keep: the settings of workspaces, workers, the shared jobs, and every sequence.
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
   FROM unnest(ARRAY['workspaces', 'tiers', 'deliberation_scores']) r, pg_extension e WHERE extname = 'fairsched';
