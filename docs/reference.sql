@@ -19,6 +19,7 @@ INSERT INTO section VALUES
 	(6, 'Preemption', 'How it works, and a worker: [preemption.md](preemption.md).',
 		'preempt|resume_job|evaluate_preemption|preemption_candidates|set_capacity'),
 	(7, 'Alerts', '[alerts.md](alerts.md) tells of each what it means and what to do.', 'acknowledge_alert'),
+	(8, 'Capacity and statistics', 'How they are used: [capacity.md](capacity.md).', 'pin_capacity|reset_stats'),
 	(9, 'Reasoning quality', '[deliberation.md](deliberation.md) has the words that are counted, the settings and an example.',
 		'score_deliberation|release_review'),
 	(99, 'Other functions', NULL, '.*');

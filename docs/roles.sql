@@ -78,6 +78,8 @@ GRANT SELECT ON
   fairsched.workspace_levels, fairsched.workspace_usage, fairsched.workspace_usage_current,
   fairsched.quota_violations,
   fairsched.fairness, fairsched.fairness_tiers, fairsched.fairness_summary, fairsched.fairness_samples, fairsched.alerts
+  fairsched.claim_stats, fairsched.claim_refusals, fairsched.scheduler_stats,
+  fairsched.capacity_recommendation, fairsched.capacity_settings, fairsched.capacity_pins
   TO fairsched_observer;
 GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health
   TO fairsched_observer;
@@ -91,10 +93,12 @@ GRANT EXECUTE ON FUNCTION
   fairsched_evaluate_preemption, fairsched_set_capacity,
   fairsched_acknowledge_alert,
   fairsched_set_quota, fairsched_drop_quota, fairsched_set_throttle, fairsched_set_rate_limit,
+  fairsched_pin_capacity, fairsched_reset_stats,
   fairsched_cleanup_usage, fairsched_set_budget, fairsched_reset_budget, fairsched_record_spend
   TO fairsched_admin;
 GRANT EXECUTE ON PROCEDURE fairsched_drain TO fairsched_admin;
-GRANT INSERT, UPDATE, DELETE ON fairsched.tiers, fairsched.job_kinds, fairsched.preemption_policies TO fairsched_admin;
+GRANT INSERT, UPDATE, DELETE ON fairsched.tiers, fairsched.job_kinds, fairsched.preemption_policies,
+  fairsched.capacity_settings TO fairsched_admin;
 GRANT DELETE ON fairsched.budgets TO fairsched_admin;
 
 COMMIT;

@@ -9,6 +9,7 @@
 #include "histogram.h"
 
 #define FIRST_SHIFT	4			/* 16 usec */
+#define LAST_BOUND	11863296	/* histogram_bound(HISTOGRAM_BOUNDS - 1) */
 
 int64_t
 histogram_bound(int i)
@@ -25,9 +26,9 @@ histogram_bucket(int64_t usec)
 	int			octave;
 	int			i;
 
-	if (usec <= histogram_bound(0))
+	if (usec <= 1 << FIRST_SHIFT)
 		return 0;
-	if (usec > histogram_bound(HISTOGRAM_BOUNDS - 1))
+	if (usec > LAST_BOUND)
 		return HISTOGRAM_BOUNDS;
 	/* 2^octave < usec <= 2^(octave + 1) */
 	octave = 63 - __builtin_clzll((unsigned long long) (usec - 1));

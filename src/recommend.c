@@ -79,7 +79,8 @@ recommend_wanted(const RecommendInput *in, RecommendReason *reason)
 	double		slots = arriving + in->drain;
 	int32_t		n = workers_for(slots, in->slots);
 
-	if (workers_for(slots + in->refused + in->paused, in->slots) > n)
+	/* with fewer than can be used it is not quotas that matter, but the work */
+	if (n <= in->current && workers_for(slots + in->refused + in->paused, in->slots) > n)
 		*reason = in->paused > in->refused ? RECOMMEND_BUDGET_PAUSED : RECOMMEND_AT_QUOTA;
 	else if (n < in->current || n == 0)
 		*reason = RECOMMEND_IDLE;

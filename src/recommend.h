@@ -18,7 +18,7 @@ typedef enum RecommendReason
 	RECOMMEND_IDLE,				/* fewer would do than there are */
 	RECOMMEND_DWELL,			/* what arrives needs so many to wait no longer than the target */
 	RECOMMEND_BACKLOG,			/* so do the jobs that wait already */
-	RECOMMEND_AT_QUOTA,			/* more would be wanted, and would be refused jobs */
+	RECOMMEND_AT_QUOTA,			/* more than there are would be wanted, and be refused jobs */
 	RECOMMEND_BUDGET_PAUSED,	/* the same, by budgets */
 	RECOMMEND_STEPPING,			/* on the way, by the step limits */
 	RECOMMEND_PINNED			/* by an operator */

@@ -149,8 +149,8 @@ fs_recommend_load(FsDatabase *db)
 		gen = db->signal_gen;
 		FsUnlock();
 		fs_spi_begin();
-		n = (int) fs_spi("SELECT coalesce(s.lane, p.lane), s.min_workers, s.max_workers, s.max_step_up, s.max_step_down, "
-						 "(extract(epoch FROM s.dwell_target) * 1000000)::bigint, p.workers, p.until "
+		n = (int) fs_spi("SELECT coalesce(s.lane, p.lane), s.min_workers, s.max_workers, s.max_step_up, "
+						 "s.max_step_down, (extract(epoch FROM s.dwell_target) * 1000000)::bigint, p.workers, p.until "
 						 "FROM fairsched.capacity_settings s FULL JOIN fairsched.capacity_pins p ON p.lane = s.lane",
 						 0, NULL, NULL, NULL);
 		names = palloc0((Size) (n + 1) * (FS_NAME_LEN + 1));
@@ -275,7 +275,8 @@ static void
 add_leases(Evaluation *ev)
 {
 	HASHCTL		ctl = {.keysize = sizeof(HeldBy), .entrysize = sizeof(HeldBy), .hcxt = CurrentMemoryContext};
-	HTAB	   *holders = hash_create("fairsched workers that hold jobs", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HTAB	   *holders = hash_create("fairsched workers that hold jobs", 256, &ctl,
+									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	HeldBy	   *piece = palloc(sizeof(HeldBy) * PIECE);
 	bool	   *serves = palloc(sizeof(bool) * PIECE);
 
@@ -477,6 +478,8 @@ take_over(Evaluation *ev, LaneSum *sum)
 		double		seconds = Max(ev->now - from->at, 0) / 1e6;
 
 		to->arrived = from->arrived * exp(-seconds / ARRIVAL_TAU) + (to->arrivals - from->arrivals);
+		if (to->arrived < RESTING_RATE * ARRIVAL_TAU)
+			to->arrived = 0;	/* or somebody would be wanted for ever */
 		to->ended = from->ended * sum->keep + (to->ends - from->ends);
 		to->busy = Max(from->busy * sum->keep + (to->busy_usec - from->busy_usec) / 1e6, 0);
 	}
@@ -537,7 +540,7 @@ at_rest(const FsRecommended *r)
 {
 	const FsSignal *s = &r->signal;
 
-	return s->running == 0 && s->ready == 0 && s->refused == 0 && r->arrival_rate < RESTING_RATE &&
+	return s->running == 0 && s->ready == 0 && s->refused == 0 && s->arrived == 0 &&
 		s->state.below_since == 0;
 }
 

@@ -216,7 +216,7 @@ fs_stats_lane_of(int32 db, int32 flow_id)
 	return f == FS_NONE ? FS_NONE : fs_shares[FsShareOfFlow(f)].lane;
 }
 
-/* A job that is gone may have left a lease that tells its worker so. */
+/* Without a row: by the lease that somebody else has, or one that is left to tell its worker that it is over. */
 void
 fs_stats_stale(int32 db, int64 job_id, int64 token, int32 flow_id)
 {
@@ -227,8 +227,10 @@ fs_stats_stale(int32 db, int64 job_id, int64 token, int32 flow_id)
 	lane = fs_stats_lane_of(db, flow_id);
 	if (lane == FS_NONE)
 	{
-		int32		l = fs_lease_find_gone(db, job_id, token);
+		int32		l = fs_lease_find(db, job_id);
 
+		if (l == FS_NONE)
+			l = fs_lease_find_gone(db, job_id, token);
 		if (l != FS_NONE && fs_shares[fs_leases[l].share].workspace == fs_leases[l].workspace)
 			lane = fs_shares[fs_leases[l].share].lane;
 	}

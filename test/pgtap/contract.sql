@@ -474,5 +474,38 @@ SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c
     WHERE extname = 'fairsched' AND c.relkind = 'S' AND NOT c.oid = ANY (e.extconfig)), NULL,
   'every sequence is dumped');
 
+-- Statistics and the capacity signal: columns in order, types, functions, rights, what is dumped.
+SELECT columns_are('fairsched', 'claim_stats', ARRAY['lane', 'claims', 'jobs', 'empties', 'undone', 'refusals', 'arrivals',
+  'completed', 'failed', 'discarded', 'released', 'preempted', 'expired', 'cancelled', 'retaken', 'stale_tokens', 'waits', 'wakes',
+  'busy_seconds', 'latency_sum', 'latency_p50', 'latency_p95', 'latency_p99', 'latency_counts', 'latency_bounds', 'stats_since']);
+SELECT columns_are('fairsched', 'claim_refusals', ARRAY['lane', 'gate', 'reason', 'resource', 'refusals', 'stats_since']);
+SELECT columns_are('fairsched', 'scheduler_stats', ARRAY['lock_waits', 'lock_wait_seconds', 'stats_since']);
+SELECT columns_are('fairsched', 'capacity_recommendation', ARRAY['lane', 'desired_workers', 'current_workers', 'reason', 'detail',
+  'wanted_workers', 'busy_workers', 'running', 'ready', 'held_up', 'arrival_rate', 'service_time', 'slots_per_worker', 'dwell_target',
+  'pinned_workers', 'pinned_until']);
+SELECT columns_are('fairsched', 'capacity_settings', ARRAY['lane', 'min_workers', 'max_workers', 'max_step_up', 'max_step_down', 'dwell_target']);
+SELECT columns_are('fairsched', 'capacity_pins', ARRAY['lane', 'workers', 'until', 'pinned_by', 'pinned_at']);
+SELECT is(format_type(a.atttypid, a.atttypmod), w.type, format('%s.%s is of type %s', w.relation, w.col, w.type))
+  FROM (VALUES ('claim_stats', 'lane', 'text'), ('claim_stats', 'claims', 'bigint'), ('claim_stats', 'latency_p99', 'interval'),
+    ('claim_stats', 'latency_counts', 'bigint[]'), ('claim_stats', 'latency_bounds', 'double precision[]'),
+    ('claim_stats', 'latency_sum', 'double precision'), ('claim_refusals', 'refusals', 'bigint'),
+    ('capacity_recommendation', 'desired_workers', 'integer'), ('capacity_recommendation', 'current_workers', 'integer'),
+    ('capacity_recommendation', 'reason', 'text'), ('capacity_recommendation', 'service_time', 'interval'),
+    ('capacity_recommendation', 'pinned_until', 'timestamp with time zone')) w(relation, col, type)
+  JOIN pg_attribute a ON a.attrelid = ('fairsched.' || w.relation)::regclass AND a.attname = w.col;
+SELECT has_function('fairsched_pin_capacity', ARRAY['text', 'integer', 'timestamp with time zone']);
+SELECT is(pg_get_function_arguments('fairsched_pin_capacity'::regproc),
+  'lane text, n integer, until timestamp with time zone DEFAULT NULL::timestamp with time zone', 'names and defaults');
+SELECT function_returns('fairsched_reset_stats', '{}'::name[], 'timestamp with time zone');
+SELECT is(has_function_privilege('public', f::regprocedure, 'EXECUTE'), false, f || ' is not for PUBLIC')
+  FROM unnest(ARRAY['fairsched_pin_capacity(text,int,timestamptz)', 'fairsched_reset_stats()']) f;
+SELECT is(has_table_privilege('public', 'fairsched.' || r, 'SELECT'), false, r || ' is not for PUBLIC')
+  FROM unnest(ARRAY['claim_stats', 'claim_refusals', 'scheduler_stats', 'capacity_recommendation', 'capacity_settings', 'capacity_pins']) r;
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['capacity_settings', 'capacity_pins']) r, pg_extension e WHERE extname = 'fairsched';
+SELECT is(s.boot_val || s.unit, w.value, w.name || ' is ' || w.value || ' by default')
+  FROM (VALUES ('fairsched.dwell_target', '10000ms'), ('fairsched.capacity_cooldown', '300s'), ('fairsched.capacity_interval', '5000ms')) w(name, value)
+  LEFT JOIN pg_settings s ON s.name = w.name;
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -134,7 +134,8 @@ test_reasons(void)
 		{"budgets refuse it", {0, 0, 0, 5, 1, 10, 1, 0, 0}, 0, RECOMMEND_BUDGET_PAUSED},
 		{"quotas refuse more than budgets", {0, 0, 6, 5, 1, 10, 1, 0, 0}, 0, RECOMMEND_AT_QUOTA},
 		{"budgets refuse more than quotas", {0, 0, 5, 6, 1, 10, 1, 0, 0}, 0, RECOMMEND_BUDGET_PAUSED},
-		{"what is refused would fit into the workers wanted anyhow", {0, 2.5, 0.3, 0, 1, 10, 1, 3, 0}, 3, RECOMMEND_BACKLOG},
+		{"some is refused, and more workers would help", {2.5, 2, 100, 0, 1, 10, 1, 3, 3}, 5, RECOMMEND_BACKLOG},
+		{"what is refused would fit into the workers wanted", {0, 2.5, 0.3, 0, 1, 10, 1, 3, 0}, 3, RECOMMEND_BACKLOG},
 	};
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
