@@ -77,7 +77,7 @@ GRANT SELECT ON
   fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles,
   fairsched.workspace_levels, fairsched.workspace_usage, fairsched.workspace_usage_current,
   fairsched.quota_violations,
-  fairsched.fairness, fairsched.fairness_tiers, fairsched.fairness_summary, fairsched.fairness_samples, fairsched.alerts
+  fairsched.fairness, fairsched.fairness_tiers, fairsched.fairness_summary, fairsched.fairness_samples, fairsched.alerts,
   fairsched.claim_stats, fairsched.claim_refusals, fairsched.scheduler_stats,
   fairsched.capacity_recommendation, fairsched.capacity_settings, fairsched.capacity_pins
   TO fairsched_observer;
