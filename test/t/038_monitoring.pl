@@ -222,8 +222,9 @@ for (1 .. 5)
 }
 is($whole, 5, 'no scrape fails while jobs come and go');
 ok(fs_finish($load), 'and jobs do');
-$node->safe_psql('postgres', qq{SELECT count(*) FROM fairsched_claim('w', 5, lease => '10 min');
-  SELECT count(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[20]))) FROM unnest(ARRAY['$long', 'still']) w});
+my $claimed = $node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 5, lease => '10 min')});
+cmp_ok($claimed, '>', 0, 'some run');
+$node->safe_psql('postgres', qq{SELECT count(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[20]))) FROM unnest(ARRAY['$long', 'still']) w});
 ok($node->poll_query_until('postgres', q{SELECT sampled_score IS NOT NULL FROM fairsched.fairness_summary}),
   'there is a sample of fairness');
 
@@ -359,7 +360,7 @@ is(value('fairsched_alerts_unacknowledged', type => 'starvation'), 0, 'one is ac
 is(value('fairsched_alert_occurrences', type => 'starvation', workspace => $odd, subject => 'default'), 1, 'an alert with its names');
 is(value('fairsched_parked_workspaces', reason => 'paused'), 1, 'a paused workspace');
 is(value('fairsched_queue_waiting_jobs'), 7, 'jobs that wait for their time');
-is(value('fairsched_database_running_jobs'), 5, 'jobs that run');
+is(value('fairsched_database_running_jobs'), $claimed, 'jobs that run');
 is(value('fairsched_workers_slots'), 9, 'slots of workers');
 is(value('fairsched_workers_alive'), 2, 'workers');
 cmp_ok(value('fairsched_refusal_refusals_total', gate => 'ceiling'), '>', 0, 'refusals by a ceiling');
