@@ -85,6 +85,8 @@ static const struct
 	{"hot", sc_hot, 'q', "one tenant's flood before 1,000 small tenants"},
 	{"jain", sc_jain, 'q', "service against weight, 20 tenants of four tiers"},
 	{"limits", sc_limits, 'f', "weights and ceilings on against off"},
+	{"gates", sc_gates, 'f', "all gates set against none, jobs that declare needs"},
+	{"refused", sc_refused, 'f', "beside 50,000 jobs that are refused"},
 	{"conn64", sc_conn64, 'q', "64 connections against 8"},
 	{"own500", sc_own500, 'f', "500 workspaces with tables of their own"},
 	{"wakeup", sc_wakeup, 'q', "from commit of an enqueue to an idle worker"},

@@ -238,6 +238,8 @@ extern void sc_workspaces(void);
 extern void sc_backlog(void);
 extern void sc_backlog10m(void);
 extern void sc_limits(void);
+extern void sc_gates(void);
+extern void sc_refused(void);
 extern void sc_conn64(void);
 extern void sc_own500(void);
 extern void sc_held(void);

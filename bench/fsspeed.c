@@ -441,6 +441,93 @@ sc_limits(void)
 		}
 }
 
+/*
+ * All gates set against none: jobs that declare what they need in both, and
+ * quotas of it, a rate limit and a throttle that never refuse in one.
+ */
+void
+sc_gates(void)
+{
+	static const char *const stock[] = {"open", "gated"};
+
+	for (int rep = 0; rep < reps(3, 3); rep++)
+		for (int on = 0; on < 2; on++)
+		{
+			Run			r = new_run(SYS_FS, M_DRAIN, 100);
+
+			if (skip(SYS_FS))
+				return;
+			r.seconds = secs(1, 2);
+			if (!from_stock(stock[on]))
+			{
+				PGconn	   *c;
+
+				create_db(SYS_FS);
+				c = connect_or_give_up(DB);
+				sql(c, "INSERT INTO fairsched.job_kinds (kind, cost, resources) VALUES ('default', 1,"
+					" '{\"cpu\": 0.5, \"memory\": 1, \"gpu\": 1, \"tokens\": 10, \"cost\": 0.01}')");
+				sql(c, "SELECT count(fairsched_create_workspace(workspace => 'ws' || i, own_table => false, max_running => "
+					HUGE_CEILING ")) FROM generate_series(0, 99) i");
+				if (on)
+				{
+					sql(c, "SELECT count(fairsched_set_quota('ws' || i, r, 1e9))"
+						" FROM generate_series(0, 99) i, unnest('{cpu,memory,gpu,concurrent_runs,storage,tokens,cost}'::text[]) r");
+					sql(c, "SELECT count(fairsched_set_quota('ws' || i, r, 1e9, burst => 10))"
+						" FROM generate_series(0, 99) i, unnest('{cpu,memory}'::text[]) r");
+					sql(c, "SELECT count(fairsched_set_throttle('ws' || i, true)) FROM generate_series(0, 99) i");
+				}
+				disconnect(c);
+				load(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 100, MIXED);
+				settle();
+				to_stock(stock[on]);
+			}
+			if (on)
+			{
+				/* not in the copy: what was claimed before it is not known there, so the window would count as used */
+				PGconn	   *c = connect_or_give_up(DB);
+
+				sql(c, "SELECT count(fairsched_set_rate_limit('ws' || i, 1000000000, '1 hour')) FROM generate_series(0, 99) i");
+				disconnect(c);
+			}
+			go(&r, on ? "all gates set" : "nothing set", "fairsched");
+		}
+}
+
+/* Beside 50,000 jobs of 1,000 workspaces that are all refused. */
+void
+sc_refused(void)
+{
+	static const char *const stock[] = {"alone", "refused"};
+
+	for (int rep = 0; rep < reps(3, 3); rep++)
+		for (int on = 0; on < 2; on++)
+		{
+			Run			r = new_run(SYS_FS, M_DRAIN, 1);
+
+			if (skip(SYS_FS))
+				return;
+			r.seconds = secs(1, 2);
+			if (!from_stock(stock[on]))
+			{
+				create_db(SYS_FS);
+				load(SYS_FS, supply(SYS_FS, 1, r.seconds, true), 0, 100, MIXED);
+				if (on)
+				{
+					PGconn	   *c = connect_or_give_up(DB);
+
+					sql(c, "SELECT count(fairsched_set_quota('ws' || i, CASE WHEN i %% 2 = 0 THEN 'cpu' ELSE 'concurrent_runs' END, 0))"
+						" FROM generate_series(1000, 1999) i");
+					sql(c, "INSERT INTO fairsched.job_kinds (kind, cost, resources) VALUES ('default', 1, '{\"cpu\": 1}')");
+					load(SYS_FS, 50000, 1000, 1000, MIXED);
+					disconnect(c);
+				}
+				settle();
+				to_stock(stock[on]);
+			}
+			go(&r, on ? "beside 50,000 refused jobs" : "alone", "fairsched");
+		}
+}
+
 void
 sc_conn64(void)
 {

@@ -66,6 +66,8 @@ static const struct
 	{"jain.1", 'q', LEAST, 0.999, "", "Jain index of served/weight, 20 tenants of four weights, batch 1"},
 	{"jain.100", 'q', LEAST, 0.999, "", "the same at batch 100"},
 	{"limits.cpu", 'f', MOST, 1.05, "x", "weights and ceilings on against off: CPU a job"},
+	{"gates.cpu", 'f', MOST, 1.05, "x", "all gates set against none, batch 100: CPU of a claim"},
+	{"refused.cpu", 'f', MOST, 1.05, "x", "beside 50,000 refused jobs of 1,000 workspaces, batch 1: CPU of a claim"},
 	/* waiting */
 	{"wake.1.p50", 'q', MOST, 0.3, " ms", "wake-up in max_wait, from commit to claim in hand, p50"},
 	{"wake.1.p99", 'q', MOST, 1.5, " ms", "the same, p99"},
@@ -273,6 +275,8 @@ targets_of_medians(void)
 	read_floor("backlog10m.100", "10000, batch 100", "backlog10m", "10000000, batch 100");
 	read_floor("backlogone.100", "10000, one priority, batch 100", "backlog", "1000000, one priority, batch 100");
 	reach("limits.cpu", of("limits", "weights and ceilings", "fairsched", "cpu_us", "all equal, no ceiling", "fairsched"));
+	reach("gates.cpu", of("gates", "all gates set", "fairsched", "claim_cpu_us", "nothing set", "fairsched"));
+	reach("refused.cpu", of("refused", "beside 50,000 refused jobs", "fairsched", "claim_cpu_us", "alone", "fairsched"));
 	reach("conn64.1", of("conn64", "1 workspaces, 64 clients", "fairsched", "jobs_s",
 						 "1 workspaces, 8 clients", "fairsched"));
 	reach("conn64.10000", of("conn64", "10000 workspaces, 64 clients", "fairsched", "jobs_s",

@@ -388,6 +388,28 @@ INSERT INTO fairsched.workspace_usage (workspace, resource, amount, recorded_at)
 SELECT fairsched_cleanup_usage();
 SELECT fairsched_cleanup_usage('3 days');
 
+-- Usage and levels that are changed by hand: the scheduler reads them again
+SELECT fairsched_set_quota('gate_r', 'cost', 10), fairsched_set_quota('gate_r', 'storage', 10), fairsched_set_throttle('gate_r', false);
+SELECT fairsched_record_usage('gate_r', 'cost', 1), fairsched_record_usage('gate_r', 'storage', 2);
+CREATE FUNCTION gate_wait(ws text, used text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	now_used text;
+BEGIN
+	FOR i IN 1..3000 LOOP
+		SELECT string_agg(u.resource || ' ' || u.used, ', ' ORDER BY u.resource) INTO now_used FROM fairsched.workspace_usage_current u WHERE u.workspace = ws;
+		EXIT WHEN now_used = gate_wait.used;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+	RETURN now_used;
+END
+$$;
+INSERT INTO fairsched.workspace_usage (workspace, resource, amount) VALUES ('gate_r', 'cost', 2.5);
+UPDATE fairsched.workspace_levels SET level = 5 WHERE workspace = 'gate_r';
+SELECT gate_wait('gate_r', 'cost 3.5, storage 5');
+DELETE FROM fairsched.workspace_usage WHERE workspace = 'gate_r' AND amount = 1 AND resource = 'cost';
+SELECT gate_wait('gate_r', 'cost 2.5, storage 5');
+SELECT fairsched_drop_quota('gate_r', 'cost'), fairsched_drop_quota('gate_r', 'storage');
+
 -- Nobody without a grant
 CREATE ROLE gate_nobody;
 GRANT USAGE ON SCHEMA fairsched TO gate_nobody;

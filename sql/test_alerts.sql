@@ -94,7 +94,13 @@ SELECT workspace FROM fairsched_claim('al_worker', lanes => '{al_lane}');
 SELECT fairsched.check_alerts(now() + interval '22 min');
 SELECT type, workspace FROM al WHERE NOT resolved;
 SELECT fairsched_unregister_worker('al_worker') >= 0;
+INSERT INTO fairsched.fairness_samples (sampled_at, scope, workspace, seconds, entitled, competed, served, lacking, tolerance, running, worst_workspace)
+VALUES ('2030-01-06', 'workspace', 'al_cap', 60, 1, 1, 1, 0, 1, 0, NULL), ('2030-01-06', 'all', NULL, 60, 1, 1, 1, 0, 1, 0, 'al_cap');
+-- a workspace that is dropped with its history leaves none here
 SELECT count(fairsched_drop_workspace(w, force => true)) FROM unnest('{al_wait,al_paused,al_cap}'::text[]) w;
+SELECT count(*) FROM fairsched.alerts WHERE workspace IN ('al_wait', 'al_cap');
+SELECT scope, worst_workspace FROM fairsched.fairness_samples WHERE sampled_at = '2030-01-06';
+DELETE FROM fairsched.fairness_samples WHERE sampled_at > '2029-01-01';
 
 -- quotas
 INSERT INTO fairsched.quota_violations (workspace, resource, quota, actual, overage, action, severity)
@@ -105,19 +111,6 @@ UPDATE fairsched.quota_violations SET resolved_at = now() WHERE workspace = 'al_
 SELECT fairsched.check_alerts('2030-01-04 00:05');
 SELECT workspace, subject FROM al WHERE NOT resolved;
 DELETE FROM fairsched.quota_violations WHERE workspace = 'al_q';
-
--- budgets
-SELECT fairsched_set_budget('al_budget', 100), fairsched_set_budget('al_calm', 100);
-SELECT fairsched_record_spend('al_budget', 85), fairsched_record_spend('al_calm', 60);
-SELECT fairsched.check_alerts('2030-01-05');
-SELECT type, severity, workspace, subject, detail FROM al WHERE NOT resolved;
-SELECT fairsched_record_spend('al_budget', 12);
-SELECT fairsched.check_alerts('2030-01-05 00:05');
-SELECT type, severity, subject, occurrences, detail FROM al WHERE NOT resolved;
-SELECT fairsched_reset_budget('al_budget');
-SELECT fairsched.check_alerts('2030-01-05 00:10');
-SELECT count(*) FROM al WHERE NOT resolved;
-DELETE FROM fairsched.budgets WHERE budget LIKE 'al\_%';
 
 -- the scheduler: what would be overdue if it slept until then
 SELECT count(fairsched_enqueue('al_due', run_at => now() + interval '1 hour'));

@@ -128,6 +128,8 @@ INSERT INTO fairsched.capacity_settings (lane, dwell_target)
 SELECT count(fairsched_enqueue('cap_' || w, lane => 'cap_q_' || w, resources => CASE w WHEN 'cpu' THEN '{"cpu": 1}' ELSE '{}' END::jsonb,
 	budgets => CASE w WHEN 'broke' THEN '{cap_broke}' ELSE '{}' END::text[]))
 FROM unnest('{full,paused,cpu,runs,rate,broke}'::text[]) w, generate_series(1, 50);
+-- before anything of it ran, one worker is to find out, whatever is set
+SELECT desired, reason FROM cap WHERE lane IN ('cap_q_full', 'cap_q_rate', 'cap_q_runs') ORDER BY lane;
 SELECT w, count(*) FROM unnest('{full,paused,cpu,runs,rate,broke}'::text[]) w, fairsched_claim('cap_q', 5, '1 hour', ARRAY['cap_q_' || w])
 GROUP BY 1 ORDER BY 1;
 DO $$

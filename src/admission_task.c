@@ -7,9 +7,14 @@
  * quota, however often it is refused.  What is copied from memory is marked as
  * written there at once, and the mark is taken back when writing it fails.
  *
- * A violation is open while its cause lasts: a reject while something is parked
- * for it or nothing of the resource is left; a burst while the level is above
- * the quota; a throttle while it lasts.
+ * A violation is open while its cause lasts: a reject or a pause while something
+ * is parked for it or nothing of the resource is left; an alert while use is
+ * above the threshold; a burst while the level is above the quota; a throttle
+ * while it lasts.
+ *
+ * A claim that refuses knows where the refused job stands in its queue, not
+ * which it is: that is read here, and the job is left out when it has gone on
+ * meanwhile.
  */
 #include "admission_task.h"
 
@@ -21,8 +26,11 @@
 #include "utils/memutils.h"
 #include "admit.h"
 #include "amount.h"
+#include "requeue.h"
+#include "rows.h"
 
 #define BATCH		500			/* violations, or windows, written in one run */
+#define STALE_QUIET	USECS_PER_SEC	/* a restore is not read again after each of its tables */
 #define QUIET		USECS_PER_SEC	/* a violation is not resolved sooner than this after it was seen */
 #define CLEAN_EVERY	USECS_PER_HOUR
 
@@ -43,7 +51,6 @@ typedef struct FsRateNote
 	FsWindow	window;
 } FsRateNote;
 
-static const char *const actions[FS_BREACH_KINDS] = {"reject", "burst_allowed", "throttle"};
 static const char *const severities[] = {"low", "medium", "high", "critical"};
 
 /* ---------- collecting; fs->lock held ---------- */
@@ -65,6 +72,10 @@ cause_gone(int32 l, FsResource r, FsBreachKind kind, TimestampTz now)
 	used = fs_limits_used(limits, r, now) + (ws ? ws->held[r] : 0);
 	if (kind == FS_BREACH_BURST)
 		return used <= limits->set.quota[r].quota;
+	if (kind == FS_BREACH_ALERT)
+		return used < limits->set.threshold * limits->set.quota[r].quota ||
+			(limits->set.throttle && (limits->set.throttle_mask & FsResourceBit(r)) &&
+			 used <= limits->set.quota[r].quota);
 	if (ws && ws->parked == FS_PARK_RESOURCE && ws->why.resource == r)
 		return false;
 	for (int32 f = ws ? ws->parked_flows : FS_NONE; f != FS_NONE; f = fs_flows[f].park_next)
@@ -106,7 +117,7 @@ collect_breaches(FsDatabase *db, FsNote *notes, int max, TimestampTz now, bool *
 				}
 				notes[n].limits = l;
 				strcpy(notes[n].workspace, limits->name);
-				strcpy(notes[n].run_id, limits->run_id);
+				strcpy(notes[n].run_id, limits->run_resource == r && limits->run_kind == k ? limits->run_id : "");
 				notes[n].resource = r;
 				notes[n].kind = k;
 				notes[n].breach = *b;
@@ -171,6 +182,41 @@ collect_rates(FsDatabase *db, FsRateNote *notes, int max, bool *rest)
 
 /* ---------- writing ---------- */
 
+/* Which job was refused, and whose run it is. */
+static void
+look_up_job(FsNote *note)
+{
+	FsBreach   *b = &note->breach;
+	FsJobRel   *jr = NULL;
+	HeapTuple	row = NULL;
+	char	   *run_id;
+
+	if (b->count == 0)
+		return;
+	if (b->queued)
+	{
+		fs_push_snapshot();
+		jr = fs_rows_open(b->job_table, true);
+		if (jr && fs_table_complete(&jr->table))
+			row = fs_rows_first_from(jr, b->flow_id, FsSlotRank(b->rank_slot), b->job_id);
+		fs_pop_snapshot();
+	}
+	else if ((FsResourceBit(note->resource) & FS_HELD_MASK) && note->kind != FS_BREACH_REJECT &&
+			 b->job_id != 0 && note->run_id[0] == '\0')
+		row = fs_rows_find(b->job_id, &jr); /* of a job that holds it, the claim did not say whose run it is */
+	if (b->queued)
+		b->job_id = row ? FsJob(row)->job_id : 0;
+	b->queued = false;
+	if (row)
+	{
+		run_id = fs_row_text(jr, row, FS_COL_RUN_ID);
+		if (run_id)
+			strlcpy(note->run_id, run_id, sizeof(note->run_id));
+	}
+	if (jr)
+		fs_rows_close(jr);
+}
+
 static void
 write_breach(const FsNote *note)
 {
@@ -185,7 +231,7 @@ write_breach(const FsNote *note)
 	args[1] = CStringGetTextDatum(FsResourceNames[note->resource]);
 	args[2] = fs_amount_datum(b->quota);
 	args[3] = fs_amount_datum(b->actual);
-	args[4] = CStringGetTextDatum(actions[note->kind]);
+	args[4] = CStringGetTextDatum(FsBreachNames[note->kind]);
 	args[5] = CStringGetTextDatum(severities[quota_severity(b->quota, b->actual)]);
 	args[6] = Int64GetDatum(b->count);
 	args[7] = TimestampTzGetDatum(b->last);
@@ -206,7 +252,9 @@ write_breach(const FsNote *note)
 			   "overage_percent = greatest(v.overage_percent, excluded.overage_percent), "
 			   "severity = CASE WHEN excluded.overage > v.overage THEN excluded.severity ELSE v.severity END, "
 			   "occurrences = v.occurrences + excluded.occurrences, last_seen = excluded.last_seen, "
-			   "job_id = coalesce(excluded.job_id, v.job_id), run_id = coalesce(excluded.run_id, v.run_id)",
+			   "(job_id, run_id) = (SELECT CASE WHEN known THEN excluded.job_id ELSE v.job_id END, "
+			   "CASE WHEN known THEN excluded.run_id ELSE v.run_id END "
+			   "FROM (SELECT coalesce(excluded.job_id::text, excluded.run_id) IS NOT NULL AS known) k)",
 			   10, types, args, nulls);
 	if (note->resolved)
 		fs_spi("UPDATE fairsched.quota_violations SET resolved_at = clock_timestamp() "
@@ -218,15 +266,13 @@ static void
 write_rate(const FsRateNote *note)
 {
 	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8ARRAYOID};
+	int64		count[FS_WINDOW_KEPT];
 	Datum		counts[FS_WINDOW_KEPT];
 	Datum		args[4];
 
+	window_counts(&note->window, count);
 	for (int i = 0; i < FS_WINDOW_KEPT; i++)
-	{
-		int64		slice = note->window.head - FS_WINDOW_SLICES + i;
-
-		counts[i] = Int64GetDatum(slice < 0 ? 0 : note->window.count[slice % FS_WINDOW_KEPT]);
-	}
+		counts[i] = Int64GetDatum(count[i]);
 	args[0] = CStringGetTextDatum(note->workspace);
 	args[1] = Int64GetDatum(note->window.width);
 	args[2] = Int64GetDatum(note->window.head);
@@ -239,10 +285,12 @@ write_rate(const FsRateNote *note)
 
 /* Write what was collected; an error leaves it to be written. */
 static void
-write_notes(FsDatabase *db, const FsNote *notes, const int nnotes, const FsRateNote *rates, const int nrates)
+write_notes(FsDatabase *db, FsNote *notes, const int nnotes, const FsRateNote *rates, const int nrates)
 {
 	PG_TRY();
 	{
+		for (int i = 0; i < nnotes; i++)
+			look_up_job(&notes[i]);
 		fs_spi_begin();
 		for (int i = 0; i < nnotes; i++)
 			write_breach(&notes[i]);
@@ -290,12 +338,15 @@ TimestampTz
 fs_admission_task(FsDatabase *db)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool		quiet = fs_own_changes;
 	FsNote	   *notes = NULL;
 	FsRateNote *rates = NULL;
 	int			nnotes = 0;
 	int			nrates = 0;
 	bool		rest = false;
 
+	if (db->usage_stale != 0 && now >= db->usage_stale + STALE_QUIET)
+		(void) fs_limits_reread(db);
 	if (db->limits_dirty)
 	{
 		notes = palloc(sizeof(FsNote) * BATCH);
@@ -308,13 +359,16 @@ fs_admission_task(FsDatabase *db)
 		db->limits_dirty = false;
 		nnotes = collect_breaches(db, notes, BATCH, now, &rest);
 		nrates = collect_rates(db, rates, BATCH, &rest);
-		if (rest)
+		if (rest || db->usage_stale != 0)
 			db->limits_dirty = true;
 	}
 	db->tasks[FS_TASK_ADMISSION].last_run = now;
 	FsUnlock();
 
+	fs_own_changes = true;
 	if (nnotes + nrates > 0)
 		write_notes(db, notes, nnotes, rates, nrates);
-	return clean_usage(now);
+	now = clean_usage(now);
+	fs_own_changes = quiet;
+	return now;
 }

@@ -2,11 +2,14 @@
  * admit.h
  *		Admission: the gates behind ceiling and share, all or nothing.  fs->lock
  *		held exclusively; nothing here allocates, waits or raises.
+ *
+ * admit_charge.c (what leases take) calls admit_parked.c (who waits, and what
+ * lifts it), which calls admit_gates.c (the decision).
  */
 #ifndef FS_ADMIT_H
 #define FS_ADMIT_H
 
-#include "limits.h"
+#include "ws_limits.h"
 #include "pick.h"
 
 /* Is there any gate that could refuse jobs of this flow? */
@@ -17,6 +20,8 @@ fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
 		(f->needs.mask & ~FsResourceBit(FS_RES_RUNS)) != 0;
 }
 
+/* ---------- admit_gates.c ---------- */
+
 /* Which gates are asked. */
 #define FS_GATE_RATE		1
 #define FS_GATE_RESOURCE	2
@@ -24,36 +29,34 @@ fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
 #define FS_GATE_THROTTLE	8
 #define FS_GATE_ALL			15
 
-/* Decide; changes nothing.  why->park is FS_PARK_NONE when a job of the flow may be claimed. */
-extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int32 gift,
+/*
+ * Decide; changes nothing.  why->park is FS_PARK_NONE when a job of the flow may
+ * be claimed.  cls: its class; -1 for any that budgets do not hold back.
+ */
+extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int cls, int32 gift,
 						   int gates, TimestampTz now, FsRefusal *why);
 
 /* One resource of these gates by itself. */
 extern bool fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
 							  FsRefusal *why);
 
-/* Decide for a claim; a refusal parks the flow or its workspace. */
-extern bool fs_admit_flow(int32 flow, const FsEligible *e);
+/* What a parked workspace or flow waits for, in words. */
+extern void fs_admit_detail(const FsRefusal *why, char *buf, Size len);
 
-/* What a lease takes and gives back. */
-#define FS_CHARGE_OPEN	1		/* by a claim that is not committed */
-#define FS_CHARGE_RATE	2		/* counts against the rate limit */
-extern void fs_admit_charge(int32 lease, const FsNeeds *needs, int32 budget_set, int32 gift, int how,
-							TimestampTz now);
-extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, TimestampTz now);
-extern void fs_admit_take_again(int32 lease, const FsFlowSpec *spec, TimestampTz now);
-extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz now);
-extern void fs_admit_unclaim(int32 lease);
-extern void fs_admit_ungift(int32 lease);
-extern void fs_admit_confirm(int32 lease, TimestampTz now);
-extern void fs_admit_end(int32 lease, TimestampTz now);
+/* ---------- admit_parked.c ---------- */
+
+/* Decide for a claim; a refusal parks the flow or its workspace. */
+extern bool fs_admit_flow(int32 flow, int slot, const FsEligible *e);
 
 /* What lifts refusals. */
 extern bool fs_admit_open(int32 workspace);
+extern void fs_admit_relieved(int32 workspace);
 extern void fs_admit_changed(int32 workspace, TimestampTz now);
-extern void fs_admit_recheck(int32 *waiters, TimestampTz now);
+extern int	fs_admit_recheck(int32 *waiters, TimestampTz now);
+extern void fs_admit_hold_back(int32 flow, int classes);
 extern void fs_admit_room(FsDatabase *db, TimestampTz now);
 extern void fs_admit_nobody_waits(int32 flow);
+extern void fs_admit_head_changed(int32 flow, int slot, bool left);
 extern void fs_admit_offer(int32 workspace);
 extern void fs_admit_wake_due(FsDatabase *db, TimestampTz now);
 
@@ -66,9 +69,6 @@ extern TimestampTz fs_admit_wake_at(const FsDatabase *db);
 /* When the scheduler has something to do here: DT_NOEND = not by time. Any lock mode, or none. */
 extern TimestampTz fs_admit_next_due(const FsDatabase *db);
 
-/* Usage of a resource is, as of commit, what it is now: throttle at the threshold, once. */
-extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, TimestampTz now);
-
 /* Coming and going. */
 extern bool fs_admit_flow_made(int32 flow, const FsFlowSpec *spec);
 extern void fs_admit_flow_gone(int32 flow);
@@ -78,7 +78,28 @@ extern void fs_admit_workspace_made(int32 workspace);
 extern void fs_admit_workspace_gone(int32 workspace);
 extern int32 fs_admit_bind(int32 db, const char *workspace, int32 limits);
 
-/* What a parked workspace or flow waits for, in words. */
-extern void fs_admit_detail(const FsRefusal *why, char *buf, Size len);
+/* Why nothing of a flow is handed out, as far as these gates say so. Any lock mode. */
+extern void fs_admit_why(int32 flow, FsRefusal *why);
+
+/* ---------- admit_charge.c ---------- */
+
+/* What a lease takes and gives back. */
+#define FS_CHARGE_OPEN	1		/* by a claim that is not committed */
+#define FS_CHARGE_RATE	2		/* counts against the rate limit */
+extern void fs_admit_charge(int32 lease, const FsNeeds *needs, int32 budget_set, int32 gift, int how,
+							TimestampTz now);
+extern bool fs_admit_again(int32 workspace, const FsFlowSpec *spec, int cls, TimestampTz now);
+extern void fs_admit_take_again(int32 lease, const FsFlowSpec *spec, TimestampTz now);
+extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz now);
+extern void fs_admit_unclaim(int32 lease);
+extern void fs_admit_ungift(int32 lease);
+extern void fs_admit_confirm(int32 lease, TimestampTz now);
+extern void fs_admit_end(int32 lease, TimestampTz now);
+
+/* Usage of a resource is, as of commit, what it is now: throttle, or an alert, at the threshold. */
+extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, bool recorded, int64 job_id,
+							 const char *run_id, TimestampTz now);
+extern void fs_admit_rearm(int32 limits, FsResource r, int64 committed);
+extern void fs_admit_disarm(int32 limits, FsResource r, int64 committed);
 
 #endif							/* FS_ADMIT_H */

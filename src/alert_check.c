@@ -100,17 +100,6 @@ check_quotas(void)
 				"ORDER BY last_seen DESC LIMIT 1000", 0, NULL, NULL);
 }
 
-static void
-check_budgets(void)
-{
-	check_query("budget_threshold",
-				"SELECT CASE WHEN paused THEN 'critical' WHEN status = 'critical' THEN 'high' ELSE 'medium' END, workspace, "
-				"budget, format('%s %% of %s %s are spent%s', percent_used, amount, dimension, "
-				"CASE WHEN paused THEN '; its jobs wait' ELSE '' END) "
-				"FROM fairsched.budget_status WHERE paused OR status IN ('warning', 'critical') "
-				"ORDER BY percent_used DESC LIMIT 1000", 0, NULL, NULL);
-}
-
 /* ---------- what memory tells ---------- */
 
 /* The head of a workspace's oldest ready list that is admissible. */
@@ -342,7 +331,6 @@ fs_alert_check(FsDatabase *db, TimestampTz now)
 		check_fairness(now);
 		check_waiting(db, now);
 		check_quotas();
-		check_budgets();
 		check_leases(db);
 		check_scheduler(db, now);
 	}

@@ -8,7 +8,7 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
-#include "limits.h"
+#include "ws_limits.h"
 
 int64
 fs_amount_numeric(Datum value, const char *what, int64 max, bool negative_ok)

@@ -62,7 +62,10 @@ typedef struct FsBudget
 	Meter		meter;
 	int32		refs;			/* sets, holds and open ledger items that point here */
 	int32		running;		/* leases that hold something of it */
-	int32		waiters;		/* list of the flows parked on it (admit.c) */
+	int32		sets;			/* list of the places in sets that name it (FsBudgetLink) */
+	uint8		refused;		/* bits of the classes that crossed thresholds hold back */
+	TimestampTz refused_at;		/* since when it is these */
+	int64		looks;			/* sets and waiting flows looked at because it changed */
 } FsBudget;
 
 /* What a job is expected to use: what it declared, else the mean of its kind. */
@@ -81,10 +84,21 @@ typedef struct FsBudgetSet
 	int32		db;				/* FS_NONE when free */
 	uint64		key[2];
 	int32		refs;			/* flows and leases */
+	int32		flows;			/* list of its flows */
+	int32		waiters;		/* list of these that are parked for a budget (admit_parked.c) */
+	uint8		refused;		/* bits of the classes that one of its budgets holds back */
+	TimestampTz refused_at;		/* since when it is these */
 	int			n;
 	int32		budget[FS_JOB_BUDGETS];
+	int32		link_next[FS_JOB_BUDGETS];	/* lists of the budgets (FsBudgetLink) */
+	int32		link_prev[FS_JOB_BUDGETS];
 	FsBudgetNeed need;
 } FsBudgetSet;
+
+/* A place in a set, in the list of its budget. */
+#define FsBudgetLink(set, place)	((set) * FS_JOB_BUDGETS + (place))
+#define FsBudgetLinkSet(link)		((link) / FS_JOB_BUDGETS)
+#define FsBudgetLinkPlace(link)		((link) % FS_JOB_BUDGETS)
 
 /* What a lease reserved, in the order of its set's budgets. */
 typedef struct FsBudgetHold
@@ -137,7 +151,8 @@ typedef struct FsBudgetNotices
 	bool		stale;			/* tables changed behind our back: read them again */
 	uint64		stale_gen;		/* how often they did */
 	TimestampTz stale_at;		/* when they did last */
-	bool		ask_again;		/* memory is new: repeat the preemptions that are in force */
+	bool		ask_again;		/* repeat the preemptions that are in force: memory is new, or a claim came late */
+	bool		resume;			/* jobs that were preempted for a budget may go on */
 	uint64		signal;			/* grows when the scheduler has something to do */
 	uint64		seen;			/* of it, what the scheduler saw */
 	int64		spend_rows;		/* in fairsched.budget_spend, about */
@@ -178,6 +193,7 @@ typedef struct FsBudgetRun
 	uint64		stale;			/* 0, or the stale_gen whose tables were read again */
 	bool		lost;
 	bool		ask_again;
+	bool		resume;
 	bool		save;			/* averages */
 	int64		folded;			/* rows of fairsched.budget_spend */
 	int64		spend_limit;
@@ -196,45 +212,67 @@ extern uint32 fs_budget_set_mask;
 extern const char *const FsBudgetActionNames[FS_BUDGET_ACTIONS];
 extern const char *const FsThresholdNames[METER_THRESHOLDS];
 
-extern uint64 fs_budget_name_hash(const char *name);
-
 /* ---------- fs->lock held exclusively; nothing here allocates, waits or raises ---------- */
 
-/* For admit.c and flows.c. */
+/* budget.c: names and sets */
+extern uint64 fs_budget_name_hash(const char *name);
+extern int32 fs_budget_find(int32 db, const char *name);
+extern int32 fs_budget_get(int32 db, const char *name);
+extern int32 fs_budget_add(int32 db, const char *name);
+extern void fs_budget_release(int32 budget);
+extern void fs_budget_unref(int32 budget);
+extern bool fs_budget_promise(int32 db);
 extern int32 fs_budget_attach(int32 db, const FsBudgetSpec *spec);
 extern void fs_budget_detach(int32 set);
-extern bool fs_budget_admit(int32 set, int32 workspace, int32 gift, TimestampTz now, FsRefusal *why);
-extern void fs_budget_tightest(int32 set, int32 workspace, TimestampTz now, FsRefusal *why);
-extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
-extern void fs_budget_unclaim(int32 lease);
-extern void fs_budget_ungift(int32 lease);
-extern void fs_budget_end(int32 lease, TimestampTz now);
-extern int32 *fs_budget_waiters(int32 budget);
-extern void fs_budget_detail(const FsRefusal *why, char *buf, Size len);
+extern void fs_budget_join(int32 set, int32 flow);
+extern void fs_budget_leave(int32 set, int32 flow);
+extern int	fs_budget_place(int32 lease, int32 budget);
+extern int64 fs_budget_gift_room(int32 gift, int32 budget);
 extern void fs_budget_sweep(int32 db);
 extern void fs_budget_forget(int32 db);
 
-/* For budget_spend.c, budget_task.c, budget_view.c, ledger*.c. */
-extern int32 fs_budget_find(int32 db, const char *name);
-extern int32 fs_budget_get(int32 db, const char *name);
-extern void fs_budget_unref(int32 budget);
-extern bool fs_budget_promise(int32 db);
-extern void fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, TimestampTz now);
+/* budget_average.c: what jobs are expected to use */
+extern FsAverage *fs_average_get(int32 db, const char *kind, const char *dimension);
+extern void fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amount);
+extern void fs_average_used(const FsBudgetNeed *need, int32 budget);
+extern int64 fs_budget_estimate(const FsBudgetNeed *need, int32 budget);
+
+/* budget_gate.c: who may be let in */
+extern unsigned fs_budget_pausing(const FsBudgetSettings *set);
+extern int	fs_budget_classes(FsBudgetAction action);
+extern bool fs_budget_shut(const FsBudget *b);
+extern bool fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int cls, int32 gift,
+							TimestampTz now, FsRefusal *why);
+extern bool fs_budget_admit(int32 set, int32 workspace, int cls, int32 gift, TimestampTz now, FsRefusal *why);
+extern bool fs_budget_fits(int32 set);
+extern void fs_budget_tightest(int32 set, int32 workspace, TimestampTz now, FsRefusal *why);
+extern void fs_budget_detail(const FsRefusal *why, char *buf, Size len);
+
+/* budget_notice.c: what is left for the scheduler */
 extern void fs_budget_signal(int32 db);
 extern void fs_budget_describe(int32 budget, FsBudgetNotice *notice);
+extern void fs_budget_notice(int32 budget, FsBudgetNoticeKind kind, int32 id, unsigned mask, unsigned pausing,
+							 TimestampTz now);
+
+/* budget_wake.c: who may be let in now */
+extern void fs_budget_recheck(int32 budget, TimestampTz now);
+extern void fs_budget_hold_back(int32 budget, TimestampTz now);
+
+/* budget_hold.c: what jobs reserve and spend */
+extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
+extern void fs_budget_confirm(int32 lease);
+extern void fs_budget_unclaim(int32 lease);
+extern void fs_budget_ungift(int32 lease);
+extern void fs_budget_end(int32 lease, TimestampTz now);
+extern void fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now);
+extern void fs_budget_spend_abort(const FsSpendItem *item);
+extern void fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *budget, int64 amount);
+
+/* budget_apply.c: what is committed */
+extern void fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, TimestampTz now);
 extern void fs_budget_stale(int32 db, TimestampTz now);
 extern void fs_budget_run_commit(int32 db, const FsBudgetRun *run, TimestampTz now);
 extern void fs_budget_run_abort(int32 db, const FsBudgetRun *run);
-extern int	fs_budget_place(int32 lease, int32 budget);
-extern void fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *budget, int64 amount);
-extern void fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now);
-extern void fs_budget_spend_abort(const FsSpendItem *item);
-extern void fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amount);
-extern FsAverage *fs_average_get(int32 db, const char *kind, const char *dimension);
-extern int64 fs_budget_estimate(const FsBudgetNeed *need, int32 budget);
-extern bool fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int32 gift,
-							TimestampTz now, FsRefusal *why);
-extern unsigned fs_budget_pausing(const FsBudgetSettings *set);
 
 static inline bool
 fs_budget_paused(const FsBudget *b)

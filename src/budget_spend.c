@@ -285,7 +285,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			}
 		if (reported || amount == 0)
 		{
-			int64		all = amount + (place >= 0 ? fs_budget_holds[lease].recorded[place] : 0);
+			int64		all = meter_add(amount, place >= 0 ? fs_budget_holds[lease].recorded[place] : 0);
 			bool		again = false;
 
 			/* one observation for each dimension, not for each budget */

@@ -10,6 +10,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "text.h"
 #include "views.h"
 
 PG_FUNCTION_INFO_V1(fs_view_budget_status);
@@ -28,14 +29,15 @@ static void
 status_emit(FsWalk *walk, const void *from)
 {
 	const FsBudget *b = from;
-	Datum		values[5];
-	bool		nulls[5] = {0};
+	Datum		values[6];
+	bool		nulls[6] = {0};
 
 	values[0] = Int32GetDatum(b->set.id);
 	values[1] = Int64GetDatum(b->meter.spent);
 	values[2] = Int64GetDatum(b->meter.reserved);
 	values[3] = Int32GetDatum(b->running);
 	values[4] = BoolGetDatum(fs_budget_paused(b));
+	values[5] = fs_class_names(b->refused);
 	fs_view_put(walk, values, nulls);
 }
 
@@ -90,8 +92,8 @@ fs_memory_budgets(PG_FUNCTION_ARGS)
 	FsUnlock();
 	for (int b = 0; b < n; b++)
 	{
-		Datum		values[5];
-		bool		nulls[5] = {0};
+		Datum		values[6];
+		bool		nulls[6] = {0};
 
 		if (copy[b].db != FsDbIndex(db) || copy[b].set.id == 0)
 			continue;
@@ -100,6 +102,7 @@ fs_memory_budgets(PG_FUNCTION_ARGS)
 		values[2] = Int64GetDatum(copy[b].meter.reserved);
 		values[3] = Int64GetDatum(held[b]);
 		values[4] = Int32GetDatum((int32) copy[b].meter.crossed);
+		values[5] = Int64GetDatum(copy[b].looks);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

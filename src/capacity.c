@@ -3,7 +3,7 @@
  *		What the fleet has of cpu, memory and gpu, and who may take it.
  *
  * What is in use is what running jobs hold, open claims included.  A job that
- * needs more than is left is refused: its flow is parked (admit.c) on a list of
+ * needs more than is left is refused: its flow is parked (admit_parked.c) on a list of
  * the database until something is given back.  Without a capacity there is no
  * such limit.
  *
@@ -23,7 +23,7 @@
 #include "executor/spi.h"
 #include "amount.h"
 #include "admit.h"
-#include "limits.h"
+#include "ws_limits.h"
 #include "preempt.h"
 #include "ring.h"
 #include "state.h"

@@ -2,8 +2,9 @@
  * explain.c
  *		fairsched_explain: every gate of the claim for one job, in order.
  *
- * The gates are asked as a claim asks them (admit.c), each by itself, in one
- * critical section; nothing is changed.  Rows are made afterwards.
+ * The gates are asked as a claim asks them (admit_gates.c), each by itself, in one
+ * critical section; nothing is changed but what is known of others' queues.
+ * Rows are made afterwards.
  */
 #include "rows.h"
 
@@ -13,11 +14,14 @@
 #include "amount.h"
 #include "budget.h"
 #include "capacity.h"
+#include "claim.h"
 #include "config.h"
 #include "flows.h"
+#include "hints.h"
 #include "park.h"
 #include "requeue.h"
 #include "review.h"
+#include "ring.h"
 #include "softclaim.h"
 #include "text.h"
 
@@ -63,16 +67,84 @@ figures(FsGateRow *r, int64 value, int64 limit)
 	r->limit = limit;
 }
 
-/* Does any other workspace wait in a ring? Then the cap on a workspace's share holds. fs->lock held. */
+/* Would a claim take a job of this flow, for all that its workspace has set? fs->lock held. */
 static bool
-others_wait(FsDatabase *db, int32 w)
+admissible(FsDatabase *db, int32 w, int32 flow, TimestampTz now)
 {
+	const FsWorkspace *ws = &fs_workspaces[w];
+	const FsFlow *f = &fs_flows[flow];
+	FsRefusal	why;
+
+	if (ws->running >= fs_sched_ceiling(ws) || ws->running >= fs_sched_share_cap(db))
+		return false;
+	if (!fs_admit_gated(ws, f))
+		return true;
+	fs_admit_judge(w, &f->needs, f->budget_set, -1, FS_NONE, FS_GATE_ALL, now, &why);
+	return why.park == FS_PARK_NONE && !fs_capacity_refuses(db, flow, &f->needs, FS_NONE, now, &why);
+}
+
+/*
+ * Does any other workspace wait in the job's lane?  Then the cap on a
+ * workspace's share holds.  What is in a ring may have nothing any more: who
+ * surely has a job is known by its candidate; *flow is one of which it is to be
+ * looked at, FS_NONE: no such.  fs->lock held.
+ */
+static bool
+others_wait(FsDatabase *db, int32 w, int32 lane, int32 *flow, int *slot)
+{
+	bool		perhaps = false;
+	TimestampTz now = GetCurrentTimestamp();
+
+	*flow = FS_NONE;
 	for (int m = 0; m < fs->members.capacity; m++)
-		if (fs_members[m].share != FS_NONE && fs_nodes[m].linked &&
-			fs_rings[fs_members[m].ring].db == FsDbIndex(db) &&
-			FsWorkspaceOfShare(fs_members[m].share) != w)
+	{
+		int32		f;
+		int			s;
+		int			at;
+
+		if (fs_members[m].share == FS_NONE || !fs_nodes[m].linked || fs_rings[fs_members[m].ring].lane != lane ||
+			FsWorkspaceOfShare(fs_members[m].share) == w || fs_sched_member_next(m, &f, &s) == FS_NOTHING ||
+			!admissible(db, FsWorkspaceOfFlow(f), f, now))
+			continue;
+		at = fs_sched_flow_candidate(&fs_flows[f], s);
+		if (at >= 0 && !fs_sched_flow_cands(&fs_flows[f])[at].unseen)
+		{
+			*flow = FS_NONE;
 			return true;
-	return false;
+		}
+		perhaps = true;
+		if (!fs_flows[f].filling)
+		{
+			*flow = f;
+			*slot = s;
+		}
+	}
+	return perhaps;
+}
+
+#define LOOKS 32				/* queues that are looked at to know whether others wait */
+
+/* Lock the job's workspace; *wait: others wait in its lane, and that matters. */
+static int32
+lock_workspace(FsDatabase *db, const char *name, const char *lane, bool *wait)
+{
+	for (int i = 0;; i++)
+	{
+		int32		w = fs_workspace_lock(db, name);
+		int32		l = fs_sched_lane_find(FsDbIndex(db), lane);
+		int32		flow = FS_NONE;
+		int			slot = 0;
+
+		*wait = l != FS_NONE && fs_workspaces[w].running >= fs_sched_share_cap(db) &&
+			others_wait(db, w, l, &flow, &slot);
+		if (flow == FS_NONE || i == LOOKS)
+			return w;
+		if (fs_sched_flow_candidate(&fs_flows[flow], slot) >= 0)
+			fs_sched_doubt(flow, slot, fs_sched_flow_head(&fs_flows[flow], slot));	/* its row was not looked at */
+		fs_sched_fill_begin(flow, slot);
+		FsUnlock();
+		fs_claim_fill(db, flow, slot);
+	}
 }
 
 static bool
@@ -85,10 +157,10 @@ somebody_can(FsDatabase *db, const char *caps, int caps_len, TimestampTz now)
 	return false;
 }
 
-/* The gates of a job of this workspace and spec; fs->lock held. */
+/* The gates of a job of this workspace, spec and class; fs->lock held. */
 static void
-look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *spec, TimestampTz now,
-	 FsGateRows *rows)
+look(FsDatabase *db, int32 w, bool wait, const char *caps, int caps_len, const FsFlowSpec *spec, int cls,
+	 TimestampTz now, FsGateRows *rows)
 {
 	static const char *const capacity_gates[FS_FLEET] = {"capacity_cpu", "capacity_memory", "capacity_gpu"};
 	static const char *const quota_gates[FS_RESOURCES] = {
@@ -111,12 +183,12 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 		strlcpy(r->detail, "no live worker has all that the job requires", sizeof(r->detail));
 	r = add(rows, "ceiling", ws->running >= fs_sched_ceiling(ws), "running jobs");
 	figures(r, ws->running * FS_UNIT, fs_sched_ceiling(ws) * FS_UNIT);
-	r = add(rows, "workspace_share", ws->running >= cap && others_wait(db, w),
-			cap == INT_MAX ? "fewer than 2 slots are declared" : "running jobs, while other workspaces wait");
+	r = add(rows, "workspace_share", wait,
+			cap == INT_MAX ? "fewer than 2 slots are declared" : "running jobs, while other workspaces wait in its lane");
 	if (cap != INT_MAX)
 		figures(r, ws->running * FS_UNIT, cap * FS_UNIT);
 
-	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_RATE, now, &why);
+	fs_admit_judge(w, &spec->needs, FS_NONE, -1, FS_NONE, FS_GATE_RATE, now, &why);
 	r = add(rows, "rate", why.park != FS_PARK_NONE, NULL);
 	if (ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
@@ -152,7 +224,7 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 	r = add(rows, "budget", set == FS_BUDGET_FULL, set == FS_BUDGET_FULL ? "no room for the budgets of the job" : NULL);
 	if (set >= 0)
 	{
-		fs_admit_judge(w, &spec->needs, set, FS_NONE, FS_GATE_BUDGET, now, &why);
+		fs_admit_judge(w, &spec->needs, set, cls, FS_NONE, FS_GATE_BUDGET, now, &why);
 		r->refuses = why.park != FS_PARK_NONE;
 		if (!r->refuses)
 			fs_budget_tightest(set, w, now, &why);
@@ -162,7 +234,7 @@ look(FsDatabase *db, int32 w, const char *caps, int caps_len, const FsFlowSpec *
 		fs_budget_detach(set);
 	}
 
-	fs_admit_judge(w, &spec->needs, FS_NONE, FS_NONE, FS_GATE_THROTTLE, now, &why);
+	fs_admit_judge(w, &spec->needs, FS_NONE, -1, FS_NONE, FS_GATE_THROTTLE, now, &why);
 	r = add(rows, "throttle", why.park != FS_PARK_NONE,
 			why.park != FS_PARK_NONE ? "a resource crossed the threshold of its quota" : NULL);
 	r->retry_at = why.retry_at;
@@ -217,6 +289,7 @@ fs_explain(PG_FUNCTION_ARGS)
 	FsJobState	state;
 	FsGateRows *rows = palloc0(sizeof(FsGateRows));
 	FsGateRow  *r;
+	bool		wait;
 	int32		w;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -239,8 +312,8 @@ fs_explain(PG_FUNCTION_ARGS)
 	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
 		r->retry_at = FsJob(row)->run_at;
 	review(jr, row, rows);
-	w = fs_workspace_lock(db, fs_row_text(jr, row, FS_COL_WORKSPACE));
-	look(db, w, caps, caps_len, &spec, GetCurrentTimestamp(), rows);
+	w = lock_workspace(db, fs_row_text(jr, row, FS_COL_WORKSPACE), fs_row_text(jr, row, FS_COL_LANE), &wait);
+	look(db, w, wait, caps, caps_len, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), GetCurrentTimestamp(), rows);
 	FsUnlock();
 	fs_rows_close(jr);
 

@@ -462,7 +462,7 @@ fs_sched_reclaim(int32 db)
 		if (flow->more || flow->cand_count)
 		{
 			/* nobody looks at a parked flow: its jobs may have been cancelled */
-			if (flow->why.park == FS_PARK_NONE || !nothing_ready(&fs_workspaces[FsWorkspaceOfFlow(f)]))
+			if (!flow->parked_counted || !nothing_ready(&fs_workspaces[FsWorkspaceOfFlow(f)]))
 				continue;
 			flow->more = 0;
 			flow->cand_count = 0;

@@ -126,7 +126,7 @@ take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 		w = FsWorkspaceOfFlow(flow);
 		if (fs_workspaces[w].running < fs_sched_ceiling(&fs_workspaces[w]) && !db->drained &&
 			fs_workspaces[w].parked != FS_PARK_PAUSED && fs_workspaces[w].parked != FS_PARK_MOVING &&
-			fs_admit_again(w, &spec, now))
+			fs_admit_again(w, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), now))
 			l = fs_lease_new(fs_my_db, 0);
 		if (l != FS_NONE)
 		{

@@ -100,6 +100,14 @@ make_room(FsFlow *f, int slot, int n)
 			forget_candidate(f, i);
 }
 
+/* fs_sched_reread: what is known may not be there any more; the index is read from the first of them on. */
+void
+fs_sched_reread(int32 flow)
+{
+	make_room(&fs_flows[flow], -1, room(&fs_flows[flow]));
+	fs_sched_flow_relink(flow);
+}
+
 /* fs_sched_take: the first candidate of a slot is handed out. */
 FsCandidate
 fs_sched_take(int32 flow, int slot)

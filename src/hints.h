@@ -21,6 +21,9 @@ extern FsCandidate fs_sched_take(int32 flow, int slot);
 /* A candidate that was `unseen` turned out to be none: look again from there, at the rows too. */
 extern void fs_sched_doubt(int32 flow, int slot, int64 position);
 
+/* All candidates are to be looked for again. */
+extern void fs_sched_reread(int32 flow);
+
 /* A flow's jobs are in another table. */
 extern void fs_sched_forget_places(int32 flow);
 

@@ -4,8 +4,8 @@
  *
  * Bucket i counts what took at most histogram_bound(i) and more than the bound
  * before; the last one counts all that took longer.  Bounds grow by the square
- * root of two, so a quantile read from the counts is off by a fifth at most
- * within them.
+ * root of two; a quantile read from the counts lies in the bucket of the true
+ * one, so it is at most 1.42 times that, or that divided by 1.42.
  */
 #ifndef FS_HISTOGRAM_H
 #define FS_HISTOGRAM_H

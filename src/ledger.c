@@ -377,10 +377,11 @@ fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set)
 
 /*
  * fs_ledger_usage: so much of a resource is used.  More counts at once, so that
- * others see it before they decide; less counts from the commit on.
+ * others see it before they decide; less counts from the commit on.  run_id: NULL,
+ * or something that lives as long as the transaction.
  */
 void
-fs_ledger_usage(int32 l, FsResource r, int64 amount, TimestampTz now)
+fs_ledger_usage(int32 l, FsResource r, int64 amount, int64 job_id, const char *run_id, TimestampTz now)
 {
 	FsLedgerItem *item = add_item(ITEM_USAGE);
 	FsLimits   *limits = &fs_limits[l];
@@ -388,6 +389,8 @@ fs_ledger_usage(int32 l, FsResource r, int64 amount, TimestampTz now)
 	item->u.usage.limits = l;
 	item->u.usage.resource = r;
 	item->u.usage.amount = amount;
+	item->u.usage.job_id = job_id;
+	item->u.usage.run_id = run_id;
 	limits->refs++;
 	if (r == FS_RES_STORAGE)
 	{
@@ -584,6 +587,16 @@ fs_ledger_budgets_stale(void)
 		return;
 	fs_ledger_reserve(1);
 	add_item(ITEM_BUDGETS_STALE);
+}
+
+void
+fs_ledger_usage_stale(void)
+{
+	if (nitems > 0 && items[nitems - 1].kind == ITEM_USAGE_STALE &&
+		items[nitems - 1].subid == GetCurrentSubTransactionId())
+		return;
+	fs_ledger_reserve(1);
+	add_item(ITEM_USAGE_STALE);
 }
 
 /* ---------- ending transactions and subtransactions ---------- */

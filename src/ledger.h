@@ -6,7 +6,7 @@
 #define FS_LEDGER_H
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 #include "state.h"
 
 /* fs_ledger_init: once a process, from _PG_init. */
@@ -36,7 +36,9 @@ extern int64 fs_ledger_pending(int32 workspace, int cls);
 extern void fs_ledger_spend(const FsSpendItem *spend);
 extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);
 extern void fs_ledger_budget_run(const FsBudgetRun *run);
-extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, TimestampTz now);
+extern void fs_ledger_usage_stale(void);
+extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, int64 job_id, const char *run_id,
+							TimestampTz now);
 extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 

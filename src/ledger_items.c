@@ -260,8 +260,8 @@ confirm_usage(FsLedgerItem *item, TimestampTz now)
 		limits->pending[r - FS_RES_TOKENS] -= amount;
 		committed = fs_limits_used(limits, r, now) - limits->pending[r - FS_RES_TOKENS];
 	}
-	fs_admit_crossed(l, r, committed - amount, now);
-	fs_admit_crossed(l, r, committed, now);
+	fs_admit_rearm(l, r, committed - amount);
+	fs_admit_crossed(l, r, committed, amount > 0, item->u.usage.job_id, item->u.usage.run_id, now);
 	limits->refs--;
 	if (amount < 0 && limits->workspace != FS_NONE)
 		fs_admit_changed(limits->workspace, now);
@@ -386,6 +386,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			if (item->u.queue.waiting_delta)
 				count_delta(item->db, item->u.queue.workspace, FS_NONE, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
+			if (item->u.queue.flow != FS_NONE)
+				fs_admit_head_changed(item->u.queue.flow, item->u.queue.slot, item->u.queue.cls_delta < 0);
 			if (item->u.queue.on_commit)
 			{
 				if (item->u.queue.cls_delta > 0)
@@ -484,6 +486,10 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			break;
 		case ITEM_BUDGETS_STALE:
 			fs_budget_stale(item->db, now);
+			break;
+		case ITEM_USAGE_STALE:
+			d->usage_stale = now;
+			fs_admit_dirty(d);
 			break;
 		case ITEM_BUDGET_RUN:
 			fs_budget_run_commit(item->db, &item->u.run, now);
@@ -640,6 +646,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_PREEMPT:
 		case ITEM_BUDGETS_STALE:
 		case ITEM_ENDED:
+		case ITEM_USAGE_STALE:
 			break;
 	}
 }

@@ -6,7 +6,7 @@
 #define FS_LEDGER_ITEMS_H
 
 #include "budget.h"
-#include "limits.h"
+#include "ws_limits.h"
 
 typedef enum FsItemKind
 {
@@ -27,6 +27,7 @@ typedef enum FsItemKind
 	ITEM_LOGGED,
 	ITEM_LIMITS,
 	ITEM_USAGE,
+	ITEM_USAGE_STALE,
 	ITEM_PREEMPT,
 	ITEM_EVENTS,
 	ITEM_SPEND,
@@ -130,6 +131,8 @@ typedef struct FsLedgerItem
 			FsResource	resource;
 			int64		amount;
 			int64		slice;
+			int64		job_id; /* 0: not known */
+			const char *run_id; /* NULL: not known */
 		}			usage;
 		struct
 		{

@@ -4,8 +4,8 @@
  */
 #include "meter.h"
 
-static int64_t
-add(int64_t a, int64_t b)
+int64_t
+meter_add(int64_t a, int64_t b)
 {
 	return a > METER_MAX - b ? METER_MAX : a + b;
 }
@@ -58,10 +58,13 @@ meter_reset(Meter *m)
 	return armed;
 }
 
-void
+int64_t
 meter_reserve(Meter *m, int64_t amount)
 {
+	if (amount > METER_MAX - m->reserved)
+		amount = METER_MAX - m->reserved;
 	m->reserved += amount;
+	return amount;
 }
 
 void
@@ -74,7 +77,7 @@ unsigned
 meter_spend(Meter *m, int64_t used, int64_t promised)
 {
 	m->reserved -= promised;
-	m->spent = add(m->spent, used);
+	m->spent = meter_add(m->spent, used);
 	return cross(m);
 }
 

@@ -28,7 +28,7 @@ typedef enum MeterThreshold
 #define METER_BIT(t) (1u << (t))
 #define METER_MILLION INT64_C(1000000)	/* thresholds are millionths of the amount */
 #define METER_NEVER (-1)		/* for a threshold: it is off */
-#define METER_MAX INT64_C(4000000000000000000)	/* sums stop here */
+#define METER_MAX INT64_C(2000000000000000000)	/* sums stop here; several of them fit into 64 bits (sql: 2e18) */
 
 typedef struct Meter
 {
@@ -56,7 +56,11 @@ meter_room(const Meter *m)
 	return m->amount - m->spent - m->reserved;
 }
 
-extern void meter_reserve(Meter *m, int64_t amount);
+/* A sum of two amounts, at most METER_MAX. */
+extern int64_t meter_add(int64_t a, int64_t b);
+
+/* Promise an amount, or as much of it as the sum has room for; returns how much. Give that back in the end. */
+extern int64_t meter_reserve(Meter *m, int64_t amount);
 extern void meter_release(Meter *m, int64_t amount);
 
 /*

@@ -19,7 +19,7 @@ extern void fs_sched_apply_settings(int32 workspace, const FsWorkspaceSettings *
 extern void fs_sched_set_quotas(FsDatabase *db, int32 dflt, int32 enterprise, double share);
 extern void fs_sched_refresh_slots(FsDatabase *db, TimestampTz now);
 
-/* Did a gate of admit.c park the workspace? Then its `why` says more. */
+/* Did a gate of admit_gates.c park the workspace? Then its `why` says more. */
 static inline bool
 fs_park_by_gate(FsPark why)
 {

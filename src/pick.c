@@ -280,7 +280,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_FILL;
 		}
 
-		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, e))
+		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, s, e))
 			continue;			/* parked, with a reason */
 
 		if (urgent)

@@ -35,7 +35,7 @@
 #include "claim.h"
 #include "held.h"
 #include "hints.h"
-#include "limits.h"
+#include "ws_limits.h"
 #include "ring.h"
 #include "requeue.h"
 #include "text.h"
@@ -481,6 +481,7 @@ fs_preempt_resume_due(FsDatabase *db, int limit)
 	fs_spi_begin();
 	n = fs_spi("SELECT job_id, resource, threshold FROM fairsched.preemption_history "
 			   "WHERE outcome = 'preempted' AND resource IN ('cpu', 'memory', 'gpu') "
+			   "AND reason <> 'budget_exceeded' "	/* a budget may have such a name */
 			   "ORDER BY preemption_id LIMIT $1", 1, types, args, NULL);
 	rows = MemoryContextAlloc(mine, sizeof(Row) * (n + 1));
 	for (int i = 0; i < n; i++)

@@ -15,7 +15,24 @@ quota_fit(const FsQuota *q, int64_t used, int64_t need, bool may_burst)
 	return FS_FITS_NOT;
 }
 
-/* The time above the quota so far goes into the window, each slice its part. */
+/* A time above the quota goes into the window, each slice its part. */
+static void
+add_span(FsBurst *b, int64_t from, int64_t to)
+{
+	if (to - from > FS_BURST_WITHIN)
+		from = to - FS_BURST_WITHIN;
+	while (from < to)
+	{
+		int64_t		end = (from / b->spent.width + 1) * b->spent.width;
+
+		if (end > to)
+			end = to;
+		window_add_at(&b->spent, from, end - from);
+		from = end;
+	}
+}
+
+/* What was above the quota so far is counted; is it too much? */
 static void
 spend(FsBurst *b, const FsQuota *q, int64_t now)
 {
@@ -23,24 +40,23 @@ spend(FsBurst *b, const FsQuota *q, int64_t now)
 		window_init(&b->spent, FS_BURST_WITHIN, now);
 	if (b->over_since != 0 && now > b->over_since)
 	{
-		int64_t		from = b->over_since;
-
-		if (now - from > FS_BURST_WITHIN)
-			from = now - FS_BURST_WITHIN;
-		while (from < now)
-		{
-			int64_t		end = (from / b->spent.width + 1) * b->spent.width;
-
-			if (end > now)
-				end = now;
-			window_add_at(&b->spent, from, end - from);
-			from = end;
-		}
+		add_span(b, b->over_since, now);
 		b->over_since = now;
 	}
 	window_advance(&b->spent, now);
 	if (b->spent.total >= q->burst_usec)
 		b->exhausted = true;
+}
+
+/* burst_was: the level was above the quota for a while before anybody counted. */
+void
+burst_was(FsBurst *b, const FsQuota *q, int64_t from, int64_t to, int64_t now)
+{
+	spend(b, q, now);
+	add_span(b, from, to < now ? to : now);
+	if (to > b->below_since)
+		b->below_since = to;
+	spend(b, q, now);
 }
 
 /* burst_level: the level is this from now on. */

@@ -33,6 +33,7 @@ typedef enum FsResource
 #define FS_HELD_MASK (FsResourceBit(FS_RES_CPU) | FsResourceBit(FS_RES_MEMORY) | \
 					  FsResourceBit(FS_RES_GPU) | FsResourceBit(FS_RES_RUNS))
 #define FS_CONSUMED_MASK (FsResourceBit(FS_RES_TOKENS) | FsResourceBit(FS_RES_COST))
+#define FS_USED_MASK (FS_CONSUMED_MASK | FsResourceBit(FS_RES_STORAGE))	/* what is recorded */
 #define FS_BURST_MASK (FsResourceBit(FS_RES_CPU) | FsResourceBit(FS_RES_MEMORY))
 
 /* What a job holds while it runs; amounts of resources that are not in the mask are 0. */
@@ -66,6 +67,7 @@ typedef enum FsFit
 } FsFit;
 
 extern FsFit quota_fit(const FsQuota *q, int64_t used, int64_t need, bool may_burst);
+extern void burst_was(FsBurst *b, const FsQuota *q, int64_t from, int64_t to, int64_t now);
 extern void burst_level(FsBurst *b, const FsQuota *q, int64_t level, int64_t now);
 extern bool burst_may(FsBurst *b, const FsQuota *q, int64_t now);
 extern int64_t burst_lifts_at(const FsBurst *b, const FsQuota *q);

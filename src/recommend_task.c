@@ -5,7 +5,7 @@
  * An evaluation walks workers, leases, flows and shares, a bounded piece at a
  * time under fs->lock (shared), and adds up in memory of its own what each lane
  * has: workers that serve it, jobs that run and wait, and what refuses those that
- * wait.  So a claim is held up by a few microseconds at most; jobs are never
+ * wait.  So a claim is held up by some microseconds at most; jobs are never
  * looked at.  What is added up is not of one instant, which rates do not mind.
  *
  * It runs every fairsched.capacity_interval while jobs come or run or fewer
@@ -44,17 +44,17 @@
 #include "utils/memutils.h"
 
 #include "flows.h"
-#include "limits.h"
 #include "miscadmin.h"
 #include "park.h"
 #include "state.h"
 #include "stats.h"
 #include "views.h"
+#include "ws_limits.h"
 
 #define ARRIVAL_TAU		60.0	/* s */
 #define SERVICE_TAU		600.0	/* s */
 #define RESTING_RATE	0.001	/* jobs a second, below which nothing arrives */
-#define PIECE			1024	/* entries of a pool looked at while the lock is held */
+#define PIECE			256		/* entries of a pool looked at while the lock is held */
 #define PARKS			(FS_PARK_CAPACITY + 1)
 
 /* What one evaluation adds up for a lane. */
@@ -381,7 +381,7 @@ add_flows(Evaluation *ev)
 	}
 }
 
-/* The most jobs of a share that may run at once. fs->lock held. */
+/* The most jobs of a share that may run at once; by a rate limit, on average. fs->lock held. */
 static double
 most_at_once(const FsWorkspace *ws, const ShareSum *share, double service)
 {
@@ -396,9 +396,8 @@ most_at_once(const FsWorkspace *ws, const ShareSum *share, double service)
 
 		most = Min(most, share->running + Max(room, 0));
 	}
-	if ((limits->set.has & FS_LIMIT_RATE) && limits->set.period > 0)
-		most = Min(most, Max(share->running,
-							 ceil(limits->set.max_claims * service / (limits->set.period / 1e6))));
+	if ((limits->set.has & FS_LIMIT_RATE) && (service > 0 || ws->parked == FS_PARK_RATE))
+		most = Min(most, Max(share->running, limits->set.max_claims * service / (limits->set.period / 1e6)));
 	return most;
 }
 
@@ -446,6 +445,13 @@ add_shares(Evaluation *ev)
 
 /* ---------- rates ---------- */
 
+/* What is left of something that happened evenly over a time of x time constants, at its end. */
+static double
+left_of(double x)
+{
+	return x < 1e-6 ? 1 : (1 - exp(-x)) / x;
+}
+
 /* Take over what is known of the lane, and bring its rates up to now. fs->lock held. */
 static void
 take_over(Evaluation *ev, LaneSum *sum)
@@ -476,12 +482,14 @@ take_over(Evaluation *ev, LaneSum *sum)
 	else
 	{
 		double		seconds = Max(ev->now - from->at, 0) / 1e6;
+		double		left = left_of(seconds / SERVICE_TAU);
 
-		to->arrived = from->arrived * exp(-seconds / ARRIVAL_TAU) + (to->arrivals - from->arrivals);
+		to->arrived = from->arrived * exp(-seconds / ARRIVAL_TAU) +
+			(to->arrivals - from->arrivals) * left_of(seconds / ARRIVAL_TAU);
 		if (to->arrived < RESTING_RATE * ARRIVAL_TAU)
 			to->arrived = 0;	/* or somebody would be wanted for ever */
-		to->ended = from->ended * sum->keep + (to->ends - from->ends);
-		to->busy = Max(from->busy * sum->keep + (to->busy_usec - from->busy_usec) / 1e6, 0);
+		to->ended = from->ended * sum->keep + (to->ends - from->ends) * left;
+		to->busy = Max(from->busy * sum->keep + (to->busy_usec - from->busy_usec) / 1e6 * left, 0);
 	}
 }
 
@@ -551,7 +559,7 @@ remember(const Evaluation *ev, const LaneSum *sum)
 	FsSignal   *to = &fs_signals[sum->out->lane];
 
 	FsLock();
-	if (!lost(ev) && to->at == sum->before && to->at <= ev->now)
+	if (!lost(ev) && to->at == sum->before)
 	{
 		FsSignal	was = *to;
 

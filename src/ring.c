@@ -17,6 +17,9 @@
  * round in which they may be served before their turn (drr_jump_round); those
  * that may at once come first, and take turns.  It is looked at before the ring.
  *
+ * Classes that budgets of a flow hold back (FsFlow.refused) are passed over as if
+ * they were not there; a flow that has nothing else counts as parked.
+ *
  * A node's key may be lower than the truth (its share was served through
  * another ring, or its head's cost was unknown), never higher than it may be
  * served: it is checked when it comes up, and moved back (pick.c).
@@ -74,7 +77,7 @@ aging_rekey(int32 f, int cls)
 	int32		n = f * FS_AGING + cls - 2;
 	int64		oldest = PG_INT64_MAX;
 
-	if (!flow->parked_counted)
+	if (!flow->parked_counted && !(flow->refused & (1 << cls)))
 		oldest = Min(fs_sched_flow_head(flow, cls * 2), fs_sched_flow_head(flow, cls * 2 + 1));
 
 	if (fs_aging_nodes[n].linked)
@@ -282,7 +285,7 @@ fs_sched_flow_relink(int32 f)
 {
 	FsFlow	   *flow = &fs_flows[f];
 	int			slot = fs_sched_flow_slot(flow);
-	bool		parked = flow->why.park != FS_PARK_NONE && slot >= 0;
+	bool		parked = (flow->why.park != FS_PARK_NONE || slot < 0) && fs_sched_flow_slots(flow) != 0;
 
 	if (parked != flow->parked_counted)
 	{
@@ -290,7 +293,7 @@ fs_sched_flow_relink(int32 f)
 		flow->parked_counted = parked;
 	}
 	if (parked)
-		slot = -1;				/* it is out of the order of service (admit.c) */
+		slot = -1;				/* it is out of the order of service (admit_parked.c) */
 	if (slot != fs_flows[f].list_slot)
 	{
 		if (fs_flows[f].list_slot >= 0)

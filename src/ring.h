@@ -73,16 +73,38 @@ fs_sched_flow_head_cost(const FsFlow *f, int slot)
 	return i >= 0 ? fs_sched_flow_cands(f)[i].cost : 1;
 }
 
-/* The most urgent slot in which a flow has something, or -1. */
-static inline int
-fs_sched_flow_slot(const FsFlow *f)
+/* The slots in which a flow has something, as bits. */
+static inline uint32
+fs_sched_flow_slots(const FsFlow *f)
 {
 	const FsCandidate *cand = fs_sched_flow_cands(f);
 	uint32		mask = f->more;
 
 	for (int i = 0; i < f->cand_count; i++)
 		mask |= 1u << cand[i].slot;
+	return mask;
+}
+
+/* The most urgent slot in which a flow has something that no budget holds back, or -1. */
+static inline int
+fs_sched_flow_slot(const FsFlow *f)
+{
+	uint32		mask = fs_sched_flow_slots(f);
+
+	if (f->refused)
+		for (int cls = 0; cls < FS_CLASSES; cls++)
+			if (f->refused & (1 << cls))
+				mask &= ~(3u << (cls * 2));
 	return mask ? pg_rightmost_one_pos32(mask) : -1;
+}
+
+/* The most urgent class in which it has something, held back or not, or -1. */
+static inline int
+fs_sched_flow_class(const FsFlow *f)
+{
+	uint32		mask = fs_sched_flow_slots(f);
+
+	return mask ? FsSlotClass(pg_rightmost_one_pos32(mask)) : -1;
 }
 
 /* The most urgent slot in which a member has a flow, whatever waits for long, or -1. */

@@ -304,6 +304,25 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 	return n;
 }
 
+HeapTuple
+fs_rows_first_from(FsJobRel *jr, int32 flow, int rank, int64 position)
+{
+	IndexScanDesc scan = scan_ready(jr, flow, rank, position, PG_INT64_MAX, false);
+	TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
+	HeapTuple	row = NULL;
+
+	while (row == NULL && index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+
+		if (FsJob(tuple)->position == position || fs_job_state(tuple) == FS_JOB_AVAILABLE)
+			row = ExecCopySlotHeapTuple(slot);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}
+
 /* fs_rows_list_ready: -1 when an entry does not tell its cost. */
 int
 fs_rows_list_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,

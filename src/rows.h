@@ -134,6 +134,9 @@ extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, in
 extern int	fs_rows_list_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
 							   FsCandidate *found, bool *more);
 
+/* The row at a position of a flow's queue, if it waits there or runs, else the next that waits; a copy, or NULL. */
+extern HeapTuple fs_rows_first_from(FsJobRel *jr, int32 flow, int rank, int64 position);
+
 /* What a claim writes into the row. */
 typedef struct FsClaimMark
 {

@@ -11,9 +11,10 @@
 #include "storage/shmem.h"
 
 #include "budget.h"
-#include "limits.h"
 #include "recommend_task.h"
 #include "stats.h"
+#include "rate_file.h"
+#include "ws_limits.h"
 
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;
@@ -266,6 +267,8 @@ shmem_startup(void)
 		init_chains(fs_budget_set_hash, fs_budget_set_mask);
 	}
 	LWLockRelease(AddinShmemInitLock);
+	if (!found)
+		fs_rate_file_startup();
 }
 
 /* fs_shmem_install_hooks: called once, from _PG_init in the postmaster. */

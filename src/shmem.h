@@ -69,6 +69,7 @@ typedef struct FsRefusal
 	FsPark		park:8;			/* FS_PARK_NONE: nothing refuses */
 	FsResource	resource:8;		/* FS_PARK_RESOURCE, CAPACITY */
 	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
+	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it holds back, where that is why */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -125,7 +126,7 @@ typedef struct FsWorkspace
 	FsPark		parked;
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
 	int32		parked_flows;	/* list of its flows that are parked by themselves */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
@@ -229,16 +230,19 @@ typedef struct FsFlow
 	int32		refs;			/* open ledger items that point here */
 	int32		running;		/* leases */
 
-	/* admission (admit.c) */
+	/* admission (admit.h) */
 	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
+	int32		set_next;		/* list of the flows of that set */
+	int32		set_prev;
 	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
 	int32		ready;			/* jobs; meaningful when db->counted */
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
+	uint8		refused;		/* bits of the classes that its budgets hold back */
 	int32		park_next;		/* list of its workspace's parked flows */
 	int32		park_prev;
-	int32		wait_next;		/* list of the flows a budget holds up */
+	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
 	int32		wait_prev;
 
 	/* ready list of the member */
@@ -320,7 +324,7 @@ typedef struct FsLease
 	int32		attempt;
 	int64		position;
 
-	/* admission: what it holds (admit.c) */
+	/* admission: what it holds (admit_charge.c) */
 	FsNeeds		held;			/* less what a claim of the same call took over */
 	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
 	bool		open;			/* counted in its workspace's `open` */
@@ -522,6 +526,7 @@ typedef struct FsDatabase
 	TimestampTz clock;			/* latest time the gates were asked at */
 	int32		nlimits;		/* entries of fs_limits */
 	bool		limits_dirty;	/* violations or rate windows are to be written */
+	TimestampTz usage_stale;	/* when tables of what is used last changed behind our back; 0: read since */
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
@@ -667,7 +672,7 @@ extern FsWaiter *fs_waiters;	/* by process number */
 extern FsCountDelta *fs_deltas;
 extern FsLaunch *fs_launches;
 extern pg_atomic_uint64 *fs_logged; /* claimlog.c; read without the lock */
-extern struct FsLimits *fs_limits;	/* limits.h */
+extern struct FsLimits *fs_limits;	/* ws_limits.h */
 
 /* Hash tables: heads of chains. */
 extern int32 *fs_workspace_hash;

@@ -14,8 +14,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "limits.h"
 #include "views.h"
+#include "ws_limits.h"
 
 PG_FUNCTION_INFO_V1(fs_view_claim_stats);
 PG_FUNCTION_INFO_V1(fs_view_claim_refusals);

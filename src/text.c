@@ -192,6 +192,19 @@ fs_caps_array(const char *caps, int caps_len)
 	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/* fs_class_names: classes, as bits, as text[] of their names. */
+Datum
+fs_class_names(int classes)
+{
+	Datum		elems[FS_CLASSES];
+	int			n = 0;
+
+	for (int c = 0; c < FS_CLASSES; c++)
+		if (classes & (1 << c))
+			elems[n++] = CStringGetTextDatum(FsPriorityNames[c]);
+	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /* fs_interval_usec: a finite interval, positive or perhaps zero, in microseconds; a month is 30 days. */
 int64
 fs_interval_usec(Datum value, const char *what, bool zero_ok)

@@ -15,6 +15,7 @@ extern int	fs_text_priority(Datum text);
 extern int	fs_text_caps(Datum array, char *caps);
 extern int	fs_arg_caps(Datum array, char *caps);
 extern Datum fs_caps_array(const char *caps, int caps_len);
+extern Datum fs_class_names(int classes);
 extern int64 fs_interval_usec(Datum interval, const char *what, bool zero_ok);
 extern const char *const FsPriorityNames[];
 extern void fs_need_arg(FunctionCallInfo fcinfo, int n, const char *what);

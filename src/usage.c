@@ -6,7 +6,7 @@
  * count in memory: added when the statement runs, under fs->lock together with
  * the check, so that of two calls that fit only alone one is allowed; confirmed
  * at commit, when the throttle is looked at; taken back at abort (ledger.c).
- * What limits_load.c says about the advisory lock keeps the two in step.
+ * What ws_limits_load.c says about the advisory lock keeps the two in step.
  *
  * The level of storage is a row that is locked before memory is looked at.
  */
@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -34,6 +35,7 @@ PG_FUNCTION_INFO_V1(fs_check_quota);
 PG_FUNCTION_INFO_V1(fs_enforce_quota);
 PG_FUNCTION_INFO_V1(fs_record_usage);
 PG_FUNCTION_INFO_V1(fs_view_workspace_usage);
+PG_FUNCTION_INFO_V1(fs_usage_changed);
 
 typedef struct FsAnswer
 {
@@ -94,6 +96,7 @@ ask(FsDatabase *db, const char *workspace, FsResource r, int64 amount, FsAsk wha
 	bool		locked = false;
 	bool		record;
 	int32		l;
+	char	   *run = run_id && what != ASK_CHECK ? MemoryContextStrdup(TopTransactionContext, run_id) : NULL;
 
 	for (;;)
 	{
@@ -109,12 +112,11 @@ ask(FsDatabase *db, const char *workspace, FsResource r, int64 amount, FsAsk wha
 	judge(FsDbIndex(db), l, workspace, r, amount, now, a);
 	record = what == ASK_RECORD || (what == ASK_ENFORCE && a->fit != FS_FITS_NOT);
 	if (l != FS_NONE && record && !(FsResourceBit(r) & FS_HELD_MASK))
-		fs_ledger_usage(l, r, amount, now);
+		fs_ledger_usage(l, r, amount, job_id, run, now);
 	if (what == ASK_ENFORCE && a->fit != FS_FITS)
 	{
-		fs_limits_breach(l, r, a->fit == FS_FITS_BURST ? FS_BREACH_BURST : FS_BREACH_REJECT, a->used + amount,
-						 job_id, now);
-		fs_limits_breach_run(l, run_id);
+		(void) fs_limits_breach(l, r, a->fit == FS_FITS_BURST ? FS_BREACH_BURST : FS_BREACH_REJECT,
+								a->used + amount, job_id, run_id, now);
 	}
 	FsUnlock();
 	return record;
@@ -149,12 +151,14 @@ insert_usage(const char *workspace, FsResource r, int64 amount, int64 job_id, co
 static int64
 lock_level(const char *workspace)
 {
+	bool		quiet = fs_own_changes;
 	Oid			types[1] = {TEXTOID};
 	Datum		args[1];
 	bool		isnull;
 	int64		level;
 
 	args[0] = CStringGetTextDatum(workspace);
+	fs_own_changes = true;
 	fs_spi_begin();
 	fs_spi("INSERT INTO fairsched.workspace_levels (workspace, resource, level) VALUES ($1, 'storage', 0) "
 		   "ON CONFLICT DO NOTHING", 1, types, args, NULL);
@@ -163,21 +167,25 @@ lock_level(const char *workspace)
 	level = fs_amount_numeric(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull),
 							  "level", FS_QUOTA_MAX, false);
 	fs_spi_end();
+	fs_own_changes = quiet;
 	return level;
 }
 
 static void
 set_level(const char *workspace, int64 level)
 {
+	bool		quiet = fs_own_changes;
 	Oid			types[2] = {TEXTOID, NUMERICOID};
 	Datum		args[2];
 
 	args[0] = CStringGetTextDatum(workspace);
 	args[1] = fs_amount_datum(level);
+	fs_own_changes = true;
 	fs_spi_begin();
 	fs_spi("UPDATE fairsched.workspace_levels SET level = $2, updated_at = now() "
 		   "WHERE workspace = $1 AND resource = 'storage'", 2, types, args, NULL);
 	fs_spi_end();
+	fs_own_changes = quiet;
 }
 
 /* All of it: rows and memory.  Returns whether it was recorded. */
@@ -390,6 +398,22 @@ fs_record_usage(PG_FUNCTION_ARGS)
 	amount = fs_amount_numeric(PG_GETARG_DATUM(2), "amount", FS_QUOTA_MAX, r == FS_RES_STORAGE && !absolute);
 	(void) use(db, workspace, r, amount, absolute, ASK_RECORD, job_id, run_id, &a);
 	PG_RETURN_VOID();
+}
+
+/* Trigger of the tables of what is used: they changed by hand, or are being restored. */
+Datum
+fs_usage_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("fairsched.usage_changed() must be called as a trigger")));
+	if (!fs_own_changes && fs_preloaded)
+	{
+		(void) fs_state_attach();
+		fs_ledger_usage_stale();
+	}
+	return PointerGetDatum(NULL);
 }
 
 /* ---------- workspace_usage_current ---------- */

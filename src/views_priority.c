@@ -28,7 +28,7 @@
 #include "amount.h"
 #include "capacity.h"
 #include "flows.h"
-#include "limits.h"
+#include "ws_limits.h"
 #include "preempt.h"
 #include "requeue.h"
 #include "ring.h"

@@ -59,7 +59,7 @@ typedef struct FsQueueRow
 	bool		drained;
 	TimestampTz ring_since;
 	TimestampTz retry_at;
-	char		detail[256];	/* of a gate of admit.c */
+	char		detail[256];	/* of a gate of admit_gates.c */
 } FsQueueRow;
 
 static bool
@@ -131,6 +131,7 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 	const FsDatabase *db = &fs_dbs[walk->db];
 	const FsWorkspace *ws;
 	const FsRing *ring;
+	FsRefusal	flow_why;
 	const FsRefusal *why;
 	FsQueueRow *row = to;
 
@@ -141,7 +142,8 @@ queue_copy(FsWalk *walk, int32 at, void *to)
 		return false;
 	if (!flow->more && flow->cand_count == 0 && ws->parked == FS_PARK_NONE)
 		return false;
-	why = ws->parked == FS_PARK_NONE ? &flow->why : fs_park_by_gate(ws->parked) ? &ws->why : NULL;
+	fs_admit_why(at, &flow_why);
+	why = ws->parked == FS_PARK_NONE ? &flow_why : fs_park_by_gate(ws->parked) ? &ws->why : NULL;
 	ring = &fs_rings[fs_members[flow->member].ring];
 	strlcpy(row->workspace, ws->name, sizeof(row->workspace));
 	strlcpy(row->lane, fs_lanes[ring->lane].name, sizeof(row->lane));

@@ -98,6 +98,18 @@ window_lifts_at(const FsWindow *w, int64_t allowed)
 	return -1;
 }
 
+/* window_counts: of the FS_WINDOW_KEPT slices up to head, oldest first. */
+void
+window_counts(const FsWindow *w, int64_t *counts)
+{
+	for (int i = 0; i < FS_WINDOW_KEPT; i++)
+	{
+		int64_t		slice = w->head - FS_WINDOW_SLICES + i;
+
+		counts[i] = slice < 0 ? 0 : AT(w, slice);
+	}
+}
+
 /* window_rescale: another period; what is known is kept, each slice's at its end. */
 void
 window_rescale(FsWindow *w, int64_t period, int64_t now)

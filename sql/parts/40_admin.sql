@@ -305,6 +305,9 @@ BEGIN
 	IF force THEN
 		DELETE FROM fairsched.job_history h WHERE h.workspace = fairsched_drop_workspace.workspace;
 		DELETE FROM fairsched.preemption_history h WHERE h.workspace = fairsched_drop_workspace.workspace;
+		DELETE FROM fairsched.fairness_samples f WHERE f.scope = 'workspace' AND f.workspace = fairsched_drop_workspace.workspace;
+		UPDATE fairsched.fairness_samples f SET worst_workspace = NULL WHERE f.scope = 'all' AND f.worst_workspace = fairsched_drop_workspace.workspace;
+		DELETE FROM fairsched.alerts a WHERE a.workspace = fairsched_drop_workspace.workspace;
 	END IF;
 	PERFORM fairsched.own_changes(true);
 	DELETE FROM fairsched.workspaces w WHERE w.workspace = fairsched_drop_workspace.workspace;

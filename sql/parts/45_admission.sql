@@ -108,21 +108,21 @@ CREATE TABLE fairsched.quota_violations (
 CREATE UNIQUE INDEX quota_violations_open ON fairsched.quota_violations (workspace, resource, action) WHERE resolved_at IS NULL;
 CREATE INDEX quota_violations_seen ON fairsched.quota_violations (workspace, last_seen);
 COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of rows of fairsched.quota_violations.';
-COMMENT ON TABLE fairsched.quota_violations IS 'Quotas that were exceeded, or would have been. One open row for each workspace, resource and action, with a count; written by the scheduler within about a second.';
+COMMENT ON TABLE fairsched.quota_violations IS 'Quotas that were exceeded, would have been, or nearly are. One open row for each workspace, resource and action, with a count; written by the scheduler within about a second, whatever becomes of the transaction that met the limit.';
 COMMENT ON COLUMN fairsched.quota_violations.violation_id IS 'Number of the row.';
 COMMENT ON COLUMN fairsched.quota_violations.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.quota_violations.resource IS 'Resource.';
 COMMENT ON COLUMN fairsched.quota_violations.quota IS 'Its quota at the last occurrence.';
-COMMENT ON COLUMN fairsched.quota_violations.actual IS 'Most that was in use, or would have been with what was refused.';
+COMMENT ON COLUMN fairsched.quota_violations.actual IS 'Most that was in use, or would have been with what was refused, since first_seen.';
 COMMENT ON COLUMN fairsched.quota_violations.overage IS 'actual - quota, at least 0.';
 COMMENT ON COLUMN fairsched.quota_violations.overage_percent IS 'overage in percent of quota; NULL where the quota is 0.';
-COMMENT ON COLUMN fairsched.quota_violations.action IS 'reject: a job or an amount was refused; burst_allowed: it was let through as a burst; throttle: the workspace gets no new jobs for a while.';
+COMMENT ON COLUMN fairsched.quota_violations.action IS 'What was done. reject: an amount, or jobs that need more than is left, were refused; other jobs of the workspace go on. pause: all jobs of the workspace are set aside, since no run of concurrent_runs, or nothing of a day''s tokens or cost, is left. throttle: use crossed the threshold of the throttle; the workspace gets no new jobs for a while. alert: nothing was held up, but use of storage, tokens, cost or a resource that the throttle names crossed its threshold while the throttle is off, or does not watch the resource; and each time that what was recorded left storage, tokens or cost above the quota. burst_allowed: a job was let through above the quota, within the burst.';
 COMMENT ON COLUMN fairsched.quota_violations.severity IS 'By overage: low to 10 %, medium to 25 %, high to 50 %, critical above.';
 COMMENT ON COLUMN fairsched.quota_violations.occurrences IS 'How often. A flow that is refused is parked and counts once until it is asked again.';
 COMMENT ON COLUMN fairsched.quota_violations.first_seen IS 'When first.';
 COMMENT ON COLUMN fairsched.quota_violations.last_seen IS 'When last.';
-COMMENT ON COLUMN fairsched.quota_violations.resolved_at IS 'When the cause was gone; NULL = open.';
-COMMENT ON COLUMN fairsched.quota_violations.job_id IS 'Job of the last occurrence, where one is known.';
+COMMENT ON COLUMN fairsched.quota_violations.resolved_at IS 'When the cause was gone; NULL = open. reject, pause: nothing is refused any more; alert: use is below the threshold, or, where the throttle watches it, within the quota; burst_allowed: the level is at or below the quota; throttle: it ended.';
+COMMENT ON COLUMN fairsched.quota_violations.job_id IS 'Job of the last occurrence, where one is known: of those that a claim refused the first in the queue; of a burst the one that was let through; else the one whose usage it was.';
 COMMENT ON COLUMN fairsched.quota_violations.run_id IS 'Run of the last occurrence, where one is known.';
 
 CREATE TABLE fairsched.rate_windows (
@@ -132,7 +132,7 @@ CREATE TABLE fairsched.rate_windows (
 	counts bigint[] NOT NULL,
 	saved_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE fairsched.rate_windows IS 'Rate windows as they were, saved each second by the scheduler and read after a restart. Claims after that are not in it: they count as if the window had been used up.';
+COMMENT ON TABLE fairsched.rate_windows IS 'Rate windows as they were, saved each second by the scheduler and read after a crash or a promotion. Claims after saved_at are not in it: as much as the limit left counts as claimed at the start of the server. At a clean shutdown the server writes the windows to a file of its own, which is exact and goes before these rows.';
 COMMENT ON COLUMN fairsched.rate_windows.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.rate_windows.width IS 'Length of a slice, in microseconds.';
 COMMENT ON COLUMN fairsched.rate_windows.head IS 'Number of the newest slice: microseconds since 2000-01-01 UTC / width.';
@@ -163,6 +163,21 @@ BEGIN
 	FOREACH t IN ARRAY ARRAY['workspace_quotas', 'workspace_rate_limits', 'workspace_throttles'] LOOP
 		EXECUTE format('CREATE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fairsched.%I
 			FOR EACH STATEMENT EXECUTE FUNCTION fairsched.settings_changed()', t);
+	END LOOP;
+END
+$$;
+
+CREATE FUNCTION fairsched.usage_changed() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_usage_changed';
+COMMENT ON FUNCTION fairsched.usage_changed() IS 'Trigger of fairsched.workspace_usage, workspace_levels and quota_violations: when they change by hand, or in a restore, the scheduler reads them again, a second after the last such commit.';
+REVOKE ALL ON FUNCTION fairsched.usage_changed() FROM PUBLIC;
+DO $$
+DECLARE
+	t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['workspace_usage', 'workspace_levels', 'quota_violations'] LOOP
+		EXECUTE format('CREATE TRIGGER usage_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fairsched.%I
+			FOR EACH STATEMENT EXECUTE FUNCTION fairsched.usage_changed()', t);
 	END LOOP;
 END
 $$;
@@ -296,7 +311,7 @@ BEGIN
 	PERFORM fairsched.apply_limits(fairsched_set_rate_limit.workspace, 'rate');
 END
 $$;
-COMMENT ON FUNCTION fairsched_set_rate_limit(text, int, interval, interval) IS 'At most max_claims jobs of the workspace are claimed in any window of length per, wherever it begins. A claim counts for up to a 64th of per longer than that. A claim that is rolled back does not count. max_claims: NULL = no limit any more. jitter: a workspace that was refused takes part again up to so much later, so that many do not return at one moment. After a crash the claims of the last second before it are not known: the window counts as used up, for one period. Errors: 22023 for arguments, FS004 fairsched.max_limits reached.';
+COMMENT ON FUNCTION fairsched_set_rate_limit(text, int, interval, interval) IS 'At most max_claims jobs of the workspace are claimed in any window of length per, wherever it begins. A claim counts for up to a 64th of per longer than that. A claim that is rolled back does not count. max_claims: NULL = no limit any more. jitter: a workspace that was refused takes part again up to so much later, so that many do not return at one moment. A restart forgets nothing. After a crash or a promotion it is not known what was claimed since the scheduler last saved the window, each second: as much as the limit left counts as claimed at the start of the server, so for one period at most. Errors: 22023 for arguments, FS004 fairsched.max_limits reached.';
 
 CREATE FUNCTION fairsched_set_throttle(workspace text, enabled boolean, threshold double precision DEFAULT 0.9, duration interval DEFAULT '5 min', resources text[] DEFAULT '{tokens,cost,storage}') RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -378,9 +393,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'retention must be at least 2 days',
 			HINT = 'The usage of the last day is what quotas of tokens and cost count.';
 	END IF;
+	PERFORM fairsched.own_changes(true);
 	DELETE FROM fairsched.workspace_usage u WHERE u.recorded_at < now() - retention;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	DELETE FROM fairsched.quota_violations v WHERE v.resolved_at < now() - retention;
+	PERFORM fairsched.own_changes(false);
 	RETURN n;
 END
 $$;

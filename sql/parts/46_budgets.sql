@@ -24,10 +24,11 @@ CREATE TABLE fairsched.budgets (
 	throttle_action text COLLATE "C" NOT NULL DEFAULT 'preempt P3' CHECK (throttle_action IN ('alert', 'preempt P3', 'preempt P2,P3', 'pause all')),
 	preempt_action text COLLATE "C" NOT NULL DEFAULT 'preempt P2,P3' CHECK (preempt_action IN ('alert', 'preempt P3', 'preempt P2,P3', 'pause all')),
 	pause_action text COLLATE "C" NOT NULL DEFAULT 'pause all' CHECK (pause_action IN ('alert', 'preempt P3', 'preempt P2,P3', 'pause all')),
-	reset_every interval CHECK (reset_every >= '1 second'),
+	reset_every interval CHECK (reset_every >= '1 second' AND least(extract(year FROM reset_every), extract(month FROM reset_every), extract(day FROM reset_every),
+		extract(hour FROM reset_every), extract(minute FROM reset_every), extract(second FROM reset_every)) >= 0),
 	period integer NOT NULL DEFAULT 1,
 	period_started_at timestamptz NOT NULL DEFAULT now(),
-	next_reset_at timestamptz,
+	next_reset_at timestamptz CHECK (isfinite(next_reset_at)),
 	revision bigint NOT NULL DEFAULT 0,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	CHECK ((reset_every IS NULL) = (next_reset_at IS NULL))
@@ -56,7 +57,7 @@ COMMENT ON COLUMN fairsched.budgets.created_at IS 'When it was defined first.';
 CREATE TABLE fairsched.budget_totals (
 	budget_id integer PRIMARY KEY,
 	period integer NOT NULL,
-	spent bigint NOT NULL DEFAULT 0,
+	spent bigint NOT NULL DEFAULT 0 CHECK (spent BETWEEN 0 AND 2000000000000000000),
 	crossed integer NOT NULL DEFAULT 0,
 	crossed_period integer NOT NULL DEFAULT 0
 );
@@ -171,6 +172,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'a budget cannot be renamed',
 			HINT = 'Define one of the new name, and delete this one when no job names it.';
 	END IF;
+	-- what was spent in an earlier period would count again
+	IF TG_OP = 'UPDATE' AND NEW.period < OLD.period THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'the period of a budget cannot go back',
+			HINT = 'fairsched_reset_budget begins a new one.';
+	END IF;
 	-- a row that has one comes from elsewhere, and what was spent of it as well
 	IF TG_OP = 'INSERT' AND NEW.revision <> 0 THEN
 		PERFORM fairsched.read_budgets_again();
@@ -265,6 +271,12 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'reset_every must be between a second and 100 years',
 			HINT = 'Use an interval such as ''1 month'', or NULL to reset it by hand.';
 	END IF;
+	-- '31 days -1 month' would stand still, or go back
+	IF least(extract(year FROM reset_every), extract(month FROM reset_every), extract(day FROM reset_every),
+		extract(hour FROM reset_every), extract(minute FROM reset_every), extract(second FROM reset_every)) < 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'reset_every must have no negative part',
+			HINT = 'Use an interval such as ''1 month'', or NULL to reset it by hand.';
+	END IF;
 	INSERT INTO fairsched.budgets AS b (budget, amount, workspace, dimension, warn_at, throttle_at, preempt_at, pause_at,
 		warn_action, throttle_action, preempt_action, pause_action, reset_every, next_reset_at)
 	VALUES (budget, amount, workspace, dimension, warn_at, throttle_at, preempt_at, pause_at,
@@ -277,7 +289,7 @@ BEGIN
 		next_reset_at = CASE WHEN b.reset_every = excluded.reset_every THEN b.next_reset_at ELSE excluded.next_reset_at END;
 END
 $$;
-COMMENT ON FUNCTION fairsched_set_budget(text, numeric, text, text, numeric, numeric, numeric, interval, numeric, text, text, text, text) IS 'Defines a budget, or changes one as a whole: what is left out is the default again. amount: what may be spent in a period, in units of dimension (cost = USD, tokens, or any name). workspace: only its jobs may name it; NULL = all. warn_at, throttle_at, preempt_at, pause_at: shares of the amount; when so much is spent an event is written and the action taken; NULL = off. Actions: alert (the event alone), preempt P3 or preempt P2,P3 (running jobs of these priorities that name it are asked to yield), pause all (jobs that name it wait until it is raised or reset). reset_every: a new period begins by itself, the first after this time (months and days in UTC). What was spent stays when a budget is changed; raising a paused one resumes it. Takes effect at commit. Errors: FS004 fairsched.max_budgets is reached, 22004 and 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_set_budget(text, numeric, text, text, numeric, numeric, numeric, interval, numeric, text, text, text, text) IS 'Defines a budget, or changes one as a whole: what is left out is the default again. amount: what may be spent in a period, in units of dimension (cost = USD, tokens, or any name). workspace: only its jobs may name it; NULL = all. warn_at, throttle_at, preempt_at, pause_at: shares of the amount; when so much is spent an event is written and the action taken; NULL = off. Actions: alert (the event alone), preempt P3 or preempt P2,P3 (running jobs of these priorities that name it are asked to yield, and others wait, until it is raised or reset), pause all (all jobs that name it wait until then). reset_every: a new period begins by itself, the first after this time (months and days in UTC). What was spent stays when a budget is changed; raising a paused one resumes it. Takes effect at commit. Errors: FS004 fairsched.max_budgets is reached, 22004 and 22023 for arguments.';
 
 CREATE FUNCTION fairsched_record_spend(budget text, amount numeric, job_id bigint DEFAULT NULL) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_record_spend';
@@ -330,13 +342,14 @@ CREATE FUNCTION fairsched.job_runs(job_id bigint, token bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_budget_job_runs';
 COMMENT ON FUNCTION fairsched.job_runs(bigint, bigint) IS 'Internal: does memory say that the job runs under this token?';
 
+-- Sums stop at 2e18 millionths, as they do in memory (METER_MAX).
 CREATE FUNCTION fairsched.fold_budget_spend() RETURNS bigint
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	WITH gone AS (
 		DELETE FROM fairsched.budget_spend s WHERE s.token = 0 OR NOT fairsched.job_runs(s.job_id, s.token)
 		RETURNING s.budget_id, s.period, s.amount),
 	sums AS (
-		SELECT DISTINCT ON (g.budget_id) g.budget_id, g.period, sum(g.amount)::bigint AS amount
+		SELECT DISTINCT ON (g.budget_id) g.budget_id, g.period, least(sum(g.amount), 2e18)::bigint AS amount
 		FROM gone g JOIN fairsched.budgets b USING (budget_id)
 		GROUP BY g.budget_id, g.period ORDER BY g.budget_id, g.period DESC),
 	orphans AS (
@@ -346,7 +359,7 @@ CREATE FUNCTION fairsched.fold_budget_spend() RETURNS bigint
 		INSERT INTO fairsched.budget_totals AS t (budget_id, period, spent)
 		SELECT s.budget_id, s.period, s.amount FROM sums s
 		ON CONFLICT (budget_id) DO UPDATE SET period = excluded.period,
-			spent = excluded.spent + CASE WHEN t.period = excluded.period THEN t.spent ELSE 0 END
+			spent = least(excluded.spent + CASE WHEN t.period = excluded.period THEN t.spent ELSE 0 END, 2000000000000000000)
 		WHERE t.period <= excluded.period)
 	SELECT count(*) FROM gone
 $$;
@@ -354,7 +367,7 @@ COMMENT ON FUNCTION fairsched.fold_budget_spend() IS 'Internal: adds rows of fai
 
 CREATE FUNCTION fairsched.budget_rows() RETURNS TABLE (b fairsched.budgets, spent bigint, crossed integer, crossed_period integer)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT b, (coalesce(s.amount, 0) + CASE WHEN t.period = b.period THEN t.spent ELSE 0 END)::bigint,
+	SELECT b, least(coalesce(s.amount, 0) + CASE WHEN t.period = b.period THEN t.spent ELSE 0 END, 2e18)::bigint,
 		coalesce(t.crossed, 0), coalesce(t.crossed_period, 0)
 	FROM fairsched.budgets b
 		LEFT JOIN fairsched.budget_totals t ON t.budget_id = b.budget_id
@@ -403,6 +416,13 @@ END
 $$;
 COMMENT ON FUNCTION fairsched.arm_thresholds(integer, text, integer, integer, timestamptz) IS 'Internal: these thresholds are not crossed any more; resolves their events and returns which of them had one.';
 
+CREATE FUNCTION fairsched.resolve_gone_budgets() RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE fairsched.budget_events e SET resolved_at = clock_timestamp()
+	WHERE e.resolved_at IS NULL AND NOT EXISTS (SELECT FROM fairsched.budgets b WHERE b.budget = e.budget)
+$$;
+COMMENT ON FUNCTION fairsched.resolve_gone_budgets() IS 'Internal: resolves events of budgets that do not exist any more.';
+
 CREATE FUNCTION fairsched.drop_old_budget_events() RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	DELETE FROM fairsched.budget_events WHERE occurred_at < now() - interval '400 days' AND resolved_at < now() - interval '400 days'
@@ -419,7 +439,8 @@ COMMENT ON FUNCTION fairsched.save_budget_average(text, text, bigint, integer) I
 -- For people.
 
 CREATE FUNCTION fairsched.budget_status_internal(
-	OUT budget_id integer, OUT spent bigint, OUT reserved bigint, OUT running integer, OUT paused boolean)
+	OUT budget_id integer, OUT spent bigint, OUT reserved bigint, OUT running integer, OUT paused boolean,
+	OUT classes_held_back text[])
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 100
 	AS 'MODULE_PATHNAME', 'fs_view_budget_status';
@@ -440,7 +461,7 @@ SELECT b.budget, b.workspace, b.dimension, trim_scale(b.amount) AS amount,
 		v.spent >= b.amount * b.preempt_at AND b.preempt_action = 'pause all' OR
 		v.spent >= b.amount * b.throttle_at AND b.throttle_action = 'pause all' OR
 		v.spent >= b.amount * b.warn_at AND b.warn_action = 'pause all', false) AS paused,
-	m.running, b.period_started_at, b.next_reset_at
+	m.running, b.period_started_at, b.next_reset_at, m.classes_held_back
 FROM fairsched.budgets b
 	LEFT JOIN fairsched.budget_status_internal() m USING (budget_id)
 	-- a standby has no memory: its rows tell
@@ -449,7 +470,7 @@ FROM fairsched.budgets b
 			UNION ALL SELECT s.budget_id, s.period, s.amount FROM fairsched.budget_spend s) r
 		WHERE NOT EXISTS (SELECT FROM fairsched.budget_status_internal())
 		GROUP BY r.budget_id, r.period) r ON r.budget_id = b.budget_id AND r.period = b.period
-	CROSS JOIN LATERAL (SELECT coalesce(m.spent, r.spent, 0) / 1e6 AS spent) v;
+	CROSS JOIN LATERAL (SELECT least(coalesce(m.spent, r.spent, 0), 2e18) / 1e6 AS spent) v;
 COMMENT ON VIEW fairsched.budget_status IS 'Every budget: what is spent and reserved of it in its current period. From memory; where memory is not built, as on a standby, from rows.';
 COMMENT ON COLUMN fairsched.budget_status.budget IS 'Name.';
 COMMENT ON COLUMN fairsched.budget_status.workspace IS 'Only jobs of this workspace may name it; NULL = those of all.';
@@ -464,11 +485,12 @@ COMMENT ON COLUMN fairsched.budget_status.paused IS 'True: a threshold with the 
 COMMENT ON COLUMN fairsched.budget_status.running IS 'Running jobs that name it. NULL = not known.';
 COMMENT ON COLUMN fairsched.budget_status.period_started_at IS 'When the current period began.';
 COMMENT ON COLUMN fairsched.budget_status.next_reset_at IS 'When it is reset by itself; NULL = by hand only.';
+COMMENT ON COLUMN fairsched.budget_status.classes_held_back IS 'Priorities that a crossed threshold preempts: jobs of them that name it do not start until it is raised or reset. NULL = not known.';
 
-CREATE FUNCTION fairsched.memory_budgets(OUT budget text, OUT spent bigint, OUT reserved bigint, OUT held bigint, OUT crossed integer)
+CREATE FUNCTION fairsched.memory_budgets(OUT budget text, OUT spent bigint, OUT reserved bigint, OUT held bigint, OUT crossed integer, OUT looks bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME', 'fs_memory_budgets';
-COMMENT ON FUNCTION fairsched.memory_budgets() IS 'Internal: what memory says of each budget; held: the sum of what leases of running jobs reserved. Amounts in millionths.';
+COMMENT ON FUNCTION fairsched.memory_budgets() IS 'Internal: what memory says of each budget; held: the sum of what leases of running jobs reserved; looks: sets of jobs and waiting flows that were looked at because it changed. Amounts in millionths.';
 
 CREATE FUNCTION fairsched.check_budgets()
 	RETURNS TABLE ("check" text, workspace text, in_memory bigint, in_rows bigint, ok boolean)
@@ -501,5 +523,5 @@ REVOKE ALL ON FUNCTION fairsched.budgets_changed(), fairsched.budget_rows_change
 	fairsched.take_crossing(integer, integer, integer),
 	fairsched.add_budget_event(text, text, text, bigint, bigint, bigint, text, integer, text[], timestamptz),
 	fairsched.arm_thresholds(integer, text, integer, integer, timestamptz),
-	fairsched.drop_old_budget_events(), fairsched.save_budget_average(text, text, bigint, integer),
+	fairsched.resolve_gone_budgets(), fairsched.drop_old_budget_events(), fairsched.save_budget_average(text, text, bigint, integer),
 	fairsched.memory_budgets(), fairsched.check_budgets() FROM PUBLIC;

@@ -42,7 +42,7 @@ COMMENT ON COLUMN fairsched.claim_stats.waits IS 'Times that a claim with max_wa
 COMMENT ON COLUMN fairsched.claim_stats.wakes IS 'Times that one of these was woken because of the lane.';
 COMMENT ON COLUMN fairsched.claim_stats.busy_seconds IS 'Seconds that leases were held which have ended, together: divided by the time, the mean number of running jobs.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_sum IS 'Seconds that all claims took together, without waiting for work (max_wait).';
-COMMENT ON COLUMN fairsched.claim_stats.latency_p50 IS 'Half of the claims took no longer, waiting for work not included; read from latency_counts, so exact to a fifth. NULL = none yet.';
+COMMENT ON COLUMN fairsched.claim_stats.latency_p50 IS 'Half of the claims took no longer, waiting for work not included; read from latency_counts, so within the bucket of the true figure: at most 1.42 times as much or as little. NULL = none yet.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_p95 IS '95 of 100 claims took no longer; NULL = none yet.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_p99 IS '99 of 100 claims took no longer; NULL = none yet.';
 COMMENT ON COLUMN fairsched.claim_stats.latency_counts IS 'Histogram: claims that took at most the bound of the same place in latency_bounds and more than the one before; the last, beyond the bounds, all that took longer. Their sum is claims.';
@@ -62,7 +62,7 @@ SELECT r.lane COLLATE "C" AS lane, r.gate COLLATE "C" AS gate, r.reason COLLATE 
 FROM fairsched.claim_refusals_internal() r;
 COMMENT ON VIEW fairsched.claim_refusals IS 'By what jobs whose turn had come were refused since stats_since, one row for each lane and gate that refused some. Paused workspaces and a drained database are not asked, so they do not count.';
 COMMENT ON COLUMN fairsched.claim_refusals.lane IS 'Lane.';
-COMMENT ON COLUMN fairsched.claim_refusals.gate IS 'Gate, named as in fairsched_explain: ceiling, workspace_share, rate, quota_..., budget, throttle, capacity_...';
+COMMENT ON COLUMN fairsched.claim_refusals.gate IS 'Gate, named as in fairsched_explain: ceiling, workspace_share, rate, quota_ and capacity_ with the resource, budget, throttle.';
 COMMENT ON COLUMN fairsched.claim_refusals.reason IS 'Reason, named as parked_reason of the views.';
 COMMENT ON COLUMN fairsched.claim_refusals.resource IS 'Resource of a quota or of the fleet''s capacity; NULL for other gates.';
 COMMENT ON COLUMN fairsched.claim_refusals.refusals IS 'How often; their sum over a lane is refusals of fairsched.claim_stats.';

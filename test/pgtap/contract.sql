@@ -132,6 +132,11 @@ SELECT pg_temp.expect('fairsched_set_budget', ARRAY['budget text', 'amount numer
   'preempt_action text = ''preempt P2,P3''', 'pause_action text = ''pause all''']);
 SELECT pg_temp.expect('fairsched_record_spend', ARRAY['budget text', 'amount numeric', 'job_id bigint = NULL']);
 SELECT pg_temp.expect('fairsched_reset_budget', ARRAY['budget text']);
+SELECT columns_are('fairsched', 'budget_status', ARRAY['budget', 'workspace', 'dimension', 'amount', 'spent', 'reserved', 'remaining',
+  'percent_used', 'status', 'paused', 'running', 'period_started_at', 'next_reset_at', 'classes_held_back']);
+SELECT col_type_is('fairsched', 'budget_status', 'classes_held_back', 'text[]', 'budget_status says which classes are held back');
+SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
+  FROM unnest(ARRAY['budgets', 'budget_totals', 'budget_spend', 'budget_averages', 'budget_events']) r, pg_extension e WHERE extname = 'fairsched';
 
 -- What there is: input arguments in their order, with defaults; and output columns.
 CREATE TEMP TABLE actual AS
@@ -506,6 +511,11 @@ SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r 
 SELECT is(s.boot_val || s.unit, w.value, w.name || ' is ' || w.value || ' by default')
   FROM (VALUES ('fairsched.dwell_target', '10000ms'), ('fairsched.capacity_cooldown', '300s'), ('fairsched.capacity_interval', '5000ms')) w(name, value)
   LEFT JOIN pg_settings s ON s.name = w.name;
+-- Tables whose changes by hand are read again.
+SELECT has_trigger('fairsched', t, 'usage_changed', t || ' is read again')
+  FROM unnest(ARRAY['workspace_usage', 'workspace_levels', 'quota_violations']) t;
+SELECT has_trigger('fairsched', t, 'settings_changed', t || ' is read again')
+  FROM unnest(ARRAY['workspace_quotas', 'workspace_rate_limits', 'workspace_throttles']) t;
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -29,6 +29,17 @@ $node->safe_psql('postgres', q{
   SELECT fairsched_enqueue('still');
   SELECT fairsched_enqueue('acme', run_at => now() + interval '1 day', capabilities => '{gpu}');
 });
+# Limits, what is used of them, and violations: a workspace without jobs.
+$node->safe_psql('postgres', q{
+  SELECT fairsched_set_quota('lim', 'cpu', 2.5), fairsched_set_quota('lim', 'memory', 4, 1, '10 min'),
+    fairsched_set_quota('lim', 'tokens', 1000), fairsched_set_quota('lim', 'cost', NULL), fairsched_set_quota('lim', 'storage', 50);
+  SELECT fairsched_set_rate_limit('lim', 7, '1 hour', '5 s'), fairsched_set_throttle('lim', true, 0.8, '1 hour', '{tokens,storage}');
+  SELECT fairsched_record_usage('lim', 'tokens', 850, 77, 'r7'), fairsched_record_usage('lim', 'cost', 12.345678),
+    fairsched_record_usage('lim', 'storage', 20), fairsched_record_usage('unlimited', 'cost', 3);
+  SELECT fairsched_enforce_quota('lim', 'cpu', 3, 78, 'r8')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM fairsched.quota_violations
+  WHERE resolved_at IS NOT NULL OR action = 'throttle'}), 'violations are written, and one is resolved');
+
 # One of each end, in the own and in the shared table; and some that run.
 $node->safe_psql('postgres', q{
   CREATE TEMP TABLE c AS SELECT *, row_number() OVER (PARTITION BY workspace ORDER BY job_id) AS n
@@ -48,7 +59,16 @@ my $history = q{SELECT job_id, workspace, state, attempt FROM fairsched.job_hist
 my $dead = q{SELECT * FROM fairsched.dead_letters ORDER BY job_id};
 my $workspaces = q{SELECT workspace, tier, quota_class, weight, quantum, max_running, paused,
   own_table FROM fairsched.workspace_status ORDER BY workspace};
-my %before = map { $_ => $node->safe_psql('postgres', $_) } $jobs, $history, $dead, $workspaces;
+my @limits = (
+  [ 'quotas', q{SELECT * FROM fairsched.workspace_quotas ORDER BY 1, 2} ],
+  [ 'rate limits', q{SELECT * FROM fairsched.workspace_rate_limits ORDER BY 1} ],
+  [ 'throttles', q{SELECT * FROM fairsched.workspace_throttles ORDER BY 1} ],
+  [ 'levels', q{SELECT * FROM fairsched.workspace_levels ORDER BY 1, 2} ],
+  [ 'usage', q{SELECT * FROM fairsched.workspace_usage ORDER BY 1} ],
+  [ 'violations', q{SELECT * FROM fairsched.quota_violations ORDER BY 1} ]);
+my $in_use = q{SELECT workspace, resource, used, quota, burst, throttled_until IS NOT NULL FROM fairsched.workspace_usage_current
+  WHERE workspace IN ('lim', 'unlimited') ORDER BY 1, 2};
+my %before = map { $_ => $node->safe_psql('postgres', $_) } $in_use, (map { $_->[1] } @limits), $jobs, $history, $dead, $workspaces;
 my $ran = $node->safe_psql('postgres', q{SELECT job_id FROM fairsched.jobs
   WHERE state = 'running' ORDER BY job_id});
 my $live = $node->safe_psql('postgres', 'SELECT count(*) FROM fairsched.jobs');
@@ -77,7 +97,9 @@ foreach my $db (sort keys %restore)
 
   is($node->safe_psql($db, $_->[1]), $before{ $_->[1] }, "$db: $_->[0]")
     foreach [ 'jobs are the same', $jobs ], [ 'history is the same', $history ],
-    [ 'dead letters are the same', $dead ], [ 'workspaces are the same', $workspaces ];
+    [ 'dead letters are the same', $dead ], [ 'workspaces are the same', $workspaces ],
+    map { [ "$_->[0] are the same", $_->[1] ] } @limits;
+  ok($node->poll_query_until($db, $in_use, $before{$in_use}), "$db: and so is what is in use, as the gates know it");
   # the scheduler takes restored tables over as soon as they are complete
   ok($node->poll_query_until($db, q{SELECT count(*) = 0 FROM fairsched.jobs WHERE state = 'running'}),
     "$db: what ran is available again");
@@ -92,6 +114,10 @@ foreach my $db (sort keys %restore)
     FROM fairsched_enqueue('acme')}), '>', $max, "$db: a new job has a new id");
   is($node->safe_psql($db, q{SELECT fairsched_complete(job_id, 1) FROM fairsched.jobs
     WHERE job_id = } . (split /\n/, $ran)[0]), 'f', "$db: no token of before is good");
+
+  $node->safe_psql($db, q{SELECT fairsched_record_usage('lim', 'cost', 1)});
+  is($node->safe_psql($db, q{SELECT count(*), count(DISTINCT usage_id) FROM fairsched.workspace_usage}), '5|5',
+    "$db: usage has new numbers");
 
   # Everything can be claimed, by the rules that were set.
   $node->safe_psql($db, q{CREATE TABLE got AS

@@ -32,7 +32,8 @@ is($standby->safe_psql('postgres', q{SELECT worker, node, capabilities, slots,
     running IS NULL, alive IS NULL FROM fairsched.worker_status}),
   'w1|node 1|{gpu}|4|t|t', 'standby: so with workers');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM fairsched.$_"), '0', "standby: $_ is empty")
-  foreach qw(queue_status running_jobs maintenance_status dead_letters);
+  foreach qw(queue_status running_jobs maintenance_status dead_letters claim_stats claim_refusals scheduler_stats
+    capacity_recommendation);
 is($standby->safe_psql('postgres', 'SELECT state, drained IS NULL FROM fairsched.database_status'),
   'empty|t', 'standby: database_status says why');
 

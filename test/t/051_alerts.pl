@@ -122,7 +122,8 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM fairsched.main
 # Each alert has a section that says what to do.
 my $source = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/alert_check.c");
 my $page = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../docs/alerts.md");
-my %types = map { $_ => 1 } $source =~ /(?:fs_alert_raise|check_query)\("(\w+)"/g;
+my $events = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/budget_events.c");
+my %types = map { $_ => 1 } $source =~ /(?:fs_alert_raise|check_query)\("(\w+)"/g, $events =~ /"(budget_(?:warn|throttle|preempt|paused))"/g;
 
 cmp_ok(scalar(keys %types), '>=', 10, 'types of alerts: ' . join(' ', sort keys %types));
 is(join(' ', sort $page =~ /^## (\w+)$/mg), join(' ', sort keys %types), 'docs/alerts.md has them all');

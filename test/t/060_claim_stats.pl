@@ -129,6 +129,25 @@ cmp_ok($node->safe_psql('postgres', q{SELECT min(expired) FROM fairsched.claim_s
 is($node->safe_psql('postgres', q{SELECT sum(r.refusals) = sum(DISTINCT s.refusals) FROM fairsched.claim_refusals r
   JOIN (SELECT sum(refusals) AS refusals FROM fairsched.claim_stats) s ON true}), 't', 'refusals by gate add up');
 
+# ---------- gates that the load did not meet ----------
+
+# Nobody gets more than 0.8 of the declared slots while others want some.
+$node->safe_psql('postgres', q{
+  SELECT fairsched_register_worker('slots', slots => 10);
+  SELECT fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[20]), lane => 'share') FROM unnest('{s1,s2}'::text[]) w;
+  SELECT count(*) FROM fairsched_claim('slots', 30, lanes => '{share}');
+  SELECT fairsched_set_capacity('gpu', 1);
+  SELECT fairsched_enqueue_many('g', array_fill('{}'::jsonb, ARRAY[2]), lane => 'fleet', resources => '{"gpu": 1}');
+  SELECT count(*) FROM fairsched_claim('slots', 2, lanes => '{fleet}');
+  SELECT fairsched_set_quota('t', 'tokens', 100);
+  SELECT fairsched_enqueue('t', lane => 'throttle');
+  SELECT fairsched_record_usage('t', 'tokens', 95);
+  SELECT count(*) FROM fairsched_claim('slots', 1, lanes => '{throttle}')});
+is($node->safe_psql('postgres', q{SELECT lane, gate, reason, resource, refusals > 0 FROM fairsched.claim_refusals
+  WHERE lane IN ('share', 'fleet', 'throttle') AND gate <> 'ceiling' ORDER BY 1}),
+  "fleet|capacity_gpu|waiting_for_capacity|gpu|t\nshare|workspace_share|workspace_share||t\nthrottle|throttle|throttled||t",
+  'share of the slots, capacity of the fleet, throttle');
+
 # ---------- the lock ----------
 
 my $tries = 0;

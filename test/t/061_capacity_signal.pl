@@ -122,6 +122,12 @@ $alone->safe_psql('postgres', q{SELECT fairsched_enqueue('w')});
 is($alone->safe_psql('postgres', 'SELECT desired_workers, current_workers FROM fairsched.capacity_recommendation'), '1|0', 'without a scheduler');
 $alone->safe_psql('postgres', q{SELECT fairsched_complete(job_id, token) FROM fairsched_claim('w')});
 is($alone->safe_psql('postgres', 'SELECT current_workers, busy_workers, running FROM fairsched.capacity_recommendation'), '1|0|0', 'too');
+is($alone->safe_psql('postgres', q{SELECT count(fairsched_enqueue('w')) FROM generate_series(1, 10);
+  BEGIN; SELECT count(*) FROM fairsched_claim('w', 10); SELECT slots_per_worker FROM fairsched.capacity_recommendation; ROLLBACK;
+  SELECT running, slots_per_worker > 9 AND slots_per_worker < 10 FROM fairsched.capacity_recommendation}), "10\n10\n10\n0|t",
+  'who claimed ten at a time is expected to do it again');
+$alone->safe_psql('postgres', q{SELECT fairsched_register_worker('w', slots => 2)});
+is($alone->safe_psql('postgres', 'SELECT slots_per_worker FROM fairsched.capacity_recommendation'), '2', 'unless it declared how many');
 fs_check_ok($alone, 'memory equals the rows');
 $alone->stop;
 

@@ -87,6 +87,22 @@ test_edges(void)
 	for (int i = 0; i < 10; i++)
 		meter_spend(&m, INT64_C(1000000000000000000), 0);
 	ok(m.spent == METER_MAX && meter_room(&m) < 0, "sums stop before they overflow");
+	{
+		int64_t		promised[5];
+		int64_t		sum = 0;
+
+		for (int i = 0; i < 5; i++)
+			promised[i] = meter_reserve(&m, INT64_C(900000000000000000));
+		ok(promised[1] == INT64_C(900000000000000000) && promised[2] == METER_MAX - 2 * promised[0] && promised[4] == 0 &&
+		   m.reserved == METER_MAX, "so do reservations, which say how much of each was made");
+		ok(m.amount - meter_room(&m) == 2 * METER_MAX && meter_room(&m) < 0, "and all that is added up of both");
+		for (int i = 0; i < 5; i++)
+		{
+			meter_release(&m, promised[i]);
+			sum += promised[i];
+		}
+		ok(m.reserved == 0 && sum == METER_MAX, "and go back exactly");
+	}
 }
 
 static void

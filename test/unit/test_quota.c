@@ -62,6 +62,18 @@ main(void)
 	ok(!burst_may(&b, &q, t + 61 * SEC), "exhausted after its minute");
 	ok(burst_may(&b, &q, t + 70 * MIN), "over after an hour");
 
+	/* what was before anybody counted */
+	b = (FsBurst) {.exhausted = false};
+	burst_was(&b, &q, t, t + 40 * SEC, t + 41 * SEC);
+	ok(burst_may(&b, &q, t + 41 * SEC), "a past burst that left something");
+	burst_was(&b, &q, t + 50 * SEC, t + 70 * SEC, t + 71 * SEC);
+	ok(!burst_may(&b, &q, t + 71 * SEC), "two that did not");
+	ok(!burst_may(&b, &q, t + 120 * SEC), "nor while the hour has its minute");
+	ok(burst_may(&b, &q, t + 70 * MIN), "over after an hour, too");
+	b = (FsBurst) {.exhausted = false};
+	burst_was(&b, &q, t - 300 * MIN, t - 200 * MIN, t);
+	ok(burst_may(&b, &q, t), "one that is long over does not count");
+
 	q.burst = 0;
 	ok(!burst_may(&b, &q, t + 200 * MIN), "no burst, no excess");
 

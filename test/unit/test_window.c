@@ -121,6 +121,19 @@ main(void)
 	ok(window_lifts_at(&w, 4) == 1000000 + 64000 + 65000, "the oldest leaves first");
 	ok(window_lifts_at(&w, 6) == 0 && window_lifts_at(&w, -1) == -1, "now, and never");
 
+	/* as it is saved, and put together again */
+	{
+		int64_t		counts[FS_WINDOW_KEPT];
+		FsWindow	again;
+
+		window_counts(&w, counts);
+		window_init(&again, 64000, w.head * w.width);
+		for (int i = 0; i < FS_WINDOW_KEPT; i++)
+			window_add_at(&again, (w.head - FS_WINDOW_SLICES + i) * w.width, counts[i]);
+		ok(counts[63] == 2 && counts[64] == 4 && counts[0] == 0, "slices oldest first");
+		ok(again.total == w.total && window_lifts_at(&again, 4) == window_lifts_at(&w, 4), "the same window again");
+	}
+
 	/* another period: nothing is lost that counts, nothing counts twice */
 	window_init(&w, 64000, 1000000);
 	for (int i = 0; i < 64; i++)

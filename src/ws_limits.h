@@ -1,5 +1,5 @@
 /*
- * limits.h
+ * ws_limits.h
  *		What is set for a workspace (quotas, rate limit, throttle), and how much of
  *		it is used: entries of a pool of their own, by name.
  *
@@ -7,8 +7,8 @@
  * has jobs.  fs->lock held exclusively unless said otherwise; what is under
  * "Transactions" takes the lock itself and may raise.
  */
-#ifndef FS_LIMITS_H
-#define FS_LIMITS_H
+#ifndef FS_WS_LIMITS_H
+#define FS_WS_LIMITS_H
 
 #include "state.h"
 
@@ -34,8 +34,10 @@ typedef struct FsLimitSettings
 /* Causes of a violation; one open row for each of these and each resource. */
 typedef enum FsBreachKind
 {
-	FS_BREACH_REJECT,
-	FS_BREACH_BURST,
+	FS_BREACH_REJECT,			/* an amount, or the jobs of a flow, were refused */
+	FS_BREACH_PAUSE,			/* all jobs of the workspace were */
+	FS_BREACH_ALERT,			/* nothing was, but much is used */
+	FS_BREACH_BURST,			/* let through above the quota */
 	FS_BREACH_THROTTLE,
 	FS_BREACH_KINDS
 } FsBreachKind;
@@ -44,9 +46,13 @@ typedef struct FsBreach
 {
 	int64		actual;			/* of the last occurrence */
 	int64		quota;
-	int64		job_id;			/* 0: not known */
+	int64		job_id;			/* 0: not known; with `queued`: the position of the job that a claim refused */
 	TimestampTz last;
 	int32		count;			/* occurrences that are not written yet */
+	int32		flow_id;		/* queued: where it stands, so that it can be read which it is */
+	int32		job_table;
+	int16		rank_slot;
+	bool		queued;
 	bool		open;			/* a row of it may be open */
 } FsBreach;
 
@@ -77,6 +83,8 @@ typedef struct FsLimits
 	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
 	bool		breached;		/* some breach is open or not written */
 	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a run */
+	FsResource	run_resource;	/* that breach */
+	FsBreachKind run_kind;
 } FsLimits;
 
 extern const char *const FsResourceNames[FS_RESOURCES];
@@ -91,19 +99,23 @@ extern void fs_limits_sweep(int32 db);
 /* How much of a resource is used, without what jobs hold; `now` drops what is a day old. */
 extern int64 fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now);
 
-/* A quota was exceeded, or an excess refused. */
-extern void fs_limits_breach_run(int32 limits, const char *run_id);
-extern void fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,
-							 TimestampTz now);
+extern const char *const FsBreachNames[FS_BREACH_KINDS];
+
+/* A quota was exceeded, or an excess refused; job_id 0, run_id NULL: not known. */
+extern FsBreach *fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,
+								  const char *run_id, TimestampTz now);
 
 /* ---------- transactions: these take the lock themselves and may raise ---------- */
 
 /* All limits of the database from their tables: when memory is built, and when they changed by hand. */
 extern void fs_limits_load(FsDatabase *db);
 
+/* What is used, and violations, from their tables again, which changed by hand; false: somebody records. */
+extern bool fs_limits_reread(FsDatabase *db);
+
 /* Until the end of the transaction: no usage that memory does not see (or: that it would not). */
 extern void fs_limits_lock_usage(const char *workspace, bool exclusive);
 
 #define FsWindowOf(limits, r) (&(limits)->used[(r) - FS_RES_TOKENS])
 
-#endif							/* FS_LIMITS_H */
+#endif							/* FS_WS_LIMITS_H */

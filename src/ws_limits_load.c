@@ -1,5 +1,5 @@
 /*
- * limits_load.c
+ * ws_limits_load.c
  *		Limits of workspaces from their tables: all of them, or one that is set.
  *
  * An entry begins with what its workspace used in the last day.  Usage that is
@@ -12,24 +12,29 @@
  * the rate, the throttle) at a time, so that two sessions that change different
  * parts do not undo each other.
  */
-#include "limits.h"
+#include "ws_limits.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "admit.h"
 #include "amount.h"
 #include "ledger.h"
+#include "rate_file.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_limits_wanted);
 PG_FUNCTION_INFO_V1(fs_limits_apply_part);
+
+StaticAssertDecl(offsetof(FsSavedRate, workspace) == 0, "found by its workspace, which is its first field");
 
 /* One part of one workspace's settings. */
 typedef struct FsPart
@@ -48,23 +53,16 @@ typedef struct FsUsed
 	int64		amount;
 } FsUsed;
 
-typedef struct FsSavedRate
-{
-	char		workspace[FS_NAME_LEN + 1];
-	int64		width;
-	int64		head;
-	int			n;
-	int64		count[FS_WINDOW_KEPT];
-} FsSavedRate;
-
-/* A violation that was open when memory was lost. */
-typedef struct FsOpenBreach
+/* A violation that was open when memory was lost, or a burst that is not long over. */
+typedef struct FsPastBreach
 {
 	char		workspace[FS_NAME_LEN + 1];
 	int			resource;
 	FsBreachKind kind;
+	TimestampTz first;
 	TimestampTz last;
-} FsOpenBreach;
+	TimestampTz resolved;		/* DT_NOEND: open */
+} FsPastBreach;
 
 void
 fs_limits_lock_usage(const char *workspace, bool exclusive)
@@ -78,6 +76,31 @@ fs_limits_lock_usage(const char *workspace, bool exclusive)
 }
 
 /* ---------- reading ---------- */
+
+/* Everything that is read begins with the workspace's name, so that it can be sorted and found by it. */
+static int
+by_workspace(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Where a workspace's entries begin in a sorted array, or would. */
+static int
+first_of(const void *array, int n, Size size, const char *workspace)
+{
+	int			low = 0;
+
+	while (low < n)
+	{
+		int			mid = (low + n) / 2;
+
+		if (strcmp((const char *) array + mid * size, workspace) < 0)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return low;
+}
 
 #define COLUMN(i, n) SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, (n), &isnull)
 
@@ -209,6 +232,8 @@ read_used(const char *workspace, int *count)
 		n++;
 	}
 	fs_spi_end();
+	if (n > 1)
+		qsort(used, n, sizeof(FsUsed), by_workspace);
 	*count = n;
 	return used;
 }
@@ -228,6 +253,7 @@ read_rates(int *count)
 	{
 		int64	   *counts;
 
+		rates[i].complete = false;
 		strlcpy(rates[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(rates[i].workspace));
 		rates[i].width = DatumGetInt64(COLUMN(i, 2));
 		rates[i].head = DatumGetInt64(COLUMN(i, 3));
@@ -236,34 +262,41 @@ read_rates(int *count)
 		memcpy(rates[i].count, counts, sizeof(int64) * rates[i].n);
 	}
 	fs_spi_end();
+	if (rows > 1)
+		qsort(rates, rows, sizeof(FsSavedRate), by_workspace);
 	*count = (int) rows;
 	return rates;
 }
 
-static FsOpenBreach *
-read_open_breaches(int *count)
+static FsPastBreach *
+read_breaches(int *count)
 {
-	FsOpenBreach *open;
+	FsPastBreach *past;
 	uint64		rows;
 	bool		isnull;
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_spi_begin();
-	rows = query("SELECT workspace, resource, action, last_seen FROM fairsched.quota_violations "
-				 "WHERE resolved_at IS NULL AND action IN ('reject', 'burst_allowed', 'throttle')%s", "", NULL);
-	open = MemoryContextAllocHuge(mine, sizeof(FsOpenBreach) * (rows + 1));
+	rows = query("SELECT workspace, resource, action, first_seen, last_seen, coalesce(resolved_at, 'infinity') "
+				 "FROM fairsched.quota_violations WHERE resolved_at IS NULL "
+				 "OR (action = 'burst_allowed' AND resolved_at > clock_timestamp() - interval '1 hour')%s", "", NULL);
+	past = MemoryContextAllocHuge(mine, sizeof(FsPastBreach) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
 	{
 		char	   *action = TextDatumGetCString(COLUMN(i, 3));
 
-		strlcpy(open[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(open[i].workspace));
-		open[i].resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
-		open[i].kind = action[0] == 'r' ? FS_BREACH_REJECT : action[0] == 'b' ? FS_BREACH_BURST : FS_BREACH_THROTTLE;
-		open[i].last = DatumGetTimestampTz(COLUMN(i, 4));
+		strlcpy(past[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(past[i].workspace));
+		past[i].resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
+		past[i].kind = FS_BREACH_REJECT;
+		while (past[i].kind < FS_BREACH_KINDS - 1 && strcmp(FsBreachNames[past[i].kind], action) != 0)
+			past[i].kind++;
+		past[i].first = DatumGetTimestampTz(COLUMN(i, 4));
+		past[i].last = DatumGetTimestampTz(COLUMN(i, 5));
+		past[i].resolved = DatumGetTimestampTz(COLUMN(i, 6));
 	}
 	fs_spi_end();
 	*count = (int) rows;
-	return open;
+	return past;
 }
 
 /* ---------- putting it into memory; fs->lock held ---------- */
@@ -273,10 +306,9 @@ seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
 
-	for (int i = 0; i < n; i++)
+	for (int i = first_of(used, n, sizeof(FsUsed), limits->name);
+		 i < n && strcmp(used[i].workspace, limits->name) == 0; i++)
 	{
-		if (strcmp(used[i].workspace, limits->name) != 0)
-			continue;
 		if (used[i].resource == FS_RES_STORAGE)
 			limits->level = used[i].amount;
 		else if (FsResourceBit(used[i].resource) & FS_CONSUMED_MASK)
@@ -284,31 +316,63 @@ seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
 	}
 }
 
+static const FsSavedRate *
+find_rate(const FsSavedRate *rates, int n, const char *workspace)
+{
+	int			i = first_of(rates, n, sizeof(FsSavedRate), workspace);
+
+	return i < n && strcmp(rates[i].workspace, workspace) == 0 && rates[i].width > 0 ? &rates[i] : NULL;
+}
+
+/*
+ * The rate window of before.  After a clean shutdown it is known.  Else a row
+ * says what it was when the scheduler saved it, and between that and the crash,
+ * which may have come as late as now, as many jobs may have been claimed as the
+ * limit allowed: they count as claimed now, so for one period.
+ */
 static void
-seed_rate(int32 l, const FsSavedRate *rates, int n, TimestampTz now)
+seed_rate(int32 l, const FsSavedRate *exact, int nexact, const FsSavedRate *rows, int nrows, TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
+	const FsSavedRate *rate = find_rate(exact, nexact, limits->name);
 	int64		missing;
 
-	for (int i = 0; i < n; i++)
+	if (rate == NULL)
+		rate = find_rate(rows, nrows, limits->name);
+	for (int k = 0; rate && k < rate->n; k++)
 	{
-		if (strcmp(rates[i].workspace, limits->name) != 0 || rates[i].width <= 0)
-			continue;
-		for (int k = 0; k < rates[i].n; k++)
-		{
-			int64		slice = rates[i].head - rates[i].n + 1 + k;
+		int64		slice = rate->head - rate->n + 1 + k;
 
-			if (rates[i].count[k] > 0 && slice > 0)
-				window_add_at(&limits->rate,
-							  Min(rates[i].width == limits->rate.width ? slice * rates[i].width
-								  : (slice + 1) * rates[i].width - 1, now),
-							  rates[i].count[k]);
-		}
+		if (rate->count[k] > 0 && slice > 0)
+			window_add_at(&limits->rate,
+						  Min(rate->width == limits->rate.width ? slice * rate->width
+							  : (slice + 1) * rate->width - 1, now),
+						  rate->count[k]);
 	}
-	/* what was claimed since it was saved is not known */
+	if (rate && rate->complete)
+		return;
 	missing = limits->set.max_claims - limits->rate.total;
 	if (missing > 0)
 		(void) window_add(&limits->rate, now, missing);
+}
+
+/* What violations tell: which may still be open, until when a throttle lasts, how long a burst was. */
+static void
+seed_breach(int32 l, const FsPastBreach *past, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+	FsResource	r = past->resource;
+
+	if (past->kind == FS_BREACH_BURST && (limits->set.has & FsResourceBit(r)) && limits->set.quota[r].burst > 0)
+		burst_was(&limits->burst[r], &limits->set.quota[r], past->first, Min(past->resolved, now), now);
+	if (past->resolved != DT_NOEND)
+		return;
+	limits->breach[r][past->kind].open = true;
+	limits->breach[r][past->kind].last = past->last;
+	limits->breached = true;
+	fs_admit_dirty(&fs_dbs[limits->db]);
+	if (past->kind == FS_BREACH_THROTTLE && limits->set.throttle)
+		limits->throttled_until = Max(limits->throttled_until, past->last + limits->set.throttle_usec);
 }
 
 static void
@@ -318,12 +382,6 @@ no_room(void)
 			(errcode(ERRCODE_FS_CAPACITY),
 			 errmsg("too many workspaces have limits"),
 			 errhint("Increase fairsched.max_limits (now %d) and restart the server.", fs_limits_capacity())));
-}
-
-static int
-by_workspace(const void *a, const void *b)
-{
-	return strcmp(((const FsPart *) a)->workspace, ((const FsPart *) b)->workspace);
 }
 
 void
@@ -342,8 +400,10 @@ fs_limits_load(FsDatabase *db)
 		FsUsed	   *used = NULL;
 		int			nrates = 0;
 		FsSavedRate *rates = NULL;
-		int			nopen = 0;
-		FsOpenBreach *open = NULL;
+		int			nexact = 0;
+		FsSavedRate *exact = NULL;
+		int			npast = 0;
+		FsPastBreach *past = NULL;
 		uint32	   *seen;
 		bool		fresh = false;
 		bool		full = false;
@@ -370,7 +430,10 @@ fs_limits_load(FsDatabase *db)
 			if (building)
 			{
 				rates = read_rates(&nrates);
-				open = read_open_breaches(&nopen);
+				exact = fs_rate_file_read(db, &nexact);
+				if (nexact > 1)
+					qsort(exact, nexact, sizeof(FsSavedRate), by_workspace);
+				past = read_breaches(&npast);
 			}
 		}
 		seen = MemoryContextAllocZero(CurrentMemoryContext, sizeof(uint32) * fs->limits.capacity);
@@ -394,7 +457,7 @@ fs_limits_load(FsDatabase *db)
 			}
 			fs_limits_apply(l, parts[i].part, &parts[i].set, now);
 			if (building && parts[i].part == FS_LIMIT_RATE)
-				seed_rate(l, rates, nrates, now);
+				seed_rate(l, exact, nexact, rates, nrates, now);
 			seen[l] |= parts[i].part;
 		}
 		for (int l = 0; l < fs->limits.capacity && !again && !full; l++)
@@ -410,32 +473,98 @@ fs_limits_load(FsDatabase *db)
 			{
 				/* what is above the threshold has throttled already */
 				for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
-					if ((fs_limits[l].set.has & FsResourceBit(r)) && fs_limits[l].set.quota[r].quota > 0 &&
-						fs_limits_used(&fs_limits[l], r, now) >=
-						fs_limits[l].set.threshold * fs_limits[l].set.quota[r].quota)
-						fs_limits[l].armed &= ~FsResourceBit(r);
+					fs_admit_disarm(l, r, fs_limits_used(&fs_limits[l], r, now));
 			}
 			else
 				fs_limits_release(l);
 		}
-		for (int i = 0; i < nopen && !again && !full; i++)
+		for (int i = 0; i < npast && !again && !full; i++)
 		{
-			int32		l = fs_limits_find(slot, open[i].workspace);
+			int32		l = fs_limits_find(slot, past[i].workspace);
 
-			if (l == FS_NONE || open[i].resource < 0)
-				continue;
-			fs_limits[l].breach[open[i].resource][open[i].kind].open = true;
-			fs_limits[l].breach[open[i].resource][open[i].kind].last = open[i].last;
-			fs_limits[l].breached = true;
-			fs_admit_dirty(db);
-			if (open[i].kind == FS_BREACH_THROTTLE && fs_limits[l].set.throttle)
-				fs_limits[l].throttled_until = Max(fs_limits[l].throttled_until,
-												   open[i].last + fs_limits[l].set.throttle_usec);
+			if (l != FS_NONE && past[i].resource >= 0)
+				seed_breach(l, &past[i], now);
 		}
 		FsUnlock();
 		if (full)
 			no_room();
 	} while (again);
+}
+
+/*
+ * fs_limits_reread: who records usage holds RowExclusiveLock on its table until
+ * its commit callback has run, so under ShareLock the table has what was
+ * committed, and memory what is pending beside it.  Nobody is waited for.
+ */
+bool
+fs_limits_reread(FsDatabase *db)
+{
+	Oid			nsp = fs_catalog()->nsp;
+	TimestampTz stale = db->usage_stale;
+	TimestampTz now;
+	int			nused;
+	FsUsed	   *used;
+	int			npast;
+	FsPastBreach *past;
+
+	/* what this transaction used itself is in the tables already */
+	if (fs_ledger_open_items() > 0 ||
+		!ConditionalLockRelationOid(get_relname_relid("workspace_usage", nsp), ShareLock) ||
+		!ConditionalLockRelationOid(get_relname_relid("workspace_levels", nsp), ShareLock))
+		return false;
+	used = read_used(NULL, &nused);
+	past = read_breaches(&npast);
+
+	FsLock();
+	now = GetCurrentTimestamp();
+	for (int l = 0; l < fs->limits.capacity; l++)
+	{
+		FsLimits   *limits = &fs_limits[l];
+
+		if (limits->db != FsDbIndex(db))
+			continue;
+		limits->level = 0;
+		for (int i = 0; i < lengthof(limits->used); i++)
+		{
+			window_init(&limits->used[i], USECS_PER_DAY, now);
+			(void) window_add(&limits->used[i], now, limits->pending[i]);
+		}
+		seed_used(l, used, nused, now);
+		for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
+		{
+			limits->armed |= FsResourceBit(r);
+			fs_admit_disarm(l, r, fs_limits_used(limits, r, now));
+		}
+		for (int r = 0; r < FS_RESOURCES; r++)
+		{
+			for (int k = 0; k < FS_BREACH_KINDS; k++)
+				limits->breach[r][k].open = limits->breach[r][k].count > 0;
+			if (FsResourceBit(r) & FS_BURST_MASK)
+				memset(&limits->burst[r], 0, sizeof(FsBurst));
+		}
+	}
+	for (int i = 0; i < npast; i++)
+	{
+		int32		l = fs_limits_find(FsDbIndex(db), past[i].workspace);
+
+		if (l != FS_NONE && past[i].resource >= 0)
+			seed_breach(l, &past[i], now);
+	}
+	for (int l = 0; l < fs->limits.capacity; l++)
+	{
+		FsLimits   *limits = &fs_limits[l];
+
+		if (limits->db != FsDbIndex(db) || limits->workspace == FS_NONE)
+			continue;
+		for (int r = 0; r < FS_RESOURCES; r++)
+			if ((FsResourceBit(r) & FS_BURST_MASK) && limits->set.quota[r].burst > 0)
+				burst_level(&limits->burst[r], &limits->set.quota[r], fs_workspaces[limits->workspace].held[r], now);
+		fs_admit_changed(limits->workspace, now);
+	}
+	if (db->usage_stale == stale)
+		db->usage_stale = 0;
+	FsUnlock();
+	return true;
 }
 
 /* ---------- called by the functions that set limits ---------- */

@@ -1,5 +1,5 @@
 /*
- * limits.c
+ * ws_limits.c
  *		What is set for a workspace, and how much of it is used: the pool.
  *
  * Entries are found by name, since something may be set, used up or throttled
@@ -7,7 +7,7 @@
  * All functions: fs->lock held exclusively (finders: shared is enough); nothing
  * here allocates, waits or raises.
  */
-#include "limits.h"
+#include "ws_limits.h"
 
 #include "common/hashfn.h"
 
@@ -18,6 +18,9 @@ struct FsLimits *fs_limits;
 const char *const FsResourceNames[FS_RESOURCES] = {
 	"cpu", "memory", "gpu", "concurrent_runs", "storage", "tokens", "cost"
 };
+
+/* As fairsched.quota_violations says them. */
+const char *const FsBreachNames[FS_BREACH_KINDS] = {"reject", "pause", "alert", "burst_allowed", "throttle"};
 
 int
 fs_resource_by_name(const char *name)
@@ -180,26 +183,30 @@ fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now)
 	return FsWindowOf(limits, r)->total;
 }
 
-/* fs_limits_breach_run: the last breach was for this run. */
-void
-fs_limits_breach_run(int32 l, const char *run_id)
+/* fs_limits_breach: to be written by the scheduler (admission_task.c). */
+FsBreach *
+fs_limits_breach(int32 l, FsResource r, FsBreachKind kind, int64 actual, int64 job_id, const char *run_id,
+				 TimestampTz now)
 {
-	strlcpy(fs_limits[l].run_id, run_id ? run_id : "", sizeof(fs_limits[l].run_id));
-}
-
-/* fs_limits_breach: to be written by the scheduler (violations.c). */
-void
-fs_limits_breach(int32 l, FsResource r, FsBreachKind kind, int64 actual, int64 job_id, TimestampTz now)
-{
-	FsBreach   *b = &fs_limits[l].breach[r][kind];
+	FsLimits   *limits = &fs_limits[l];
+	FsBreach   *b = &limits->breach[r][kind];
 
 	b->actual = b->count > 0 ? Max(b->actual, actual) : actual;
-	b->quota = fs_limits[l].set.quota[r].quota;
+	b->quota = limits->set.quota[r].quota;
 	b->job_id = job_id;
+	b->queued = false;
 	b->last = now;
 	b->count = Min(b->count, PG_INT32_MAX - 1) + 1;
 	b->open = true;
-	fs_limits[l].breached = true;
-	fs_limits[l].run_id[0] = '\0';
-	fs_admit_dirty(&fs_dbs[fs_limits[l].db]);
+	limits->breached = true;
+	if (run_id)
+	{
+		strlcpy(limits->run_id, run_id, sizeof(limits->run_id));
+		limits->run_resource = r;
+		limits->run_kind = kind;
+	}
+	else if (limits->run_resource == r && limits->run_kind == kind)
+		limits->run_id[0] = '\0';
+	fs_admit_dirty(&fs_dbs[limits->db]);
+	return b;
 }
