@@ -100,6 +100,42 @@ BEGIN
 END $$;
 SELECT workspace, satisfaction, abs(lag) <= bound AS within_bound FROM fv WHERE workspace IN ('fv_low', 'fv_high');
 
+-- a share whose home is in a ring that this claimer cannot serve competes where it is served
+SELECT fairsched_create_workspace(w, max_running => 10000, own_table => false) FROM unnest('{fv_m,fv_n}'::text[]) w;
+SELECT count(fairsched_enqueue_many('fv_m', array_fill('{}'::jsonb, ARRAY[200]), lane => 'fv4', capabilities => '{fv_gpu}'));
+SELECT count(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[200]), lane => 'fv4')) FROM unnest('{fv_m,fv_n}'::text[]) w;
+SELECT count(*) FROM fairsched_claim('fv', 200, lanes => '{fv4}');
+SELECT workspace, entitled > 85 AS entitled, competed > 85 AS competed FROM fv WHERE workspace IN ('fv_m', 'fv_n');
+
+-- who waits for a dear job and gets a cheaper one in between loses nothing: bound 20 + 2 * 60
+SELECT fairsched_create_workspace(w, max_running => 10000, own_table => false) FROM unnest('{fv_p,fv_q,fv_r,fv_s}'::text[]) w;
+SELECT count(fairsched_enqueue('fv_p', cost => 60, priority => 'P3', lane => 'fv5')) FROM generate_series(1, 100);
+SELECT count(fairsched_enqueue_many('fv_q', array_fill('{}'::jsonb, ARRAY[3000]), lane => 'fv5'));
+DO $$
+BEGIN
+	FOR i IN 1..60 LOOP
+		PERFORM fairsched_enqueue('fv_p', priority => 'P1', lane => 'fv5');
+		COMMIT;
+		PERFORM fairsched_claim('fv', 1 + i % 30, lanes => '{fv5}');
+	END LOOP;
+END $$;
+SELECT workspace, abs(lag) <= bound AS within_bound FROM fv WHERE workspace IN ('fv_p', 'fv_q');
+SELECT max(served) - min(served) <= 140 FROM fv WHERE workspace IN ('fv_p', 'fv_q');
+
+-- nor who waits for one in a ring, and has cheap ones in another that fewer workers serve
+SELECT count(fairsched_enqueue('fv_r', cost => 60, lane => 'fv6')) FROM generate_series(1, 100);
+SELECT count(fairsched_enqueue_many('fv_r', array_fill('{}'::jsonb, ARRAY[2000]), priority => 'P1', lane => 'fv6', capabilities => '{fv_gpu}'));
+SELECT count(fairsched_enqueue_many('fv_s', array_fill('{}'::jsonb, ARRAY[4000]), lane => 'fv6'));
+DO $$
+BEGIN
+	FOR i IN 1..60 LOOP
+		PERFORM fairsched_claim('fv', 45, lanes => '{fv6}');
+		PERFORM fairsched_claim('fv', 3, lanes => '{fv6}', capabilities => '{fv_gpu}');
+	END LOOP;
+END $$;
+SELECT workspace, abs(lag) <= bound AS within_bound FROM fv WHERE workspace IN ('fv_r', 'fv_s');
+SELECT max(served) - min(served) <= 140 FROM fv WHERE workspace IN ('fv_r', 'fv_s');
+
 -- sums
 SELECT bool_and(abs(total - 1) < 1e-9) FROM (SELECT sum(share) AS total FROM fairsched.fairness UNION ALL SELECT sum(entitled_share) FROM fairsched.fairness
 	UNION ALL SELECT sum(share) FROM fairsched.fairness_tiers UNION ALL SELECT sum(entitled_share) FROM fairsched.fairness_tiers) s;

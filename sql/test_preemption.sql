@@ -193,6 +193,44 @@ RESET fairsched.preemption_on_exhausted;
 RESET fairsched.max_preemptions;
 TRUNCATE fairsched.preemption_history;
 
+-- A throttle: running jobs go on, unless its workspace chose otherwise.
+CREATE FUNCTION told() RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(priority || ' ' || directive, ', ' ORDER BY priority) FROM fairsched.running_jobs;
+$$;
+SELECT fairsched_set_quota('q', 'tokens', 100), fairsched_set_throttle('q', true, 0.5, '1 hour');
+SELECT count(fairsched_enqueue('q', priority => p)) FROM unnest('{P1,P2,P3}'::text[]) p;
+SELECT count(*) FROM fairsched_claim('w', 10, lease => '1 h');
+SELECT fairsched_record_usage('q', 'tokens', 60);
+SELECT parked_reason IS NULL AS not_asked_yet, throttled_until > now() AS throttled FROM fairsched.workspace_usage_current
+	JOIN fairsched.workspace_status USING (workspace) WHERE workspace = 'q' AND resource = 'tokens';
+SELECT fairsched_evaluate_preemption();
+SELECT told();
+-- Chosen while it is throttled: P3 from now on, then P2 as well; each is asked once.
+SELECT fairsched_set_throttle('q', true, 0.5, '1 hour', preempt => 'P3');
+CALL until($$told() = 'P1 continue, P2 continue, P3 preempt'$$);
+SELECT fairsched_evaluate_preemption();
+SELECT told();
+SELECT fairsched_set_throttle('q', true, 0.5, '1 hour', preempt => 'P2,P3');
+CALL until($$told() = 'P1 continue, P2 preempt, P3 preempt'$$);
+SELECT priority, reason, resource, utilisation, threshold, outcome FROM fairsched.preemption_history ORDER BY priority;
+SELECT count(*) FROM fairsched.running_jobs WHERE directive = 'preempt' AND fairsched_yield(job_id, token, '{"at": 1}');
+-- They are not resumed while it lasts, and are when it is over.
+SELECT fairsched_evaluate_preemption();
+SELECT priority, state FROM fairsched.jobs WHERE workspace = 'q' ORDER BY 1;
+SELECT fairsched_set_throttle('q', false);
+CALL until($$NOT EXISTS (SELECT FROM fairsched.jobs WHERE state = 'preempted')$$);
+SELECT priority, outcome FROM fairsched.preemption_history ORDER BY priority;
+SELECT priority, checkpoint FROM fairsched_claim('w', 10, lease => '1 h') ORDER BY 1;
+-- Armed again when it has been below; the next crossing asks again, of itself.
+SELECT fairsched_set_throttle('q', true, 0.9, '1 hour', preempt => 'P3');
+SELECT told();
+SELECT fairsched_record_usage('q', 'tokens', 35);
+CALL until($$told() = 'P1 continue, P2 continue, P3 preempt'$$);
+SELECT fairsched_set_throttle('q', true, preempt => 'P1');
+SELECT fairsched_set_throttle('q', true, preempt => '');
+SELECT fairsched_drop_workspace('q', force => true);
+TRUNCATE fairsched.preemption_history;
+
 -- What is refused.
 SELECT job_id AS job FROM fairsched_enqueue('a') \gset
 SELECT fairsched_preempt(:job, 'manual');

@@ -54,10 +54,9 @@ extern void fs_admit_relieved(int32 workspace);
 extern void fs_admit_changed(int32 workspace, TimestampTz now);
 extern int	fs_admit_recheck(int32 *waiters, TimestampTz now);
 extern void fs_admit_hold_back(int32 flow, int classes);
-extern void fs_admit_room(FsDatabase *db, TimestampTz now);
-extern void fs_admit_nobody_waits(int32 flow);
+extern void fs_admit_lift(int32 flow);
 extern void fs_admit_head_changed(int32 flow, int slot, bool left);
-extern void fs_admit_offer(int32 workspace);
+extern void fs_admit_offer(int32 workspace, int32 gift, TimestampTz now);
 extern void fs_admit_wake_due(FsDatabase *db, TimestampTz now);
 
 /* Something is to be written by the scheduler, within a second. */

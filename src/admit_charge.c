@@ -24,6 +24,7 @@
 #include "budget.h"
 #include "capacity.h"
 #include "park.h"
+#include "roomwait.h"
 
 #define for_each_need(r, mask) \
 	for (int r = 0; r < FS_RESOURCES; r++) \
@@ -82,8 +83,9 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 			ws->open[r] += need;
 		level_changed(lease->workspace, r, now);
 	}
+	lease->room_until = 0;
 	if (fs_dbs[ws->db].nrooms > 0)
-		fs_capacity_claimed(&fs_dbs[ws->db], lease->flow);
+		lease->room_until = fs_capacity_claimed(&fs_dbs[ws->db], lease->flow);
 	lease->rate_gen = 0;
 	if ((how & FS_CHARGE_RATE) && ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
@@ -177,6 +179,9 @@ fs_admit_unclaim(int32 l)
 		}
 		level_changed(lease->workspace, r, now);
 	}
+	if (lease->room_until != 0)
+		(void) fs_capacity_keep(&fs_dbs[ws->db], lease->flow, FsSlotClass(lease->rank_slot), &lease->held,
+								lease->room_until);
 	lease->held.mask = 0;
 	lease->open = false;
 	if (lease->rate_gen != 0 && ws->limits != FS_NONE &&
@@ -189,8 +194,8 @@ fs_admit_unclaim(int32 l)
 	}
 	if (ws->parked_flows != FS_NONE)
 		fs_admit_relieved(lease->workspace);
-	if (fs_dbs[ws->db].room_waiters != FS_NONE)
-		fs_admit_room(&fs_dbs[ws->db], GetCurrentTimestamp());
+	if (fs_dbs[ws->db].room_rings != FS_NONE)
+		fs_room_freed(&fs_dbs[ws->db], GetCurrentTimestamp());
 }
 
 /* fs_admit_ungift: what the claim took over from slot_from is that lease's again; the claim was aborted. */
@@ -267,8 +272,8 @@ fs_admit_end(int32 l, TimestampTz now)
 		fs_admit_relieved(lease->workspace);
 	if (ws->parked == FS_PARK_RESOURCE)
 		fs_sched_unpark_if_fits(lease->workspace);
-	if (fs_dbs[ws->db].room_waiters != FS_NONE)
-		fs_admit_room(&fs_dbs[ws->db], now);
+	if (fs_dbs[ws->db].room_rings != FS_NONE)
+		fs_room_freed(&fs_dbs[ws->db], now);
 }
 
 /* ---------- thresholds ---------- */
@@ -303,7 +308,7 @@ fs_admit_crossed(int32 l, FsResource r, int64 committed, bool recorded, int64 jo
 	limits->armed &= ~bit;
 	if (crosses && limits->set.throttle && (limits->set.throttle_mask & bit))
 	{
-		limits->throttled_until = Max(limits->throttled_until, now + limits->set.throttle_usec);
+		fs_limits_throttled(l, r, now + limits->set.throttle_usec);
 		(void) fs_limits_breach(l, r, FS_BREACH_THROTTLE, committed, job_id, run_id, now);
 	}
 	else if ((crosses && ((limits->set.throttle_mask | FS_USED_MASK) & bit)) ||

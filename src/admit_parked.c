@@ -11,7 +11,7 @@
  *	rate, throttle, usage of a day	time: a heap of workspaces by retry_at (fs_wakes)
  *	held resources					a lease of the workspace that ends or is undone
  *	budgets							budget_wake.c, through fs_admit_recheck
- *	capacity of the fleet			any lease that ends or is undone, rooms given up (capacity.c)
+ *	capacity of the fleet			who picks, when something was given back (roomwait.c)
  *	all								changed settings
  *
  * What lifts a refusal only puts the flow back; the pick asks the gates again.
@@ -29,10 +29,12 @@
 #include "hints.h"
 #include "park.h"
 #include "ring.h"
+#include "roomwait.h"
 #include "stats.h"
 #include "wait.h"
 
 #define NO_ROOM_WAIT USECS_PER_SEC	/* until a place for budgets is looked for again */
+#define OFFER_FLOWS	16			/* flows that wait for the fleet, asked about a gift */
 #define MIN_WAIT	1000		/* usec a time-based refusal lasts at least */
 #define SAVE_EVERY	USECS_PER_SEC	/* rate windows and violations are written */
 #define WAKE_EVERY	(5 * INT64CONST(1000))	/* the scheduler looks no more often */
@@ -91,17 +93,25 @@ fs_admit_next_due(const FsDatabase *d)
 
 /* ---------- parking ---------- */
 
+/* Of its workspace: those that wait for the fleet are apart, since what the workspace gives back is nothing to them. */
+static int32 *
+parked_of(int32 flow, int32 w)
+{
+	return fs_flows[flow].why.park == FS_PARK_CAPACITY ? &fs_workspaces[w].room_flows
+		: &fs_workspaces[w].parked_flows;
+}
+
 static void
 link_parked(int32 flow, int32 w)
 {
 	FsFlow	   *f = &fs_flows[flow];
-	FsWorkspace *ws = &fs_workspaces[w];
+	int32	   *head = parked_of(flow, w);
 
 	f->park_prev = FS_NONE;
-	f->park_next = ws->parked_flows;
-	if (ws->parked_flows != FS_NONE)
-		fs_flows[ws->parked_flows].park_prev = flow;
-	ws->parked_flows = flow;
+	f->park_next = *head;
+	if (*head != FS_NONE)
+		fs_flows[*head].park_prev = flow;
+	*head = flow;
 }
 
 static void
@@ -112,25 +122,22 @@ unlink_parked(int32 flow, int32 w)
 	if (f->park_prev != FS_NONE)
 		fs_flows[f->park_prev].park_next = f->park_next;
 	else
-		fs_workspaces[w].parked_flows = f->park_next;
+		*parked_of(flow, w) = f->park_next;
 	if (f->park_next != FS_NONE)
 		fs_flows[f->park_next].park_prev = f->park_prev;
 }
 
-/* The list of those that wait for the same, for a flow parked for a budget or the fleet. */
+/* The list of those that wait for the same, for a flow parked for a budget. */
 static int32 *
 waiters_of(int32 flow)
 {
-	const FsRefusal *why = &fs_flows[flow].why;
-
-	return why->park == FS_PARK_BUDGET ? &fs_budget_sets[fs_flows[flow].budget_set].waiters
-		: &fs_dbs[fs_workspaces[FsWorkspaceOfFlow(flow)].db].room_waiters;
+	return &fs_budget_sets[fs_flows[flow].budget_set].waiters;
 }
 
 static bool
 waits_in_list(const FsRefusal *why)
 {
-	return (why->park == FS_PARK_BUDGET && why->on != FS_NONE) || why->park == FS_PARK_CAPACITY;
+	return why->park == FS_PARK_BUDGET && why->on != FS_NONE;
 }
 
 static void
@@ -233,7 +240,6 @@ fs_admit_flow(int32 flow, int slot, const FsEligible *e)
 			return true;
 		fs_stats_refused(fs_shares[FsShareOfFlow(flow)].lane, &why);
 		park_flow(flow, &why, e->now);
-		fs_capacity_refused(d, flow, e->now);
 		return false;
 	}
 	fs_stats_refused(fs_shares[FsShareOfFlow(flow)].lane, &why);
@@ -351,23 +357,9 @@ fs_admit_hold_back(int32 flow, int classes)
 		fs_wait_wake(fs_workspaces[fs_shares[s].workspace].db, fs_shares[s].lane, PG_INT32_MAX);
 }
 
-/* fs_admit_room: the fleet has more left: flows that fit now take part again. O(those that wait for it). */
+/* fs_admit_lift: a parked flow takes part again, or has nothing ready any more. */
 void
-fs_admit_room(FsDatabase *d, TimestampTz now)
-{
-	for (int32 f = d->room_waiters, next; f != FS_NONE; f = next)
-	{
-		FsRefusal	why;
-
-		next = fs_flows[f].wait_next;
-		if (!fs_capacity_refuses(d, f, &fs_flows[f].needs, FS_NONE, now, &why))
-			unpark_flow(f);
-	}
-}
-
-/* fs_admit_nobody_waits: a parked flow has nothing ready any more. */
-void
-fs_admit_nobody_waits(int32 flow)
+fs_admit_lift(int32 flow)
 {
 	lift_flow(flow);
 }
@@ -393,16 +385,29 @@ fs_admit_head_changed(int32 flow, int slot, bool left)
 	unpark_flow(flow);
 }
 
-/* fs_admit_offer: this call has gifts of the workspace: its flows may ask again. */
+/*
+ * fs_admit_offer: this call has a gift of the workspace: its flows may ask again;
+ * of those that wait for the fleet a few that would fit.
+ */
 void
-fs_admit_offer(int32 w)
+fs_admit_offer(int32 w, int32 gift, TimestampTz now)
 {
+	int			n = 0;
+
 	if (fs_workspaces[w].parked == FS_PARK_RESOURCE)
 		fs_sched_unpark(w);
 	for (int32 f = fs_workspaces[w].parked_flows, next; f != FS_NONE; f = next)
 	{
 		next = fs_flows[f].park_next;
 		lift_flow(f);
+	}
+	for (int32 f = fs_workspaces[w].room_flows, next; f != FS_NONE && n < OFFER_FLOWS; f = next, n++)
+	{
+		FsRefusal	why;
+
+		next = fs_flows[f].park_next;
+		if (!fs_capacity_refuses(&fs_dbs[fs_workspaces[w].db], f, &fs_flows[f].needs, gift, now, &why))
+			lift_flow(f);
 	}
 }
 
@@ -515,7 +520,7 @@ fs_admit_workspace_made(int32 w)
 {
 	FsWorkspace *ws = &fs_workspaces[w];
 
-	ws->parked_flows = FS_NONE;
+	ws->parked_flows = ws->room_flows = FS_NONE;
 	memset(&fs_wakes[w], 0, sizeof(RingNode));
 	ws->limits = fs_limits_find(ws->db, ws->name);
 	if (ws->limits != FS_NONE)

@@ -11,6 +11,7 @@
 extern void fs_aging_given(FsDatabase *db, int64 first, int64 end, TimestampTz now);
 extern void fs_aging_refresh(FsDatabase *db, TimestampTz now);
 extern void fs_aging_start(FsDatabase *db, TimestampTz now);
+extern void fs_aging_saved(FsDatabase *db, TimestampTz at, int64 position);
 extern void fs_aging_seed(FsDatabase *db, int64 position, TimestampTz ready_at);
 
 /* The class a job counts as, by FsDatabase.aged. */

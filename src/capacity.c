@@ -3,9 +3,9 @@
  *		What the fleet has of cpu, memory and gpu, and who may take it.
  *
  * What is in use is what running jobs hold, open claims included.  A job that
- * needs more than is left is refused: its flow is parked (admit_parked.c) on a list of
- * the database until something is given back.  Without a capacity there is no
- * such limit.
+ * needs more than is left is refused: its flow is parked (admit_parked.c) and waits in
+ * order (roomwait.c) until something is given back.  Without a capacity there is
+ * no such limit.
  *
  * Room that is made by preemption is kept for the flow it is made for: others,
  * unless their class is higher, find so much less left, until that flow claims
@@ -26,6 +26,7 @@
 #include "ws_limits.h"
 #include "preempt.h"
 #include "ring.h"
+#include "roomwait.h"
 #include "state.h"
 
 int
@@ -61,6 +62,15 @@ fs_capacity_below_since(const FsDatabase *d, FsResource r, double percent)
 	return level(d, r) >= at ? DT_NOEND : d->high_at[r][at];
 }
 
+/* fs_capacity_unknown: what was in use before is not known: as if all had been. Memory is being built. */
+void
+fs_capacity_unknown(FsDatabase *d, TimestampTz now)
+{
+	for (int r = 0; r < FS_FLEET; r++)
+		for (int p = 0; p <= 100; p++)
+			d->high_at[r][p] = now;
+}
+
 /* fs_capacity_hold: jobs hold so much more, or less. */
 void
 fs_capacity_hold(FsDatabase *d, FsResource r, int64 delta)
@@ -69,6 +79,8 @@ fs_capacity_hold(FsDatabase *d, FsResource r, int64 delta)
 
 	if (r >= FS_FLEET)
 		return;
+	if (delta < 0)
+		d->room_gen++;
 	if (d->capacity[r] < 0 || delta >= 0)
 	{
 		d->fleet[r] += delta;
@@ -103,23 +115,40 @@ fs_capacity_kept(const FsDatabase *d, FsResource r, int32 flow, int cls, Timesta
 
 	for (int i = 0; i < d->nrooms; i++)
 		if (d->rooms[i].until > now && d->rooms[i].cls <= cls && !room_is_of(&d->rooms[i], flow))
-			sum += d->rooms[i].amount[r];
+			sum = Min(sum + d->rooms[i].amount[r], FS_AMOUNT_MAX);
 	return sum;
 }
 
-/* fs_capacity_keep: room is being made for a flow; false: too many have some. */
+/* fs_capacity_left: how much of a resource a flow of this class may still take. */
+int64
+fs_capacity_left(const FsDatabase *d, FsResource r, int32 flow, int cls, TimestampTz now)
+{
+	if (d->capacity[r] < 0)
+		return FS_AMOUNT_MAX - d->fleet[r]; /* so that sums never overflow */
+	return d->capacity[r] - d->fleet[r] - fs_capacity_kept(d, r, flow, cls, now);
+}
+
+/* fs_capacity_room_owner: who this room is kept for, FS_NONE: nobody any more. */
+int32
+fs_capacity_room_owner(const FsDatabase *d, int i)
+{
+	return fs_flows[d->rooms[i].flow].member != FS_NONE && room_is_of(&d->rooms[i], d->rooms[i].flow)
+		? d->rooms[i].flow : FS_NONE;
+}
+
+/* fs_capacity_keep: room is being made for a flow, which waits with a job of this class; false: too many have some. */
 bool
-fs_capacity_keep(FsDatabase *d, int32 flow, const FsNeeds *needs, TimestampTz until)
+fs_capacity_keep(FsDatabase *d, int32 flow, int cls, const FsNeeds *needs, TimestampTz until)
 {
 	FsRoom	   *room;
 
-	fs_capacity_claimed(d, flow);
+	(void) fs_capacity_claimed(d, flow);
 	if (d->nrooms == FS_ROOMS)
 		return false;
 	room = &d->rooms[d->nrooms++];
 	room->flow = flow;
 	room->flow_id = fs_flows[flow].id;
-	room->cls = fs_capacity_class(flow);
+	room->cls = cls;
 	for (int r = 0; r < FS_FLEET; r++)
 		room->amount[r] = needs->amount[r];
 	room->until = until;
@@ -127,16 +156,29 @@ fs_capacity_keep(FsDatabase *d, int32 flow, const FsNeeds *needs, TimestampTz un
 	return true;
 }
 
-/* fs_capacity_claimed: the flow took a job: its room was used. */
-void
+/* fs_capacity_claimed: the flow took a job: its room was used. Until when it was kept, 0: there was none. */
+TimestampTz
 fs_capacity_claimed(FsDatabase *d, int32 flow)
 {
 	for (int i = 0; i < d->nrooms; i++)
 		if (room_is_of(&d->rooms[i], flow))
 		{
+			TimestampTz until = d->rooms[i].until;
+
 			d->rooms[i] = d->rooms[--d->nrooms];
-			return;
+			return until;
 		}
+	return 0;
+}
+
+/* fs_capacity_flow_gone: before it is freed: nothing is kept for it. */
+void
+fs_capacity_flow_gone(FsDatabase *d, int32 flow)
+{
+	if (d->nrooms == 0 || fs_capacity_claimed(d, flow) == 0)
+		return;
+	d->room_gen++;
+	fs_room_freed(d, GetCurrentTimestamp());
 }
 
 /* fs_capacity_forget_rooms: those whose time is over, or that nobody waits for any more. */
@@ -159,42 +201,50 @@ fs_capacity_forget_rooms(FsDatabase *d, TimestampTz now)
 		freed = true;
 	}
 	if (freed)
-		fs_admit_room(d, now);
+	{
+		d->room_gen++;
+		fs_room_freed(d, now);
+	}
 }
 
 /* ---------- the gate ---------- */
 
+/* The first resource of which less is left than needed, given so much more of it; -1: there is none. */
+static int
+lacking(const FsDatabase *d, int32 flow, int cls, const FsNeeds *needs, const FsNeeds *more, TimestampTz now)
+{
+	for (int r = 0; r < FS_FLEET; r++)
+		if (needs->amount[r] > 0 &&
+			needs->amount[r] - (more ? Min(needs->amount[r], more->amount[r]) : 0) >
+			Max(fs_capacity_left(d, r, flow, cls, now), 0))
+			return r;
+	return -1;
+}
+
 /*
  * fs_capacity_refuses: is there less left than a job of this flow needs?  Sets
- * *why.  gift: a lease whose share of it the claim takes over, or FS_NONE.
+ * *why.  gift: a lease whose share of it the claim takes over where nobody else
+ * is due first, or FS_NONE.
  */
 bool
 fs_capacity_refuses(FsDatabase *d, int32 flow, const FsNeeds *needs, int32 gift, TimestampTz now,
 					FsRefusal *why)
 {
 	int			cls = flow == FS_NONE ? FS_CLASSES : fs_capacity_class(flow);
+	int			r = lacking(d, flow, cls, needs, NULL, now);
 
-	for (int r = 0; r < FS_FLEET; r++)
-	{
-		int64		need = needs->amount[r];
-		int64		kept;
-
-		if (need == 0 || d->capacity[r] < 0)
-			continue;
-		if (gift != FS_NONE)
-			need -= Min(need, fs_leases[gift].held.amount[r]);
-		kept = need > 0 ? fs_capacity_kept(d, r, flow, cls, now) : 0;
-		if (need <= 0 || d->fleet[r] + kept + need <= d->capacity[r])
-			continue;
-		memset(why, 0, sizeof(FsRefusal));
-		why->on = FS_NONE;
-		why->park = FS_PARK_CAPACITY;
-		why->resource = r;
-		why->value = d->fleet[r] + kept + need;
-		why->limit = d->capacity[r];
-		return true;
-	}
-	return false;
+	if (r < 0)
+		return false;
+	if (gift != FS_NONE && lacking(d, flow, cls, needs, &fs_leases[gift].held, now) < 0 &&
+		!fs_room_others_first(d, flow, gift, now))
+		return false;
+	memset(why, 0, sizeof(FsRefusal));
+	why->on = FS_NONE;
+	why->park = FS_PARK_CAPACITY;
+	why->resource = r;
+	why->value = d->fleet[r] + fs_capacity_kept(d, r, flow, cls, now) + needs->amount[r];
+	why->limit = d->capacity[r] < 0 ? FS_AMOUNT_MAX : d->capacity[r];
+	return true;
 }
 
 /* fs_capacity_refused: the flow was parked: policies look at it, at once where it is urgent. */
@@ -232,6 +282,10 @@ fs_capacity_load(FsDatabase *d)
 	fs_spi_end();
 	FsLock();
 	memcpy(d->capacity, capacity, sizeof(capacity));
-	fs_admit_room(d, GetCurrentTimestamp());
+	for (int r = 0; r < FS_FLEET; r++)
+		if (capacity[r] < 0)
+			fs_room_lift_all(d, r);
+	d->room_gen++;
+	fs_room_freed(d, GetCurrentTimestamp());
 	FsUnlock();
 }

@@ -14,12 +14,16 @@ extern bool fs_capacity_refuses(FsDatabase *db, int32 flow, const FsNeeds *needs
 								TimestampTz now, FsRefusal *why);
 extern void fs_capacity_hold(FsDatabase *db, FsResource r, int64 delta);
 extern void fs_capacity_refused(FsDatabase *db, int32 flow, TimestampTz now);
-extern void fs_capacity_claimed(FsDatabase *db, int32 flow);
-extern bool fs_capacity_keep(FsDatabase *db, int32 flow, const FsNeeds *needs, TimestampTz until);
+extern TimestampTz fs_capacity_claimed(FsDatabase *db, int32 flow);
+extern void fs_capacity_flow_gone(FsDatabase *db, int32 flow);
+extern bool fs_capacity_keep(FsDatabase *db, int32 flow, int cls, const FsNeeds *needs, TimestampTz until);
+extern void fs_capacity_unknown(FsDatabase *db, TimestampTz now);
 extern void fs_capacity_forget_rooms(FsDatabase *db, TimestampTz now);
 
 /* fs->lock held, any mode. */
 extern double fs_capacity_percent(const FsDatabase *db, FsResource r);
+extern int64 fs_capacity_left(const FsDatabase *db, FsResource r, int32 flow, int cls, TimestampTz now);
+extern int32 fs_capacity_room_owner(const FsDatabase *db, int room);
 extern TimestampTz fs_capacity_below_since(const FsDatabase *db, FsResource r, double percent);
 extern int64 fs_capacity_kept(const FsDatabase *db, FsResource r, int32 flow, int cls, TimestampTz now);
 

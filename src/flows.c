@@ -16,6 +16,7 @@
 #include "common/hashfn.h"
 
 #include "admit.h"
+#include "capacity.h"
 #include "budget.h"
 #include "fairness.h"
 #include "hints.h"
@@ -162,6 +163,8 @@ fs_sched_ring_get(int32 db, const char *lane, const char *caps, int caps_len)
 	fs_rings[r].db = db;
 	fs_rings[r].lane = l;
 	fs_rings[r].root = fs_rings[r].urgent = RINGHEAP_NONE;
+	for (int i = 0; i < FS_FLEET * FS_CLASSES; i++)
+		fs_rings[r].room[i / FS_CLASSES][i % FS_CLASSES] = NEEDTREE_NONE;
 	fs_rings[r].made_at = GetCurrentTimestamp();
 	fs_rings[r].caps_len = caps_len;
 	memcpy(fs_rings[r].caps, caps, caps_len);
@@ -277,6 +280,7 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	fs_flows[f].list_slot = -1;
 	fs_flows[f].block = FS_NONE;
 	memset(&fs_aging_nodes[f * FS_AGING], 0, sizeof(RingNode) * FS_AGING);
+	memset(&fs_room_nodes[f], 0, sizeof(NeedNode));
 	if (!fs_admit_flow_made(f, spec))
 	{
 		fs_flows[f].member = FS_NONE;
@@ -379,6 +383,7 @@ flow_free(int32 f)
 	int32		ring = fs_members[flow->member].ring;
 
 	fs_admit_flow_gone(f);
+	fs_capacity_flow_gone(&fs_dbs[fs_workspaces[w].db], f);
 	fs_sched_drop_candidates(flow);
 	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? -1 : ring, flow->spec) & fs_flow_mask],
 			f, fs_flows, FsFlow, next);

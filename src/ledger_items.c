@@ -383,6 +383,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				count_delta(item->db, item->u.queue.workspace, item->u.queue.flow,
 							FsSlotClass(item->u.queue.slot),
 							item->u.queue.cls_delta * item->u.queue.count);
+			if (item->u.queue.cls_delta < 0 && d->nrooms > 0)
+				fs_preempt_wake(d, now);	/* perhaps room is kept for nobody now */
 			if (item->u.queue.waiting_delta)
 				count_delta(item->db, item->u.queue.workspace, FS_NONE, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);

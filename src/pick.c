@@ -25,6 +25,7 @@
 #include "park.h"
 #include "ring.h"
 #include "stats.h"
+#include "roomwait.h"
 
 /* How far fs_sched_fill_ahead looks: members, and nodes of heaps on the way to them. */
 #define AHEAD_MEMBERS 16
@@ -37,7 +38,7 @@ fs_sched_has_work(int32 db, const FsEligible *e)
 	if (fs_dbs[db].drained)
 		return false;
 	for (int i = 0; i < e->nrings; i++)
-		if (fs_rings[e->rings[i]].root != RINGHEAP_NONE)
+		if (fs_rings[e->rings[i]].root != RINGHEAP_NONE || fs_room_unseen(&fs_dbs[db], e->rings[i]))
 			return true;
 	return fs_dbs[db].capped != FS_NONE;
 }
@@ -86,7 +87,7 @@ fs_sched_offer_gifts(const FsEligible *e)
 		w = fs_leases[e->gifts[i]].workspace;
 		if (fs_workspaces[w].parked == FS_PARK_CEILING || fs_workspaces[w].parked == FS_PARK_SHARE)
 			fs_sched_unpark(w);
-		fs_admit_offer(w);
+		fs_admit_offer(w, e->gifts[i], e->now);
 	}
 }
 
@@ -210,6 +211,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		return FS_PICK_NOTHING;
 	if (d->wake_root != RINGHEAP_NONE)
 		fs_admit_wake_due(d, e->now);
+	if (d->room_rings != FS_NONE)
+		(void) fs_room_offer(d, e, visits);
 	for (;;)
 	{
 		int32		m = first_member(e, true);
@@ -229,6 +232,10 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			m = first_member(e, false);
 		if (m == FS_NONE)
 		{
+			if (d->room_rings != FS_NONE && fs_room_offer(d, e, visits))
+				continue;
+			if (*visits > fs_max_visits)
+				return FS_PICK_TIRED;
 			/* nobody else is admissible, so the cap on a workspace's share is void */
 			if (beyond_share || d->capped == FS_NONE)
 				return FS_PICK_NOTHING;
@@ -294,7 +301,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		}
 		else
 		{
-			if (lagging)
+			if (lagging && !fs_sched_share_is_due_later(share))
 				drr_resume(&share->drr, due, fs_sched_flow_head_cost(f, s));
 			key = drr_key(&share->drr, fs_sched_flow_head_cost(f, s));
 			if (key > due)
@@ -375,5 +382,6 @@ fs_sched_refund(int32 s, int32 cost, double advance)
 	drr_refund(&fs_shares[s].drr, cost);
 	if (fs_shares[s].active == 0 && !fs_sched_share_waits(&fs_shares[s]))
 		drr_empty(&fs_shares[s].drr);
+	fs_sched_share_due_earlier(s);
 	fs_sched_share_rekey(s);
 }

@@ -137,6 +137,13 @@ record_request(const FsPreemptRequest *r, FsJobRel *jr, HeapTuple row, const cha
 	fs_spi("UPDATE fairsched.preemption_history SET outcome = 'void' "
 		   "WHERE job_id = $1 AND outcome = 'requested' AND token <> $2", 2,
 		   (Oid[2]) {INT8OID, INT8OID}, (Datum[2]) {args[0], args[10]}, NULL);
+	/* look first: an insert would wait for who is answering the one that is there */
+	if (fs_spi("SELECT 1 FROM fairsched.preemption_history WHERE job_id = $1 AND outcome = 'requested' AND token = $2",
+			   2, (Oid[2]) {INT8OID, INT8OID}, (Datum[2]) {args[0], args[10]}, NULL) > 0)
+	{
+		fs_spi_end();
+		return false;
+	}
 	n = fs_spi("INSERT INTO fairsched.preemption_history (job_id, workspace, priority, reason, resource, "
 			   "utilisation, threshold, requested_at, has_checkpoint, outcome, worker, token) "
 			   "VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10, $11) "

@@ -41,6 +41,10 @@ extern bool fs_preempt_lock(uint32 kind, int64 key, bool wait);
 extern TimestampTz fs_preempt_resume_due(FsDatabase *db, int limit);
 extern TimestampTz fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked);
 
+/* A throttle that asks running jobs to make room (preempt_quota.c). */
+extern TimestampTz fs_preempt_throttled(FsDatabase *db, TimestampTz now);
+extern TimestampTz fs_preempt_throttle_ends(FsDatabase *db, const char *workspace, TimestampTz now);
+
 /* A preempted job is so no more: its row was changed by this transaction. May raise. */
 extern void fs_preempt_left(int64 job_id, bool resumed);
 

@@ -38,6 +38,7 @@
 #include "ws_limits.h"
 #include "ring.h"
 #include "requeue.h"
+#include "roomwait.h"
 #include "text.h"
 #include "victim.h"
 
@@ -163,11 +164,15 @@ collect(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
 			FsWorkspace *ws;
 			int			cls;
 
-			if (lease->db != slot || lease->state != FS_LEASE_ACTIVE || lease->held.amount[r] == 0 ||
-				!(lease->held.mask & FsResourceBit(r)))
+			if (lease->db != slot || lease->held.amount[r] == 0 || !(lease->held.mask & FsResourceBit(r)))
 				continue;
-			if (lease->directive == FS_PREEMPT)
+			/* its worker may be answering, but not for ever */
+			if (lease->directive == FS_PREEMPT &&
+				(lease->state == FS_LEASE_ACTIVE ||
+				 (lease->state == FS_LEASE_ENDING && now < lease->revoke_at + FsMsToUsec(fs_preemption_grace))))
 				cs->coming += lease->held.amount[r];
+			if (lease->state != FS_LEASE_ACTIVE)
+				continue;
 			cls = FsSlotClass(lease->rank_slot);
 			if (lease->directive != FS_CONTINUE || !(classes & (1u << cls)))
 				continue;
@@ -242,34 +247,8 @@ look_again(FsDatabase *db, int32 flow, int32 flow_id)
 	FsLock();
 	if (f->member != FS_NONE && f->id == flow_id && f->why.park == FS_PARK_CAPACITY &&
 		fs_sched_flow_slot(f) < 0)
-		fs_admit_nobody_waits(flow);
+		fs_admit_lift(flow);
 	FsUnlock();
-}
-
-#define WAITERS 256				/* flows looked at in an evaluation */
-
-static void
-look_at_waiters(FsDatabase *db)
-{
-	int32		flows[WAITERS];
-	int32		ids[WAITERS];
-	int			n = 0;
-
-	FsLockShared();
-	for (int32 f = db->room_waiters; f != FS_NONE && n < WAITERS; f = fs_flows[f].wait_next)
-	{
-		/* an overflow flow is another with each head: claims see to it */
-		if (fs_flows[f].id < 0)
-			continue;
-		flows[n] = f;
-		ids[n++] = fs_flows[f].id;
-	}
-	FsUnlock();
-	for (int i = 0; i < n; i++)
-	{
-		look_again(db, flows[i], ids[i]);
-		CHECK_FOR_INTERRUPTS();
-	}
 }
 
 /* ---------- evaluation ---------- */
@@ -278,40 +257,123 @@ look_at_waiters(FsDatabase *db)
 typedef struct Waiter
 {
 	int32		flow;			/* FS_NONE: nobody */
+	int32		id;				/* of the flow */
 	int			cls;
 	FsNeeds		needs;
 	int64		free;			/* of the resource it lacks; less than 0 while others hold too much */
 } Waiter;
 
-/* The most urgent flow that lacks this resource and may make others give way, by these classes. */
+/*
+ * The first flow of the most urgent of these classes that lacks this resource
+ * and needs at most so much.
+ * Memory may be wrong about a flow, so the one that is found is looked at, and
+ * the next one if nothing waits there: nobody is asked for a job that is gone,
+ * however many waited.  Each round either ends it or takes one flow off the list.
+ */
 static Waiter
-find_waiter(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
+find_waiter(FsDatabase *db, FsResource r, uint32 classes, int64 most, TimestampTz now)
 {
-	Waiter		w = {.flow = FS_NONE, .cls = FS_CLASSES};
-	TimestampTz since = DT_NOEND;
+	Waiter		w = {.flow = FS_NONE};
+	int32		looked_at = FS_NONE;
+	int32		id = 0;
 
-	FsLockShared();
-	for (int32 f = db->room_waiters; f != FS_NONE; f = fs_flows[f].wait_next)
+	for (;;)
 	{
-		int			cls = fs_capacity_class(f);
-
-		if (fs_flows[f].why.resource != r || cls >= FS_CLASSES || !(classes & (1u << cls)) ||
-			fs_flows[f].needs.amount[r] > db->capacity[r])
-			continue;
-		if (cls < w.cls || (cls == w.cls && fs_flows[f].why.since < since))
+		FsLock();
+		w.flow = fs_room_first(db, r, classes, most, &w.cls);
+		if (w.flow != FS_NONE && fs_workspaces[FsWorkspaceOfFlow(w.flow)].parked != FS_PARK_NONE)
 		{
-			w.flow = f;
-			w.cls = cls;
-			since = fs_flows[f].why.since;
+			/* held up by something else: it does not wait for the fleet */
+			fs_admit_lift(w.flow);
+			FsUnlock();
+			continue;
 		}
+		/* an overflow flow is another with each head: claims see to it */
+		if (w.flow == FS_NONE || fs_flows[w.flow].id < 0 ||
+			(w.flow == looked_at && fs_flows[w.flow].id == id))
+			break;
+		looked_at = w.flow;
+		id = fs_flows[w.flow].id;
+		FsUnlock();
+		look_again(db, looked_at, id);
+		CHECK_FOR_INTERRUPTS();
 	}
 	if (w.flow != FS_NONE)
 	{
+		w.id = fs_flows[w.flow].id;
 		w.needs = fs_flows[w.flow].needs;
-		w.free = db->capacity[r] - db->fleet[r] - fs_capacity_kept(db, r, w.flow, w.cls, now);
+		w.free = fs_capacity_left(db, r, w.flow, w.cls, now);
 	}
 	FsUnlock();
 	return w;
+}
+
+/* Room is kept for jobs that may have been cancelled. */
+static void
+look_at_rooms(FsDatabase *db)
+{
+	int32		flows[FS_ROOMS];
+	int32		ids[FS_ROOMS];
+	int			n = 0;
+
+	FsLockShared();
+	for (int i = 0; i < db->nrooms; i++)
+	{
+		flows[n] = fs_capacity_room_owner(db, i);
+		if (flows[n] != FS_NONE && fs_flows[flows[n]].id >= 0)
+		{
+			ids[n] = fs_flows[flows[n]].id;
+			n++;
+		}
+	}
+	FsUnlock();
+	for (int i = 0; i < n; i++)
+		look_again(db, flows[i], ids[i]);
+}
+
+/* What all candidates hold, and those who were asked. */
+static int64
+held_by_all(const Candidates *cs)
+{
+	int64		sum = cs->coming;
+
+	for (int i = 0; i < cs->n; i++)
+		sum += cs->v[i].amount;
+	return sum;
+}
+
+/*
+ * For whom a rule can make room, by asking whom: the first of the most urgent
+ * class for which there is enough. One who needs more than all of them hold is
+ * passed over for the next who does not. *ripe_at: when there may be more.
+ */
+static Waiter
+find_whom_to_help(FsDatabase *db, const Policy *p, Candidates **candidates, TimestampTz now, TimestampTz *ripe_at)
+{
+	uint32		classes = p->waiting;
+	Waiter		w;
+
+	*ripe_at = DT_NOEND;
+	for (;;)
+	{
+		Candidates *cs;
+		int			cls;
+
+		w = find_waiter(db, p->resource, classes, PG_INT64_MAX, now);
+		cls = w.cls;
+		if (w.flow == FS_NONE)
+			return w;
+		/* strictly lower classes than its own */
+		*candidates = cs = collect(db, p->resource, p->preempts & ~((2u << cls) - 1), now);
+		if (victim_enough(cs->v, cs->n, w.needs.amount[p->resource] - w.free - cs->coming))
+			return w;
+		*ripe_at = Min(*ripe_at, cs->ripe_at);
+		w = find_waiter(db, p->resource, 1u << cls, w.free + held_by_all(cs), now);
+		if (w.flow != FS_NONE &&
+			victim_enough(cs->v, cs->n, w.needs.amount[p->resource] - w.free - cs->coming))
+			return w;
+		classes &= ~((2u << cls) - 1);
+	}
 }
 
 /* Let one rule act; returns how many jobs were asked, -1 when it does not apply. */
@@ -320,9 +382,11 @@ apply(FsDatabase *db, const Policy *p, const char *reason, TimestampTz now)
 {
 	FsPreemptRequest q = {.reason = reason, .resource = FsResourceNames[p->resource],
 	.threshold = p->threshold, .on_exhausted = p->on_exhausted};
+	TimestampTz ripe_at;
 	Waiter		w;
-	Candidates *cs;
+	Candidates *cs = NULL;
 	int64		lacking;
+	bool		kept = false;
 	int			asked = 0;
 
 	FsLockShared();
@@ -330,28 +394,30 @@ apply(FsDatabase *db, const Policy *p, const char *reason, TimestampTz now)
 	FsUnlock();
 	if (q.utilisation < p->threshold)
 		return -1;
-	w = find_waiter(db, p->resource, p->waiting, now);
+	w = find_whom_to_help(db, p, &cs, now, &ripe_at);
 	if (w.flow == FS_NONE)
-		return -1;
-	/* strictly lower classes than its own */
-	cs = collect(db, p->resource, p->preempts & ~((2u << w.cls) - 1), now);
-	lacking = w.needs.amount[p->resource] - w.free - cs->coming;
-	if (!victim_enough(cs->v, cs->n, lacking))
 	{
 		/* it would be for nothing; perhaps not when others have run long enough */
-		FsLock();
-		db->pressed |= strcmp(reason, "high_priority_job") == 0;
-		fs_preempt_wake(db, cs->ripe_at);
-		FsUnlock();
+		if (ripe_at != DT_NOEND)
+		{
+			FsLock();
+			db->pressed |= strcmp(reason, "high_priority_job") == 0;
+			fs_preempt_wake(db, ripe_at);
+			FsUnlock();
+		}
 		return -1;
 	}
+	lacking = w.needs.amount[p->resource] - w.free - cs->coming;
 	if (lacking > 0)
 	{
 		FsLock();
-		if (fs_flows[w.flow].member != FS_NONE)
-			(void) fs_capacity_keep(db, w.flow, &w.needs,
+		if (fs_flows[w.flow].member != FS_NONE && fs_flows[w.flow].id == w.id)
+			kept = fs_capacity_keep(db, w.flow, w.cls, &w.needs,
 									now + FsMsToUsec(fs_preemption_grace) + FsMsToUsec(fs_preemption_hold));
 		FsUnlock();
+		/* what is not kept others would take: it waits until a room is given up */
+		if (!kept)
+			return 0;
 	}
 	while (lacking > 0 && asked < p->max_jobs)
 	{
@@ -386,9 +452,10 @@ fs_preempt_evaluate(FsDatabase *db, bool wait)
 	int			n;
 	int			asked = 0;
 
+	look_at_rooms(db);
 	FsLock();
 	fs_capacity_forget_rooms(db, now);
-	n = db->room_waiters != FS_NONE;
+	n = db->room_rings != FS_NONE && !db->drained;	/* nobody could claim what is freed */
 	FsUnlock();
 	if (n == 0)
 		return 0;
@@ -407,7 +474,6 @@ fs_preempt_evaluate(FsDatabase *db, bool wait)
 	FsUnlock();
 	work = AllocSetContextCreate(CurrentMemoryContext, "fairsched preemption", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
-	look_at_waiters(db);
 	policies = read_policies(&n);
 	for (int i = 0; i < n; i++)
 	{
@@ -421,16 +487,6 @@ fs_preempt_evaluate(FsDatabase *db, bool wait)
 }
 
 /* ---------- going on ---------- */
-
-/* Does somebody more urgent than this class wait for the resource? fs->lock held. */
-static bool
-awaited(const FsDatabase *db, FsResource r, int cls)
-{
-	for (int32 f = db->room_waiters; f != FS_NONE; f = fs_flows[f].wait_next)
-		if (fs_flows[f].why.resource == r && fs_capacity_class(f) < cls)
-			return true;
-	return false;
-}
 
 /* What a preempted job needs of a resource; -1: it is not preempted any more. */
 static int64
@@ -456,79 +512,159 @@ need_of(int64 job_id, FsResource r, int *cls)
 	return need;
 }
 
+/* A job that was preempted by a rule, and may go on. */
+typedef struct Stopped
+{
+	int64		id;				/* of the preemption */
+	int64		job_id;
+	int			resource;
+	double		threshold;
+	char	   *throttled;		/* the workspace whose throttle stopped it; NULL: the fleet's use did */
+} Stopped;
+
+/* Stopped jobs with higher numbers than this, the oldest first. */
+static Stopped *
+read_stopped(int64 after, int limit, int *n)
+{
+	MemoryContext mine = CurrentMemoryContext;
+	Oid			types[2] = {INT8OID, INT4OID};
+	Datum		args[2] = {Int64GetDatum(after), Int32GetDatum(limit)};
+	Stopped    *rows;
+
+	fs_spi_begin();
+	*n = fs_spi("SELECT preemption_id, job_id, resource, threshold, "
+				"CASE WHEN reason = 'quota_exceeded' AND threshold IS NOT NULL THEN workspace END "
+				"FROM fairsched.preemption_history WHERE outcome = 'preempted' AND preemption_id > $1 "
+				/* a budget may have the name of a resource */
+				"AND ((resource IN ('cpu', 'memory', 'gpu') AND reason <> 'budget_exceeded') "
+				"OR (reason = 'quota_exceeded' AND threshold IS NOT NULL)) "
+				"ORDER BY preemption_id LIMIT $2", 2, types, args, NULL);
+	rows = MemoryContextAlloc(mine, sizeof(Stopped) * (*n + 1));
+	for (int i = 0; i < *n; i++)
+	{
+		HeapTuple	t = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *workspace = SPI_getvalue(t, desc, 5);
+		bool		isnull;
+
+		rows[i].id = DatumGetInt64(SPI_getbinval(t, desc, 1, &isnull));
+		rows[i].job_id = DatumGetInt64(SPI_getbinval(t, desc, 2, &isnull));
+		rows[i].resource = fs_resource_by_name(SPI_getvalue(t, desc, 3));
+		rows[i].threshold = DatumGetFloat8(SPI_getbinval(t, desc, 4, &isnull));
+		if (isnull)
+			rows[i].threshold = DEFAULT_THRESHOLD;
+		rows[i].throttled = workspace ? MemoryContextStrdup(mine, workspace) : NULL;
+	}
+	fs_spi_end();
+	return rows;
+}
+
+/* May this one, stopped for a resource of the fleet, go on? Sets what it needs, and lowers *next to when to ask again. */
+static bool
+may_go_on(FsDatabase *db, const Stopped *s, const int64 *resumed, int *awaited, int64 *need,
+		  TimestampTz now, TimestampTz *next)
+{
+	int			r = s->resource;
+	int			cls = FS_CLASSES - 1;
+	TimestampTz since;
+	bool		full;
+
+	FsLockShared();
+	/* without a capacity nobody can say that the use has fallen */
+	since = db->capacity[r] < 0 ? DT_NOEND : fs_capacity_below_since(db, r, s->threshold - HYSTERESIS);
+	/* those that went on a moment ago hold nothing yet, and will */
+	since = Max(since, db->resumed_at[r]);
+	FsUnlock();
+	if (since == DT_NOEND)
+		return false;
+	*need = need_of(s->job_id, r, &cls);
+	if (*need < 0)
+		return false;
+	if (awaited[r] < 0)
+		awaited[r] = find_waiter(db, r, ~0u, PG_INT64_MAX, now).cls;
+	FsLockShared();
+	full = db->fleet[r] + resumed[r] > 0 &&
+		100.0 * (db->fleet[r] + resumed[r] + *need) > s->threshold * db->capacity[r];
+	FsUnlock();
+	if (full || awaited[r] < cls)
+		return false;
+	if (since > now - FsMsToUsec(fs_preemption_resume_after))
+	{
+		*next = Min(*next, since + FsMsToUsec(fs_preemption_resume_after));
+		return false;
+	}
+	return true;
+}
+
 /*
  * fs_preempt_resume_due: jobs that were preempted for a resource whose use has
- * fallen go back to wait, the oldest first.  Returns when to look again.
+ * fallen, or by a throttle that is over, go back to wait, the oldest first.
+ * Those that cannot hold up nobody behind them. Returns when to look again.
  */
 TimestampTz
 fs_preempt_resume_due(FsDatabase *db, int limit)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
-	MemoryContext mine = CurrentMemoryContext;
-	Oid			types[1] = {INT4OID};
-	Datum		args[1] = {Int32GetDatum(limit)};
 	int64		resumed[FS_FLEET] = {0};
-	typedef struct
-	{
-		int64		job_id;
-		int			resource;
-		double		threshold;
-	}			Row;
-	Row		   *rows;
+	int			awaited[FS_FLEET] = {-1, -1, -1};	/* the most urgent class that waits */
+	int64		after = 0;
+	bool		any = false;
+	int			done = 0;
 	int			n;
 
-	fs_spi_begin();
-	n = fs_spi("SELECT job_id, resource, threshold FROM fairsched.preemption_history "
-			   "WHERE outcome = 'preempted' AND resource IN ('cpu', 'memory', 'gpu') "
-			   "AND reason <> 'budget_exceeded' "	/* a budget may have such a name */
-			   "ORDER BY preemption_id LIMIT $1", 1, types, args, NULL);
-	rows = MemoryContextAlloc(mine, sizeof(Row) * (n + 1));
-	for (int i = 0; i < n; i++)
-	{
-		HeapTuple	t = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		rows[i].job_id = DatumGetInt64(SPI_getbinval(t, desc, 1, &isnull));
-		rows[i].resource = fs_resource_by_name(SPI_getvalue(t, desc, 2));
-		rows[i].threshold = DatumGetFloat8(SPI_getbinval(t, desc, 3, &isnull));
-		if (isnull)
-			rows[i].threshold = DEFAULT_THRESHOLD;
-	}
-	fs_spi_end();
 	FsLock();
-	db->resumable = n > 0;		/* what is given back from here on wakes us */
+	db->resumable = true;		/* what is given back from here on wakes us */
 	FsUnlock();
-	for (int i = 0; i < n; i++)
+	do
 	{
-		int			r = rows[i].resource;
-		TimestampTz since;
-		bool		full;
-		int			cls = FS_CLASSES - 1;
-		int64		need = need_of(rows[i].job_id, r, &cls);
+		MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "fairsched resume", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(work);
+		Stopped    *rows = read_stopped(after, limit, &n);
 
-		FsLockShared();
-		/* without a capacity nobody can say that the use has fallen */
-		since = db->capacity[r] < 0 ? DT_NOEND : fs_capacity_below_since(db, r, rows[i].threshold - HYSTERESIS);
-		full = db->fleet[r] + resumed[r] > 0 &&
-			100.0 * (db->fleet[r] + resumed[r] + need) > rows[i].threshold * db->capacity[r];
-		full |= awaited(db, r, cls);
-		FsUnlock();
-		if (need < 0 || full || since == DT_NOEND)
-			continue;
-		if (since > now - FsMsToUsec(fs_preemption_resume_after))
+		for (int i = 0; i < n; i++)
 		{
-			next = Min(next, since + FsMsToUsec(fs_preemption_resume_after));
-			continue;
+			int64		need = 0;
+
+			any = true;
+			after = rows[i].id;
+			if (rows[i].throttled)
+			{
+				TimestampTz ends = fs_preempt_throttle_ends(db, rows[i].throttled, now);
+
+				if (ends > 0)
+				{
+					next = Min(next, ends);
+					continue;
+				}
+			}
+			else if (!may_go_on(db, &rows[i], resumed, awaited, &need, now, &next))
+				continue;
+			if (done == limit)
+			{
+				next = now;
+				break;
+			}
+			if (fs_preempt_resume(db, rows[i].job_id, false) == FS_PREEMPT_ASKED)
+			{
+				done++;
+				if (!rows[i].throttled)
+					resumed[rows[i].resource] += need;
+			}
+			CHECK_FOR_INTERRUPTS();
 		}
-		if (fs_preempt_resume(db, rows[i].job_id, false) == FS_PREEMPT_ASKED)
-			resumed[r] += need;
-		CHECK_FOR_INTERRUPTS();
-	}
-	pfree(rows);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(work);
+	} while (n == limit && done < limit);
+	FsLock();
+	for (int r = 0; r < FS_FLEET; r++)
+		if (resumed[r] > 0)
+			db->resumed_at[r] = now;
+	if (!any)
+		db->resumable = false;
+	FsUnlock();
 	/* what was resumed is claimed now, or not: the others are looked at again then */
-	if (n > 0)
+	if (any)
 		next = Min(next, now + FsMsToUsec(fs_preemption_interval));
 	return next;
 }

@@ -37,17 +37,19 @@ typedef struct Pending
 	int64		token;
 } Pending;
 
+/* Open requests with higher numbers than this, the oldest first. */
 static Pending *
-read_pending(int limit, int *n)
+read_pending(int64 after, int limit, int *n)
 {
 	MemoryContext mine = CurrentMemoryContext;
-	Oid			types[1] = {INT4OID};
-	Datum		args[1] = {Int32GetDatum(limit)};
+	Oid			types[2] = {INT8OID, INT4OID};
+	Datum		args[2] = {Int64GetDatum(after), Int32GetDatum(limit)};
 	Pending    *p;
 
 	fs_spi_begin();
 	*n = fs_spi("SELECT preemption_id, job_id, token FROM fairsched.preemption_history "
-				"WHERE outcome = 'requested' ORDER BY preemption_id LIMIT $1", 1, types, args, NULL);
+				"WHERE outcome = 'requested' AND preemption_id > $1 ORDER BY preemption_id LIMIT $2",
+				2, types, args, NULL);
 	p = MemoryContextAlloc(mine, sizeof(Pending) * (*n + 1));
 	for (int i = 0; i < *n; i++)
 	{
@@ -148,41 +150,55 @@ revoke_lease(FsDatabase *db, const Pending *p, TimestampTz now)
 	return done;
 }
 
-/* The open requests: mark, revoke, close. Returns when one of them is due next. */
+/*
+ * The open requests: mark, revoke, close. All of them are looked at, since one
+ * that is not due may stand before one that is; the limit is for those that are
+ * revoked or closed. Returns when one of them is due next.
+ */
 static TimestampTz
 serve_requests(FsDatabase *db, int limit, TimestampTz now)
 {
+	TimestampTz next = DT_NOEND;
+	int64		after = 0;
+	int			done = 0;
 	int			n;
-	Pending    *p = read_pending(limit, &n);
-	TimestampTz next = n == limit ? now : DT_NOEND;
 
-	for (int i = 0; i < n; i++)
+	do
 	{
-		TimestampTz revoke_at = 0;
-		bool		leased = false;
-		int32		l;
+		Pending    *p = read_pending(after, limit, &n);
 
-		if (fs_ledger_preempts(p[i].job_id))
-			continue;			/* asked by this transaction: nothing holds before its commit */
-		FsLock();
-		l = fs_lease_find(fs_my_db, p[i].job_id);
-		if (l != FS_NONE && fs_leases[l].token == p[i].token)
+		for (int i = 0; i < n; i++)
 		{
-			leased = true;
-			if (fs_leases[l].directive != FS_PREEMPT)
-				fs_preempt_mark(FsDbIndex(db), p[i].job_id, p[i].token,
-								now + FsMsToUsec(fs_preemption_grace));
-			revoke_at = fs_leases[l].revoke_at;
+			TimestampTz revoke_at = 0;
+			bool		leased = false;
+			int32		l;
+
+			after = p[i].id;
+			if (fs_ledger_preempts(p[i].job_id))
+				continue;		/* asked by this transaction: nothing holds before its commit */
+			FsLock();
+			l = fs_lease_find(fs_my_db, p[i].job_id);
+			if (l != FS_NONE && fs_leases[l].token == p[i].token)
+			{
+				leased = true;
+				if (fs_leases[l].directive != FS_PREEMPT)
+					fs_preempt_mark(FsDbIndex(db), p[i].job_id, p[i].token,
+									now + FsMsToUsec(fs_preemption_grace));
+				revoke_at = fs_leases[l].revoke_at;
+			}
+			FsUnlock();
+			if (leased && revoke_at > now)
+				next = Min(next, revoke_at);
+			else if (done++ >= limit)
+				next = Min(next, now);
+			else if (!leased)
+				close_void(p[i].id);
+			else if (!revoke_lease(db, &p[i], now))
+				next = Min(next, now + AGAIN_AFTER);
+			CHECK_FOR_INTERRUPTS();
 		}
-		FsUnlock();
-		if (!leased)
-			close_void(p[i].id);
-		else if (revoke_at > now || revoke_lease(db, &p[i], now))
-			next = revoke_at > now ? Min(next, revoke_at) : next;
-		else
-			next = Min(next, now + AGAIN_AFTER);
-		CHECK_FOR_INTERRUPTS();
-	}
+		pfree(p);
+	} while (n == limit);
 	return next;
 }
 
@@ -206,6 +222,7 @@ fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked)
 	static TimestampTz dropped_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next;
+	TimestampTz other;			/* Min() looks at its arguments twice */
 	int			n;
 
 	fs_ledger_preempt_due(now);
@@ -213,10 +230,13 @@ fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked)
 	db->preempt_due = DT_NOEND; /* commits from here on lower it again */
 	FsUnlock();
 	next = serve_requests(db, limit, now);
+	other = fs_preempt_throttled(db, now);
+	next = Min(next, other);
 	n = fs_preempt_evaluate(db, wait);
 	if (asked)
 		*asked = n;
-	next = Min(next, fs_preempt_resume_due(db, limit));
+	other = fs_preempt_resume_due(db, limit);
+	next = Min(next, other);
 	if (now >= dropped_at + IDLE_INTERVAL)
 	{
 		drop_old_requests();
@@ -224,7 +244,7 @@ fs_preempt_task(FsDatabase *db, int limit, bool wait, int *asked)
 	}
 	next = Min(next, now + IDLE_INTERVAL);
 	FsLock();
-	if (db->room_waiters != FS_NONE)
+	if (db->room_rings != FS_NONE)
 		next = Min(next, now + FsMsToUsec(fs_preemption_interval));
 	db->preempt_due = Min(db->preempt_due, next);
 	FsUnlock();

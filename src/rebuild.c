@@ -32,6 +32,7 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 #include "aging.h"
+#include "aging_task.h"
 #include "admit.h"
 #include "budget_task.h"
 #include "capacity.h"
@@ -224,6 +225,7 @@ raise_flows(FsDatabase *db)
 	for (int i = 0; i < n; i++)
 	{
 		FsJobRel   *jr = fs_rows_open(tables[i], true);
+		TimestampTz first;
 
 		if (jr == NULL)
 			continue;
@@ -233,7 +235,8 @@ raise_flows(FsDatabase *db)
 			continue;
 		}
 		scan_ready_flows(db, jr, work);
-		due = Min(due, first_due(jr));
+		first = first_due(jr);
+		due = Min(due, first);
 		fs_rows_close(jr);
 	}
 	FsLock();
@@ -524,12 +527,14 @@ fs_rebuild(FsDatabase *db)
 	fs_claim_log_forget(FsDbIndex(db));
 	fs_aging_start(db, GetCurrentTimestamp());
 	FsUnlock();
+	fs_aging_load(db);
 	fs_tiers_load(db);
 	load_workers(db);
 	adopt(db);
 	fs_limits_load(db);
 	fs_capacity_load(db);
 	fs_recommend_load(db);
+	fs_capacity_unknown(db, GetCurrentTimestamp());
 	fs_budget_load(db);
 	restore_leases(db);
 	fs_budget_loaded(db);

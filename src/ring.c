@@ -31,6 +31,7 @@
 
 #include "aging.h"
 #include "fairness.h"
+#include "roomwait.h"
 
 static void
 list_link(int32 f, int slot)
@@ -183,6 +184,19 @@ fs_sched_urgent_served(int32 m)
 	urgent_rekey(m);
 }
 
+/*
+ * fs_sched_share_is_due_later: is it due in this round of the lane or a later one,
+ * in any of its rings?  Then it is not in the middle of a visit that others went past.
+ */
+bool
+fs_sched_share_is_due_later(const FsShare *share)
+{
+	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
+		if (fs_nodes[m].linked && fs_nodes[m].round >= fs_lanes[share->lane].round)
+			return true;
+	return false;
+}
+
 /* A share that waits in a ring for a costly head has received the quanta of the rounds that passed. */
 void
 fs_sched_share_settle(FsShare *share)
@@ -191,12 +205,8 @@ fs_sched_share_settle(FsShare *share)
 
 	if (share->active == 0 || share->drr.round + 1 >= round)
 		return;
-	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
-		if (fs_nodes[m].linked && fs_nodes[m].round >= round)
-		{
-			drr_grant_until(&share->drr, round - 1);
-			return;
-		}
+	if (fs_sched_share_is_due_later(share))
+		drr_grant_until(&share->drr, round - 1);
 }
 
 /* Has the share anything ready, parked flows included? */
@@ -264,6 +274,14 @@ ring_rekey(int32 m)
 	}
 	fs_sched_share_settle(share);
 	key = drr_key(&share->drr, next_cost(m));
+
+	/*
+	 * It waited for a costly head and now has a cheaper one: it has yet to be
+	 * visited in this round.  An earlier key would say that it was taken away in
+	 * the middle of a visit (drr_resume), and cost it this round's quantum.
+	 */
+	if (key < lane->round && node->round >= lane->round)
+		key = lane->round;
 	if (key != node->round)
 	{
 		ringheap_remove(fs_nodes, &ring->root, m);
@@ -284,8 +302,9 @@ void
 fs_sched_flow_relink(int32 f)
 {
 	FsFlow	   *flow = &fs_flows[f];
-	int			slot = fs_sched_flow_slot(flow);
-	bool		parked = (flow->why.park != FS_PARK_NONE || slot < 0) && fs_sched_flow_slots(flow) != 0;
+	uint32		slots = fs_sched_flow_slots(flow);
+	int			slot = fs_sched_open_slot(flow, slots);
+	bool		parked = slots != 0 && (flow->why.park != FS_PARK_NONE || slot < 0);
 
 	if (parked != flow->parked_counted)
 	{
@@ -294,6 +313,7 @@ fs_sched_flow_relink(int32 f)
 	}
 	if (parked)
 		slot = -1;				/* it is out of the order of service (admit_parked.c) */
+	fs_room_relink(f);
 	if (slot != fs_flows[f].list_slot)
 	{
 		if (fs_flows[f].list_slot >= 0)
@@ -304,6 +324,28 @@ fs_sched_flow_relink(int32 f)
 	for (int cls = 2; cls < FS_CLASSES; cls++)
 		aging_rekey(f, cls);
 	member_rekey(fs_flows[f].member);
+}
+
+/*
+ * fs_sched_share_due_earlier: after a refund, what it has left is of visits that
+ * others went past: it is due at once, and that is its visit of this round.
+ */
+void
+fs_sched_share_due_earlier(int32 s)
+{
+	for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+	{
+		uint64		key;
+
+		if (!fs_nodes[m].linked)
+			continue;
+		key = drr_key(&fs_shares[s].drr, next_cost(m));
+		if (key >= fs_nodes[m].round)
+			continue;
+		ringheap_remove(fs_nodes, &fs_rings[fs_members[m].ring].root, m);
+		fs_nodes[m].round = key;
+		ringheap_insert(fs_nodes, &fs_rings[fs_members[m].ring].root, m);
+	}
 }
 
 void

@@ -20,6 +20,12 @@ extern void fs_sched_workspace_rekey(int32 workspace);
 /* Has the share anything ready, parked flows included? */
 extern bool fs_sched_share_waits(const FsShare *share);
 
+/* After a refund, before it is put in its place. */
+extern void fs_sched_share_due_earlier(int32 share);
+
+/* Does it wait in a ring, so that it receives the quantum of each round? */
+extern bool fs_sched_share_is_due_later(const FsShare *share);
+
 /* Before a change of deficit or quantum: bring the share's round up to date. */
 extern void fs_sched_share_settle(FsShare *share);
 
@@ -85,17 +91,22 @@ fs_sched_flow_slots(const FsFlow *f)
 	return mask;
 }
 
-/* The most urgent slot in which a flow has something that no budget holds back, or -1. */
+/* The most urgent of these slots that no budget holds back, or -1. */
 static inline int
-fs_sched_flow_slot(const FsFlow *f)
+fs_sched_open_slot(const FsFlow *f, uint32 mask)
 {
-	uint32		mask = fs_sched_flow_slots(f);
-
 	if (f->refused)
 		for (int cls = 0; cls < FS_CLASSES; cls++)
 			if (f->refused & (1 << cls))
 				mask &= ~(3u << (cls * 2));
 	return mask ? pg_rightmost_one_pos32(mask) : -1;
+}
+
+/* The most urgent slot in which a flow has something that no budget holds back, or -1. */
+static inline int
+fs_sched_flow_slot(const FsFlow *f)
+{
+	return fs_sched_open_slot(f, fs_sched_flow_slots(f));
 }
 
 /* The most urgent class in which it has something, held back or not, or -1. */

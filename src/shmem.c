@@ -127,6 +127,7 @@ layout(char *base)
 	AREA(fs_urgent_nodes, flows);
 	AREA(fs_aging_nodes, mul_size(flows, FS_AGING));
 	AREA(fs_wakes, fs_max_workspaces);
+	AREA(fs_room_nodes, flows);
 	AREA(fs_flows, flows);
 	AREA(fs_blocks, block_capacity());
 	AREA(fs_dwells, FS_DWELLS);

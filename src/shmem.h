@@ -18,6 +18,7 @@
 #include "drr.h"
 #include "dwell.h"
 #include "fair.h"
+#include "needtree.h"
 #include "port/atomics.h"
 #include "quota.h"
 #include "ringheap.h"
@@ -128,7 +129,8 @@ typedef struct FsWorkspace
 
 	/* admission (admit.h) */
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
-	int32		parked_flows;	/* list of its flows that are parked by themselves */
+	int32		parked_flows;	/* list of its flows that are parked by themselves, */
+	int32		room_flows;		/* and of those that wait for the fleet */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
 	int64		held[FS_RESOURCES]; /* by leases, open claims included */
 	int64		open[FS_RESOURCES]; /* of these, by claims that are not committed */
@@ -168,6 +170,14 @@ typedef struct FsRing
 	int32		members;		/* members at all */
 	FairClock	clock;			/* fairness.c */
 	TimestampTz made_at;
+
+	/* flows that wait for the fleet (roomwait.c) */
+	int32		waiting;
+	int32		room_next;		/* list of the database's rings that have some */
+	int32		room_prev;
+	uint64		room_seen;		/* db->room_gen when nobody was found to fit */
+	int32		room[FS_FLEET][FS_CLASSES]; /* trees, by the resource that is lacking and class */
+
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];	/* sorted names, each NUL-terminated */
 } FsRing;
@@ -240,10 +250,12 @@ typedef struct FsFlow
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
 	uint8		refused;		/* bits of the classes that its budgets hold back */
-	int32		park_next;		/* list of its workspace's parked flows */
+	int32		park_next;		/* list of its workspace's parked flows, of either kind */
 	int32		park_prev;
 	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
 	int32		wait_prev;
+	int8		room_class;		/* the tree it waits in for the fleet (roomwait.c) */
+	int8		room_resource;
 
 	/* ready list of the member */
 	int32		list_next;
@@ -336,6 +348,7 @@ typedef struct FsLease
 	TimestampTz expires_at;
 	TimestampTz deadline;		/* max_runtime; infinity when none */
 	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time is over */
+	TimestampTz room_until;		/* CLAIMING: it used room that was kept until then; 0: none */
 	TimestampTz saved_at;		/* last checkpoint under this claim; 0 = none */
 	int64		length;			/* of the lease, usec */
 } FsLease;
@@ -408,6 +421,7 @@ typedef enum FsTask
 	FS_TASK_FAIRNESS,			/* a sample of fairness */
 	FS_TASK_ALERTS,				/* raise and resolve alerts */
 	FS_TASK_CAPACITY,			/* how many workers each lane should have */
+	FS_TASK_AGING,				/* save how long jobs have waited */
 	FS_TASK_COUNT
 } FsTask;
 
@@ -525,6 +539,7 @@ typedef struct FsDatabase
 	int32		wake_root;		/* heap of workspaces by when a refusal of theirs lifts (fs_wakes) */
 	TimestampTz clock;			/* latest time the gates were asked at */
 	int32		nlimits;		/* entries of fs_limits */
+	bool		throttle_asks;	/* a throttle may ask running jobs to yield (preempt_quota.c) */
 	bool		limits_dirty;	/* violations or rate windows are to be written */
 	TimestampTz usage_stale;	/* when tables of what is used last changed behind our back; 0: read since */
 
@@ -536,10 +551,14 @@ typedef struct FsDatabase
 	int64		capacity[FS_FLEET]; /* -1: not set */
 	int64		fleet[FS_FLEET];	/* held by all jobs, open claims included */
 	TimestampTz high_at[FS_FLEET][101]; /* by percent: when so much was in use last */
-	int32		room_waiters;	/* list of flows parked as FS_PARK_CAPACITY */
+	int32		room_rings;		/* list of rings with flows that wait for it (roomwait.c) */
+	uint64		room_gen;		/* grows when there may be more of it left */
+	int32		room_waiting[FS_FLEET]; /* flows that lack it */
+	int64		room_looks[FS_FLEET];	/* how often one of these was looked at */
 	int32		nrooms;
 	FsRoom		rooms[FS_ROOMS];
 	bool		pressed;		/* a P0 or P1 job was refused: policies are evaluated at once */
+	TimestampTz resumed_at[FS_FLEET];	/* jobs went on last: they may not be claimed yet */
 	bool		resumable;		/* preempted jobs wait for the use of a resource to fall */
 
 	TimestampTz notify_due;
@@ -555,6 +574,7 @@ typedef struct FsDatabase
 	TimestampTz aged_at;
 	int32		nages;
 	FsAgeMark	ages[FS_AGE_MARKS]; /* oldest first */
+	bool		aging_unsaved;	/* positions were given out since the last mark was saved */
 
 	int32		nrevisits;
 	FsRevisit	revisits[FS_REVISITS];
@@ -663,6 +683,7 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
+extern NeedNode *fs_room_nodes; /* by flow */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
 extern FsDwell *fs_dwells;

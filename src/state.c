@@ -205,7 +205,8 @@ fs_state_attach(void)
 		d->wake_root = RINGHEAP_NONE;
 		d->next_due = d->next_expiry = d->slots_until = d->notify_due = DT_NOEND;
 		d->preempt_due = 0;
-		d->room_waiters = FS_NONE;
+		d->room_rings = FS_NONE;
+		d->room_gen = 1;
 		d->capacity[FS_RES_CPU] = d->capacity[FS_RES_MEMORY] = d->capacity[FS_RES_GPU] = -1;
 		d->claim_log_limit = FS_CLAIM_LOG_ROWS;
 		d->default_quota = fs_default_quota;

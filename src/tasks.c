@@ -26,6 +26,7 @@
 #include "admit.h"
 #include "admission_task.h"
 #include "alert_check.h"
+#include "aging_task.h"
 #include "budget_task.h"
 #include "count.h"
 #include "fairness_task.h"
@@ -43,7 +44,7 @@
 const char *const FsTaskNames[FS_TASK_COUNT] = {
 	"promote", "expire", "in_doubt", "claim_log", "reconcile", "retention", "admission",
 	"preempt", "notify",
-	"budgets", "fairness", "alerts", "capacity"
+	"budgets", "fairness", "alerts", "capacity", "aging"
 };
 
 #define RETENTION_AFTER_INSTALL	(10 * USECS_PER_MINUTE)
@@ -406,6 +407,8 @@ fs_task_run(FsTask task, FsDatabase *db, int limit)
 			return fs_alert_task(db);
 		case FS_TASK_CAPACITY:
 			return fs_recommend_task(db);
+		case FS_TASK_AGING:
+			return fs_aging_task(db);
 		case FS_TASK_COUNT:
 			break;
 	}
@@ -442,4 +445,11 @@ fs_task_help(FsDatabase *db)
 		(void) fs_admission_task(db);
 	if (fs_budget_task_wanted(db, now))
 		(void) fs_budget_task(db);
+	if (fs_aging_save_due(db) <= now)
+	{
+		FsLock();
+		db->tasks[FS_TASK_AGING].last_run = now;
+		FsUnlock();
+		(void) fs_aging_task(db);
+	}
 }

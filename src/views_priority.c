@@ -299,7 +299,8 @@ fs_view_capacity_status(PG_FUNCTION_ARGS)
 	int64		capacity[FS_FLEET];
 	int64		used[FS_FLEET];
 	int64		kept[FS_FLEET];
-	int			waiting[FS_FLEET] = {0};
+	int32		waiting[FS_FLEET];
+	int64		looks[FS_FLEET];
 
 	fs_view_check("capacity_status", NULL);
 	InitMaterializedSRF(fcinfo, 0);
@@ -313,19 +314,20 @@ fs_view_capacity_status(PG_FUNCTION_ARGS)
 		used[r] = db->fleet[r];
 		kept[r] = fs_capacity_kept(db, r, FS_NONE, FS_CLASSES, now);
 	}
-	for (int32 f = db->room_waiters; f != FS_NONE; f = fs_flows[f].wait_next)
-		waiting[fs_flows[f].why.resource]++;
+	memcpy(waiting, db->room_waiting, sizeof(waiting));
+	memcpy(looks, db->room_looks, sizeof(looks));
 	FsUnlock();
 	for (int r = 0; r < FS_FLEET; r++)
 	{
-		Datum		out[5];
-		bool		nulls[5] = {false, capacity[r] < 0};
+		Datum		out[6];
+		bool		nulls[6] = {false, capacity[r] < 0};
 
 		out[0] = CStringGetTextDatum(FsResourceNames[r]);
 		out[1] = capacity[r] < 0 ? (Datum) 0 : fs_amount_datum(capacity[r]);
 		out[2] = fs_amount_datum(used[r]);
 		out[3] = fs_amount_datum(kept[r]);
 		out[4] = Int32GetDatum(waiting[r]);
+		out[5] = Int64GetDatum(looks[r]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, out, nulls);
 	}
 	return (Datum) 0;

@@ -49,6 +49,7 @@
 #include "utils/timeout.h"
 
 #include "admit.h"
+#include "aging_task.h"
 #include "budget_task.h"
 #include "keepaway.h"
 #include "launcher.h"
@@ -450,6 +451,8 @@ task_due(FsTask task, TimestampTz due, bool woken)
 		return Min(status->next_run, my_db->notify_due);
 	if (task == FS_TASK_CAPACITY)
 		return Min(status->next_run, my_db->signal_due);
+	if (task == FS_TASK_AGING)
+		return Min(status->next_run, fs_aging_save_due(my_db));
 	if (task == FS_TASK_BUDGETS && fs_budget_task_wanted(my_db, 0))
 		return 0;
 	if (status->next_run == DT_NOEND && woken)

@@ -12,6 +12,7 @@
 #include "common/hashfn.h"
 
 #include "admit.h"
+#include "preempt.h"
 
 struct FsLimits *fs_limits;
 
@@ -58,6 +59,7 @@ default_throttle(FsLimitSettings *set)
 	set->threshold = 0.9;
 	set->throttle_usec = 5 * USECS_PER_MINUTE;
 	set->throttle_mask = FS_CONSUMED_MASK | FsResourceBit(FS_RES_STORAGE);
+	set->preempt = 0;
 }
 
 /* fs_limits_get: find or make it, with nothing set; the caller holds a reference or sets something. */
@@ -156,9 +158,15 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 			limits->set.threshold = set->threshold;
 			limits->set.throttle_usec = set->throttle_usec;
 			limits->set.throttle_mask = set->throttle_mask;
+			limits->set.preempt = set->preempt;
 		}
 		if (!limits->set.throttle)
+		{
 			limits->throttled_until = 0;
+			if (fs_dbs[limits->db].resumable)
+				fs_preempt_wake(&fs_dbs[limits->db], now);	/* jobs it stopped go on */
+		}
+		fs_limits_throttled(l, limits->throttled_by, limits->throttled_until);
 	}
 	if (limits->workspace != FS_NONE)
 		fs_admit_changed(limits->workspace, now);
@@ -181,6 +189,21 @@ fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now)
 		return 0;
 	window_advance(FsWindowOf(limits, r), now);
 	return FsWindowOf(limits, r)->total;
+}
+
+void
+fs_limits_throttled(int32 l, FsResource r, TimestampTz until)
+{
+	FsLimits   *limits = &fs_limits[l];
+	TimestampTz now = GetCurrentTimestamp();
+
+	limits->throttled_until = Max(limits->throttled_until, until);
+	limits->throttled_by = r;
+	if (limits->set.preempt != 0 && limits->throttled_until > now)
+	{
+		fs_dbs[limits->db].throttle_asks = true;
+		fs_preempt_wake(&fs_dbs[limits->db], now);
+	}
 }
 
 /* fs_limits_breach: to be written by the scheduler (admission_task.c). */

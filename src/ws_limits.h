@@ -29,6 +29,7 @@ typedef struct FsLimitSettings
 	double		threshold;
 	int64		throttle_usec;
 	uint32		throttle_mask;	/* bits of resources */
+	uint32		preempt;		/* bits of classes that a throttle asks to yield */
 } FsLimitSettings;
 
 /* Causes of a violation; one open row for each of these and each resource. */
@@ -80,6 +81,7 @@ typedef struct FsLimits
 
 	uint32		armed;			/* resources that were below the threshold since they throttled */
 	TimestampTz throttled_until;
+	FsResource	throttled_by;	/* what crossed its threshold last */
 	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
 	bool		breached;		/* some breach is open or not written */
 	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a run */
@@ -104,6 +106,9 @@ extern const char *const FsBreachNames[FS_BREACH_KINDS];
 /* A quota was exceeded, or an excess refused; job_id 0, run_id NULL: not known. */
 extern FsBreach *fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,
 								  const char *run_id, TimestampTz now);
+/* It is throttled until then for this resource, unless it is for longer. */
+extern void fs_limits_throttled(int32 limits, FsResource r, TimestampTz until);
+
 
 /* ---------- transactions: these take the lock themselves and may raise ---------- */
 

@@ -185,16 +185,20 @@ read_parts(const char *workspace, int *count)
 		p->set.period = fs_interval_usec(COLUMN(i, 3), "per", false);
 		p->set.jitter = fs_interval_usec(COLUMN(i, 4), "jitter", true);
 	}
-	rows = query("SELECT workspace, enabled, threshold, duration, resources FROM fairsched.workspace_throttles%s",
+	rows = query("SELECT workspace, enabled, threshold, duration, resources, preempt FROM fairsched.workspace_throttles%s",
 				 " WHERE workspace = $1", workspace);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		FsPart	   *p = add_part(&parts, &n, &room, COLUMN(i, 1), FS_LIMIT_THROTTLE);
+		Datum		preempt;
 
 		p->set.throttle = DatumGetBool(COLUMN(i, 2));
 		p->set.threshold = DatumGetFloat8(COLUMN(i, 3));
 		p->set.throttle_usec = fs_interval_usec(COLUMN(i, 4), "duration", false);
 		p->set.throttle_mask = resource_mask(COLUMN(i, 5));
+		preempt = COLUMN(i, 6);
+		if (!isnull)
+			p->set.preempt = strcmp(TextDatumGetCString(preempt), "P3") == 0 ? 1u << 3 : 1u << 3 | 1u << 2;
 	}
 	fs_spi_end();
 	*count = n;
@@ -372,7 +376,7 @@ seed_breach(int32 l, const FsPastBreach *past, TimestampTz now)
 	limits->breached = true;
 	fs_admit_dirty(&fs_dbs[limits->db]);
 	if (past->kind == FS_BREACH_THROTTLE && limits->set.throttle)
-		limits->throttled_until = Max(limits->throttled_until, past->last + limits->set.throttle_usec);
+		fs_limits_throttled(l, past->resource, past->last + limits->set.throttle_usec);
 }
 
 static void

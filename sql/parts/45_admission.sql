@@ -43,7 +43,8 @@ CREATE TABLE fairsched.workspace_throttles (
 	duration interval NOT NULL DEFAULT '5 min' CHECK (duration > '0' AND duration <= '366 days'),
 	resources text[] NOT NULL DEFAULT '{tokens,cost,storage}'
 		CHECK (resources <@ ARRAY['cpu', 'memory', 'gpu', 'concurrent_runs', 'storage', 'tokens', 'cost']),
-	updated_at timestamptz NOT NULL DEFAULT now()
+	updated_at timestamptz NOT NULL DEFAULT now(),
+	preempt text CHECK (preempt IN ('P3', 'P2,P3'))
 );
 COMMENT ON TABLE fairsched.workspace_throttles IS 'Throttles of workspaces, set with fairsched_set_throttle. A workspace with quotas and no row here is throttled by the defaults of these columns.';
 COMMENT ON COLUMN fairsched.workspace_throttles.workspace IS 'Name of the workspace.';
@@ -52,6 +53,7 @@ COMMENT ON COLUMN fairsched.workspace_throttles.threshold IS 'Part of a quota wh
 COMMENT ON COLUMN fairsched.workspace_throttles.duration IS 'For how long it gets no new jobs.';
 COMMENT ON COLUMN fairsched.workspace_throttles.resources IS 'Resources that are watched.';
 COMMENT ON COLUMN fairsched.workspace_throttles.updated_at IS 'When it was changed last.';
+COMMENT ON COLUMN fairsched.workspace_throttles.preempt IS 'Running jobs of these classes, P3 or P2,P3, are asked to yield while it is throttled; NULL = running jobs go on.';
 
 CREATE TABLE fairsched.workspace_levels (
 	workspace text COLLATE "C" NOT NULL CHECK (octet_length(workspace) BETWEEN 1 AND 128),
@@ -313,7 +315,7 @@ END
 $$;
 COMMENT ON FUNCTION fairsched_set_rate_limit(text, int, interval, interval) IS 'At most max_claims jobs of the workspace are claimed in any window of length per, wherever it begins. A claim counts for up to a 64th of per longer than that. A claim that is rolled back does not count. max_claims: NULL = no limit any more. jitter: a workspace that was refused takes part again up to so much later, so that many do not return at one moment. A restart forgets nothing. After a crash or a promotion it is not known what was claimed since the scheduler last saved the window, each second: as much as the limit left counts as claimed at the start of the server, so for one period at most. Errors: 22023 for arguments, FS004 fairsched.max_limits reached.';
 
-CREATE FUNCTION fairsched_set_throttle(workspace text, enabled boolean, threshold double precision DEFAULT 0.9, duration interval DEFAULT '5 min', resources text[] DEFAULT '{tokens,cost,storage}') RETURNS void
+CREATE FUNCTION fairsched_set_throttle(workspace text, enabled boolean, threshold double precision DEFAULT 0.9, duration interval DEFAULT '5 min', resources text[] DEFAULT '{tokens,cost,storage}', preempt text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -332,19 +334,23 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'duration must be positive and at most 366 days',
 			HINT = 'Use an interval such as ''5 min''.';
 	END IF;
+	IF fairsched_set_throttle.preempt NOT IN ('P3', 'P2,P3') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'preempt must be P3 or P2,P3',
+			HINT = 'Leave it out: running jobs go on.';
+	END IF;
 	FOREACH r IN ARRAY fairsched_set_throttle.resources LOOP
 		PERFORM fairsched.check_resource(fairsched_set_throttle.workspace, r);
 	END LOOP;
 	PERFORM fairsched.limits_wanted(fairsched_set_throttle.workspace);
 	PERFORM fairsched.own_changes(true);
-	INSERT INTO fairsched.workspace_throttles AS t (workspace, enabled, threshold, duration, resources)
-	VALUES (fairsched_set_throttle.workspace, fairsched_set_throttle.enabled, fairsched_set_throttle.threshold, fairsched_set_throttle.duration, fairsched_set_throttle.resources)
-	ON CONFLICT (workspace) DO UPDATE SET enabled = excluded.enabled, threshold = excluded.threshold, duration = excluded.duration, resources = excluded.resources, updated_at = now();
+	INSERT INTO fairsched.workspace_throttles AS t (workspace, enabled, threshold, duration, resources, preempt)
+	VALUES (fairsched_set_throttle.workspace, fairsched_set_throttle.enabled, fairsched_set_throttle.threshold, fairsched_set_throttle.duration, fairsched_set_throttle.resources, fairsched_set_throttle.preempt)
+	ON CONFLICT (workspace) DO UPDATE SET enabled = excluded.enabled, threshold = excluded.threshold, duration = excluded.duration, resources = excluded.resources, preempt = excluded.preempt, updated_at = now();
 	PERFORM fairsched.own_changes(false);
 	PERFORM fairsched.apply_limits(fairsched_set_throttle.workspace, 'throttle');
 END
 $$;
-COMMENT ON FUNCTION fairsched_set_throttle(text, boolean, double precision, interval, text[]) IS 'When the use of one of the resources crosses threshold of its quota upward, as of commit, the workspace gets no new jobs for duration; running ones go on. Once, until it has been below again. Without this call a workspace with quotas is throttled by the defaults. enabled => false switches it off, and ends a throttle. Errors: 22023 and 22004 for arguments, FS004 fairsched.max_limits reached.';
+COMMENT ON FUNCTION fairsched_set_throttle(text, boolean, double precision, interval, text[], text) IS 'When the use of one of the resources crosses threshold of its quota upward, as of commit, the workspace gets no new jobs for duration; running ones go on. Once, until it has been below again. preempt: running jobs of these classes, P3 or P2,P3, do not go on: while the throttle lasts they are asked to yield, as by fairsched_preempt (reason quota_exceeded), and they are resumed when it is over; NULL, the default: no job is asked. Without this call a workspace with quotas is throttled by the defaults. enabled => false switches it off, and ends a throttle. Errors: 22023 and 22004 for arguments, FS004 fairsched.max_limits reached.';
 
 CREATE FUNCTION fairsched.forget_limits(workspace text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

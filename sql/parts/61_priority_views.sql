@@ -33,14 +33,16 @@ REVOKE ALL ON fairsched.priority_queue FROM PUBLIC;
 -- capacity_status
 
 CREATE FUNCTION fairsched.capacity_status_internal(
-	OUT resource text, OUT capacity numeric, OUT used numeric, OUT kept numeric, OUT waiting integer)
+	OUT resource text, OUT capacity numeric, OUT used numeric, OUT kept numeric, OUT waiting integer,
+	OUT looks bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 3
 	AS 'MODULE_PATHNAME', 'fs_view_capacity_status';
 COMMENT ON FUNCTION fairsched.capacity_status_internal() IS 'Internal: the fleet in shared memory. Needs SELECT on fairsched.capacity_status.';
 
 CREATE VIEW fairsched.capacity_status AS
-SELECT c.resource, c.capacity, c.used, round(100 * c.used / nullif(c.capacity, 0), 1) AS percent, c.kept, c.waiting
+SELECT c.resource, c.capacity, c.used, round(100 * c.used / nullif(c.capacity, 0), 1) AS percent, c.kept, c.waiting,
+	c.looks
 FROM fairsched.capacity_status_internal() c;
 COMMENT ON VIEW fairsched.capacity_status IS 'The fleet: what it has, what is held, who waits for it.';
 COMMENT ON COLUMN fairsched.capacity_status.resource IS 'cpu (cores), memory (GB) or gpu (count).';
@@ -49,4 +51,5 @@ COMMENT ON COLUMN fairsched.capacity_status.used IS 'What running jobs hold, ope
 COMMENT ON COLUMN fairsched.capacity_status.percent IS 'Percent of the capacity that is held.';
 COMMENT ON COLUMN fairsched.capacity_status.kept IS 'Kept for jobs that preemption makes room for.';
 COMMENT ON COLUMN fairsched.capacity_status.waiting IS 'Flows that wait because there is less left than their jobs need.';
+COMMENT ON COLUMN fairsched.capacity_status.looks IS 'How often one of those was looked at, to see whether it fits now, since the server started. About one for each job that is claimed after waiting, however many wait.';
 REVOKE ALL ON fairsched.capacity_status FROM PUBLIC;

@@ -107,7 +107,7 @@ SELECT pg_temp.expect('fairsched_set_quota', ARRAY['workspace text', 'resource t
   'burst_duration interval = interval ''1 hour''']);
 SELECT pg_temp.expect('fairsched_drop_quota', ARRAY['workspace text', 'resource text']);
 SELECT pg_temp.expect('fairsched_set_throttle', ARRAY['workspace text', 'enabled boolean', 'threshold double precision = 0.9',
-  'duration interval = interval ''5 min''', 'resources text[] = ''{tokens,cost,storage}''::text[]']);
+  'duration interval = interval ''5 min''', 'resources text[] = ''{tokens,cost,storage}''::text[]', 'preempt text = NULL']);
 SELECT pg_temp.expect('fairsched_set_rate_limit', ARRAY['workspace text', 'max_claims integer', 'per interval',
   'jitter interval = interval ''0''']);
 SELECT pg_temp.expect('fairsched_check_quota', ARRAY['workspace text', 'resource text', 'amount numeric']);
@@ -516,6 +516,13 @@ SELECT has_trigger('fairsched', t, 'usage_changed', t || ' is read again')
   FROM unnest(ARRAY['workspace_usage', 'workspace_levels', 'quota_violations']) t;
 SELECT has_trigger('fairsched', t, 'settings_changed', t || ' is read again')
   FROM unnest(ARRAY['workspace_quotas', 'workspace_rate_limits', 'workspace_throttles']) t;
+-- Aging across restarts, throttles that ask running jobs, what waits for the fleet
+SELECT has_column('fairsched', 'workspace_throttles', 'preempt', 'a throttle may ask running jobs');
+SELECT col_is_null('fairsched', 'workspace_throttles', 'preempt', 'by default it does not');
+SELECT has_column('fairsched', 'capacity_status', 'looks', 'looks at what waits are counted');
+SELECT columns_are('fairsched', 'position_times', ARRAY['at', 'position'], 'what is known of the age of places');
+SELECT is(to_regclass('fairsched.position_times') = ANY (e.extconfig), false, 'which is of this server, and not dumped')
+  FROM pg_extension e WHERE extname = 'fairsched';
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -81,6 +81,8 @@ is_deeply([ fs_drain_all($node) ], [ @ids[0, 3, 2, 1] ], 'before the restart the
   WITH ORDINALITY u(p, n), fairsched_enqueue('acme', jsonb_build_object('n', n), priority => p)});
 $node->safe_psql('postgres', q{UPDATE fairsched.jobs SET run_at = now() - interval '3 hours',
   created_at = now() - interval '3 hours' WHERE payload ->> 'n' IN ('2', '3')});
+# nothing was saved: the heads of the queues tell
+$node->safe_psql('postgres', 'TRUNCATE fairsched.position_times');
 $node->restart;
 is_deeply([ fs_drain_all($node) ], [ @ids[4, 0, 1, 2, 3] ],
   'P0 first, then by age what counts as P1; a restart does not make a job younger');
@@ -90,9 +92,60 @@ is_deeply([ fs_drain_all($node) ], [ @ids[4, 0, 1, 2, 3] ],
   WITH ORDINALITY u(p, n), fairsched_enqueue('acme', jsonb_build_object('n', n), priority => p)});
 $node->safe_psql('postgres', q{UPDATE fairsched.jobs SET run_at = now() - interval '90 min',
   created_at = now() - interval '90 min' WHERE payload ->> 'n' = '1'});
+$node->safe_psql('postgres', 'TRUNCATE fairsched.position_times');
 $node->stop('immediate');
 $node->start;
 is_deeply([ fs_drain_all($node) ], [ @ids[2, 0, 1] ], 'one aging, one class');
+
+# What was saved tells of every job, not only of the first of a queue. Old here is what was given out by
+# the last time that was saved.
+aging('30s');
+
+# put: jobs of these classes, all of one flow; saved: until the scheduler has saved that they were given out
+sub put
+{
+  return map { $_->[0] } fs_rows($node, "SELECT job_id FROM unnest('{$_[0]}'::text[]) WITH ORDINALITY u(p, n),
+    fairsched_enqueue('acme', jsonb_build_object('n', n), priority => p) ORDER BY n");
+}
+
+sub saved
+{
+  $node->poll_query_until('postgres', q{SELECT max(t.position) > (SELECT max(position) FROM fairsched.jobs)
+    FROM fairsched.position_times t}) or die 'nothing was saved';
+  return;
+}
+
+foreach my $how (qw(restart crash))
+{
+  my @old = put('P3,P2,P3,P3');
+  saved();
+  $node->safe_psql('postgres', q{UPDATE fairsched.position_times SET at = at - interval '1 hour'});
+  my @new = put('P1,P3');
+  $node->stop($how eq 'crash' ? 'immediate' : 'fast');
+  $node->start;
+  is_deeply([ fs_drain_all($node) ], [ @old, @new ], "after a $how all jobs are as old as they were");
+  $node->safe_psql('postgres', 'TRUNCATE fairsched.position_times');
+}
+
+# A row may be older than its place: its job came back. It does not make others old.
+put('P2');
+saved();
+@ids = put('P3,P3,P1');
+$node->safe_psql('postgres', q{UPDATE fairsched.jobs SET run_at = now() - interval '3 hours',
+  created_at = now() - interval '3 hours' WHERE priority = 'P3'});
+$node->restart;
+my @drained = fs_drain_all($node);
+is($drained[0], $ids[2], 'a place that was given out late is not old, whatever the row says');
+
+# What is old goes.
+put('P2');
+saved();
+$node->safe_psql('postgres', q{INSERT INTO fairsched.position_times SELECT now() - n * interval '1 hour', 1 FROM generate_series(1, 20) n});
+put('P2');
+saved();
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.position_times WHERE at < now() - interval '10 min'}), '1',
+  'of the old ones one is kept');
+fs_drain_all($node);
 
 fs_check_ok($node, 'fairsched_check finds nothing');
 $node->stop;

@@ -111,6 +111,36 @@ foreach my $durable (qw(on off))
 }
 fs_check_ok($node, 'fairsched_check finds nothing');
 
+# Workers of two kinds, dear jobs, and cheaper ones that come in between: nobody loses a quantum for having
+# waited in one ring while others went past him in another.
+$node->safe_psql('postgres', 'CREATE DATABASE kinds');
+$node->safe_psql('kinds', q{CREATE EXTENSION fairsched;
+  CREATE TABLE beyond (workspace text, lag float8, bound float8);
+  CREATE TABLE looks (n bigserial);
+  SELECT fairsched_create_workspace('w' || n, tier => (ARRAY['starter', 'growth', 'scale', 'enterprise'])[1 + n % 4],
+    max_running => 10000) FROM generate_series(1, 12) n;
+  SELECT count(fairsched_enqueue('w' || (1 + n % 12), cost => 1 + (n * 7) % 40, priority => 'P' || (1 + n % 3),
+    capabilities => CASE WHEN n % 3 = 0 THEN '{gpu}'::text[] ELSE '{}' END)) FROM generate_series(1, 6000) n});
+my $watch = fs_pgbench($node, { $eye => 1 }, db => 'kinds', time => 60, app => 'eye');
+
+ok(fs_finish(fs_pgbench($node, {
+      $work => 5,
+      q{WITH c AS MATERIALIZED (SELECT * FROM fairsched_claim('g' || :client_id, 3, capabilities => '{gpu}'))
+        SELECT count(fairsched_complete(job_id, token)) FROM c;
+      } => 5,
+      q{\set w random(1, 12)
+        \set p random(1, 3)
+        \set c random(1, 60)
+        \set g random(0, 1)
+        SELECT count(fairsched_enqueue('w' || :w, cost => :c, priority => 'P' || :p,
+          capabilities => CASE WHEN :g = 1 THEN '{gpu}'::text[] ELSE '{}' END)) FROM generate_series(1, 8);
+      } => 6 }, db => 'kinds', clients => 4, transactions => 1000)), 'workers of two kinds');
+ok($node->poll_query_until('kinds', 'SELECT count(*) > 3 FROM looks'), 'two kinds: somebody looked');
+$node->safe_psql('kinds', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'eye'});
+$watch->{handle}->finish;
+is($node->safe_psql('kinds', 'SELECT workspace, max(abs(lag) / bound) FROM beyond GROUP BY 1'), '',
+  'two kinds: lag was never beyond the bound');
+
 # After a restart it begins anew.
 $node->restart;
 is($node->safe_psql('postgres', q{SELECT bool_and(served = 0 AND entitled = 0 AND competed = 0) FROM fairsched.fairness}), 't',
