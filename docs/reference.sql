@@ -19,6 +19,7 @@ INSERT INTO section VALUES
 	(6, 'Preemption', 'How it works, and a worker: [preemption.md](preemption.md).',
 		'preempt|resume_job|evaluate_preemption|preemption_candidates|set_capacity'),
 	(7, 'Alerts', '[alerts.md](alerts.md) tells of each what it means and what to do.', 'acknowledge_alert'),
+	(11, 'The report', '[report.md](report.md) has its keys, and the rules of its recommendations.', 'fairness_report|report_html'),
 	(8, 'Capacity and statistics', 'How they are used: [capacity.md](capacity.md).', 'pin_capacity|reset_stats'),
 	(10, 'Placement', 'How it works, and a scorer of your own: [placement.md](placement.md).',
 		'(un)?place(_lane)?|pin_placement|(set|drop|drain|undrain)_node|set_placement_scorer|builtin_.*|rescore_placements|evaluate_placement'),

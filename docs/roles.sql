@@ -72,6 +72,7 @@ GRANT SELECT ON
   fairsched.capacity_status, fairsched.capacities,
   fairsched.dead_letters, fairsched.jobs, fairsched.job_history,
   fairsched.deliberation_scores, fairsched.low_quality_reasoning, fairsched.deliberation_runs,
+  fairsched.review_queue,
   fairsched.workspaces, fairsched.tiers, fairsched.job_kinds, fairsched.workers,
   fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles,
   fairsched.workspace_levels, fairsched.workspace_usage, fairsched.workspace_usage_current,
@@ -83,14 +84,15 @@ GRANT SELECT ON
   fairsched.placement_status, fairsched.placement_events, fairsched.placement_scores,
   fairsched.placement_scorer, fairsched.placement_scorer_status
   TO fairsched_observer;
-GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health
+GRANT EXECUTE ON FUNCTION fairsched_job_status, fairsched_explain, fairsched_workspace_health,
+  fairsched_fairness_report, fairsched_report_html
   TO fairsched_observer;
 
 -- Administrators
 GRANT EXECUTE ON FUNCTION
   fairsched_create_workspace, fairsched_alter_workspace, fairsched_drop_workspace,
   fairsched_isolate_workspace, fairsched_pause_workspace, fairsched_resume_workspace,
-  fairsched_undrain, fairsched_check,
+  fairsched_undrain, fairsched_check, fairsched_release_review,
   fairsched_preempt, fairsched_resume_job, fairsched_preemption_candidates,
   fairsched_evaluate_preemption, fairsched_set_capacity,
   fairsched_acknowledge_alert,

@@ -12,7 +12,9 @@
  *
  * Memory is not asked and no lock of ours is taken: all that changes is a row
  * of fairsched.deliberation_scores, which goes if the transaction rolls back.
- * So a caller who scores a hundred texts in a transaction holds up nobody.
+ * So a caller who scores a hundred texts in a transaction holds up nobody.  The
+ * exception is a job that is held until a score passes (review.c): it is let go
+ * in the same transaction, and its row is locked until that ends.
  */
 #include "state.h"
 
@@ -27,6 +29,7 @@
 #include "utils/numeric.h"
 
 #include "deliberation_score.h"
+#include "review.h"
 #include "text.h"
 #include "utf8.h"
 
@@ -244,6 +247,8 @@ fs_score_deliberation(PG_FUNCTION_ARGS)
 		   "off_topic_segments, model, phase, scored_at", lengthof(types), types, values, nulls);
 	result = PointerGetDatum(SPI_returntuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc));
 	fs_spi_end();
+	if (!PG_ARGISNULL(ARG_JOB_ID) && scores.recommendation == DELIB_PASS)
+		fs_review_passed(PG_GETARG_INT64(ARG_JOB_ID), values[5]);
 	error_context_stack = quiet.previous;
 	PG_RETURN_DATUM(result);
 }

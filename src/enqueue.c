@@ -28,6 +28,7 @@
 #include "budget_spend.h"
 #include "config.h"
 #include "flows.h"
+#include "review.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_enqueue);
@@ -281,6 +282,9 @@ fs_enqueue_read_job(const FsOption *o, FsNewJobs *j)
 		(void) fs_interval_usec(o[OPT_MAX_RUNTIME].value, "max_runtime", false);
 		j->max_runtime = o[OPT_MAX_RUNTIME].value;
 	}
+	j->min_deliberation = (Datum) 0;
+	if (!o[OPT_MIN_DELIBERATION].isnull)
+		j->min_deliberation = fs_review_minimum(o[OPT_MIN_DELIBERATION].value);
 }
 
 /* fs_enqueue_key: a unique key: NULL is none (0), and empty is refused. */
@@ -455,11 +459,13 @@ fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *
 	Datum	   *values = row->values;
 	bool	   *nulls = row->nulls;
 
-	row->ready = j->run_at <= now;
+	bool		held = j->min_deliberation != 0;
+	TimestampTz run_at = Max(j->run_at, now);	/* it has been ready since now, not since a past run_at */
+
+	row->ready = !held && j->run_at <= now;
 	memset(nulls, 0, sizeof(row->nulls));
 	values[FS_COL_CREATED_AT] = TimestampTzGetDatum(now);
-	/* it has been ready since now, not since a past run_at */
-	values[FS_COL_RUN_AT] = TimestampTzGetDatum(row->ready ? now : j->run_at);
+	values[FS_COL_RUN_AT] = TimestampTzGetDatum(held ? DT_NOEND : run_at);
 	values[FS_COL_JOB_TABLE] = Int32GetDatum(p->job_table);
 	values[FS_COL_FLOW] = Int32GetDatum(p->flow_id);
 	values[FS_COL_MAX_ATTEMPTS] = Int32GetDatum(j->max_attempts);
@@ -487,6 +493,12 @@ fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *
 	for (int col = FS_COL_CHECKPOINT; col < FS_JOB_COLUMNS; col++)
 		if (col != FS_COL_MAX_RUNTIME)
 			nulls[col] = true;
+	if (held)
+	{
+		values[FS_COL_MIN_DELIBERATION] = j->min_deliberation;
+		values[FS_COL_REVIEW_RUN_AT] = TimestampTzGetDatum(run_at);
+		nulls[FS_COL_MIN_DELIBERATION] = nulls[FS_COL_REVIEW_RUN_AT] = false;
+	}
 }
 
 /* fs_enqueue_queue: a row was inserted; fs->lock held, room in the ledger reserved. */
@@ -599,7 +611,7 @@ service_rate(const FsPlace *p, TimestampTz now)
 
 /*
  * fairsched_enqueue(workspace, payload, kind, priority, run_at, lane, cost, unique_key,
- *		max_attempts, capabilities, resources, budgets, run_id, max_runtime)
+ *		max_attempts, capabilities, resources, budgets, run_id, max_runtime, min_deliberation)
  */
 Datum
 fs_enqueue(PG_FUNCTION_ARGS)
@@ -608,7 +620,8 @@ fs_enqueue(PG_FUNCTION_ARGS)
 		[OPT_WORKSPACE] = ARG(0), [OPT_KIND] = ARG(2), [OPT_PRIORITY] = ARG(3),
 		[OPT_RUN_AT] = ARG(4), [OPT_LANE] = ARG(5), [OPT_COST] = ARG(6),
 		[OPT_MAX_ATTEMPTS] = ARG(8), [OPT_CAPABILITIES] = ARG(9), [OPT_RESOURCES] = ARG(10),
-		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13)
+		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13),
+		[OPT_MIN_DELIBERATION] = ARG(14)
 	};
 	FsDatabase *db = fs_state_ready("fairsched_enqueue()");
 	FsNewJobs	j;
@@ -654,7 +667,8 @@ fs_enqueue(PG_FUNCTION_ARGS)
 
 /*
  * fairsched_enqueue_many(workspace, payloads, kind, priority, run_at, lane, cost, unique_keys,
- *		max_attempts, capabilities, resources, budgets, run_id, max_runtime) → bigint[]
+ *		max_attempts, capabilities, resources, budgets, run_id, max_runtime, min_deliberation)
+ *		→ bigint[]
  */
 Datum
 fs_enqueue_many(PG_FUNCTION_ARGS)
@@ -663,7 +677,8 @@ fs_enqueue_many(PG_FUNCTION_ARGS)
 		[OPT_WORKSPACE] = ARG(0), [OPT_KIND] = ARG(2), [OPT_PRIORITY] = ARG(3),
 		[OPT_RUN_AT] = ARG(4), [OPT_LANE] = ARG(5), [OPT_COST] = ARG(6),
 		[OPT_MAX_ATTEMPTS] = ARG(8), [OPT_CAPABILITIES] = ARG(9), [OPT_RESOURCES] = ARG(10),
-		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13)
+		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13),
+		[OPT_MIN_DELIBERATION] = ARG(14)
 	};
 	FsDatabase *db = fs_state_ready("fairsched_enqueue_many()");
 	FsNewJobs	j;

@@ -20,7 +20,8 @@ typedef struct FsOption
 enum
 {
 	OPT_WORKSPACE, OPT_KIND, OPT_PRIORITY, OPT_RUN_AT, OPT_LANE, OPT_COST, OPT_MAX_ATTEMPTS,
-	OPT_CAPABILITIES, OPT_RESOURCES, OPT_BUDGETS, OPT_RUN_ID, OPT_MAX_RUNTIME, OPT_COUNT
+	OPT_CAPABILITIES, OPT_RESOURCES, OPT_BUDGETS, OPT_RUN_ID, OPT_MAX_RUNTIME, OPT_MIN_DELIBERATION,
+	OPT_COUNT
 };
 
 /* What jobs of one call have in common; checked.  Datums are 0 where there is none. */
@@ -45,6 +46,7 @@ typedef struct FsNewJobs
 	int			max_attempts;
 	Datum		run_id;
 	Datum		max_runtime;
+	Datum		min_deliberation;	/* held until it is reviewed (review.c) */
 } FsNewJobs;
 
 /* Where new jobs go, reserved there until the end of the transaction. */

@@ -21,19 +21,21 @@
 #include "park.h"
 #include "placement.h"
 #include "requeue.h"
+#include "review.h"
 #include "ring.h"
 #include "softclaim.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_explain);
 
-#define MAX_GATES (FS_RESOURCES + 13)
+#define MAX_GATES (FS_RESOURCES + 14)
 
 typedef struct FsGateRow
 {
 	const char *gate;
 	bool		refuses;
-	bool		figures;
+	bool		figures;		/* value and limit are known, */
+	bool		limited;		/* or the limit alone */
 	int64		value;
 	int64		limit;
 	TimestampTz retry_at;		/* 0: not known */
@@ -277,6 +279,26 @@ look(FsDatabase *db, int32 w, bool wait, const char *lane, const char *caps, int
 	}
 }
 
+/* A job that was enqueued with min_deliberation: is it held still, and which score came next to passing? */
+static void
+review(FsJobRel *jr, HeapTuple row, FsGateRows *rows)
+{
+	bool		held = fs_review_awaited(jr, row);
+	FsGateRow  *r;
+	Datum		minimum;
+	Datum		best;
+	bool		isnull;
+
+	minimum = heap_getattr(row, FS_COL_MIN_DELIBERATION + 1, RelationGetDescr(jr->rel), &isnull);
+	if (isnull)
+		return;
+	r = add(rows, "review", held, held ? "waiting_for_review" : NULL);
+	r->limited = true;
+	r->limit = fs_amount_numeric(minimum, "min_deliberation", FS_UNIT, false);
+	if (fs_review_best(FsJob(row)->job_id, &best))
+		figures(r, fs_amount_numeric(best, "overall_score", FS_UNIT, false), r->limit);
+}
+
 /* fairsched_explain(job_id) → gate, verdict, value, limit_value, detail, retry_at */
 Datum
 fs_explain(PG_FUNCTION_ARGS)
@@ -317,6 +339,7 @@ fs_explain(PG_FUNCTION_ARGS)
 	r = add(rows, "state", state != FS_JOB_AVAILABLE, FsJobStateNames[state]);
 	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
 		r->retry_at = FsJob(row)->run_at;
+	review(jr, row, rows);
 	lane = fs_row_text(jr, row, FS_COL_LANE);
 	w = lock_workspace(db, fs_row_text(jr, row, FS_COL_WORKSPACE), lane, &wait);
 	look(db, w, wait, lane, caps, caps_len, &spec, FsSlotClass(FsRankSlot(FsJob(row)->rank)), GetCurrentTimestamp(), rows);
@@ -331,7 +354,8 @@ fs_explain(PG_FUNCTION_ARGS)
 		r = &rows->row[i];
 		out[0] = CStringGetTextDatum(r->gate);
 		out[1] = CStringGetTextDatum(r->refuses ? "refuse" : "pass");
-		nulls[2] = nulls[3] = !r->figures;
+		nulls[2] = !r->figures;
+		nulls[3] = !r->figures && !r->limited;
 		out[2] = fs_amount_datum(r->value);
 		out[3] = fs_amount_datum(r->limit);
 		nulls[4] = r->detail[0] == '\0';

@@ -24,6 +24,7 @@
 #include "config.h"
 #include "enqueue.h"
 #include "heartbeat.h"
+#include "review.h"
 #include "softclaim.h"
 #include "stats.h"
 #include "text.h"
@@ -210,6 +211,13 @@ fs_reschedule(PG_FUNCTION_ARGS)
 						"Its worker can give it back with fairsched_release(job_id, token, run_at).");
 		q.state = run_at > now ? FS_JOB_SCHEDULED : FS_JOB_AVAILABLE;
 		q.run_at = Max(run_at, now);
+		if (fs_review_awaited(jr, row))
+		{
+			/* when it may run, not whether */
+			q.review_run_at = q.run_at;
+			q.run_at = 0;
+			q.state = FS_JOB_SCHEDULED;
+		}
 		if (FsJob(row)->token > 0)
 			q.token = fs_state_numbers(db, FS_COUNTER_TOKEN, 1);
 		if (r == FS_ROW_DONE)
@@ -353,10 +361,10 @@ fs_retry(PG_FUNCTION_ARGS)
 	fs_spi("WITH dead AS (DELETE FROM fairsched.job_history WHERE job_id = $1 AND outcome = 'dead' RETURNING *) "
 		   "INSERT INTO fairsched.jobs (job_id, position, created_at, run_at, job_table, flow, cost, "
 		   "max_attempts, rank, attempt, token, state, priority, workspace, lane, kind, payload, "
-		   "unique_key, run_id, capabilities, resources, budgets, checkpoint, errors, max_runtime) "
+		   "unique_key, run_id, capabilities, resources, budgets, checkpoint, errors, max_runtime, min_deliberation) "
 		   "SELECT job_id, 0, created_at, now(), $2, 0, cost, max_attempts, "
 		   "2 * substr(priority, 2, 1)::integer, 0, token, 'scheduled', priority, workspace, lane, kind, "
-		   "payload, unique_key, run_id, capabilities, resources, budgets, checkpoint, errors, max_runtime "
+		   "payload, unique_key, run_id, capabilities, resources, budgets, checkpoint, errors, max_runtime, min_deliberation "
 		   "FROM dead", 2, types, args, NULL);
 	fs_spi_end();
 	fs_own_changes = false;

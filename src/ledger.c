@@ -671,7 +671,9 @@ check_prepare(void)
 	{
 		if (items[i].kind == ITEM_RESERVED || items[i].kind == ITEM_DUE)
 			continue;
-		if (items[i].kind == ITEM_QUEUE && !items[i].u.queue.on_abort)
+		/* a job that left a queue was there before */
+		if (items[i].kind == ITEM_QUEUE && !items[i].u.queue.on_abort &&
+			items[i].u.queue.cls_delta >= 0 && items[i].u.queue.waiting_delta >= 0)
 		{
 			jobs = true;
 			continue;

@@ -217,6 +217,13 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	}
 	if (q->preempted)
 		SET(FS_COL_PREEMPTIONS, Int32GetDatum(fs_preemptions(jr, *row) + 1));
+	if (q->review_run_at)
+		SET(FS_COL_REVIEW_RUN_AT, TimestampTzGetDatum(q->review_run_at));
+	else if (q->reviewed || q->state != FS_JOB_SCHEDULED)
+	{
+		SET(FS_COL_REVIEW_RUN_AT, (Datum) 0);
+		nulls[FS_COL_REVIEW_RUN_AT] = true;
+	}
 	result = fs_rows_update(jr, row, values, nulls, replace, wait);
 	if (result != FS_ROW_DONE)
 		return result;
@@ -276,7 +283,7 @@ open_history(const char *outcome, TimestampTz at)
 			 errhint("See fairsched.maintenance_status.")));
 }
 
-#define HISTORY_COLUMNS 27
+#define HISTORY_COLUMNS 28
 
 /* The values of a history row, nothing of them stored with the job. */
 static void
@@ -294,7 +301,7 @@ history_values(FsJobRel *jr, HeapTuple row, const FsEnd *end, const char *outcom
 		{9, FS_COL_RUN_AT}, {10, FS_COL_CREATED_AT}, {14, FS_COL_PAYLOAD}, {17, FS_COL_ERRORS},
 		{18, FS_COL_CHECKPOINT}, {19, FS_COL_RUN_ID}, {20, FS_COL_UNIQUE_KEY},
 		{21, FS_COL_CAPABILITIES}, {22, FS_COL_RESOURCES}, {23, FS_COL_BUDGETS},
-		{24, FS_COL_MAX_RUNTIME}, {25, FS_COL_TOKEN}
+		{24, FS_COL_MAX_RUNTIME}, {25, FS_COL_TOKEN}, {27, FS_COL_MIN_DELIBERATION}
 	};
 	Datum		v[FS_JOB_COLUMNS];
 	bool		isnull[FS_JOB_COLUMNS];
@@ -312,6 +319,8 @@ history_values(FsJobRel *jr, HeapTuple row, const FsEnd *end, const char *outcom
 #define OUT(n, datum) \
 	do { out[n] = (datum); nulls[n] = false; } while (0)
 	OUT(4, CStringGetTextDatum(end->state));
+	if (!isnull[FS_COL_REVIEW_RUN_AT])
+		OUT(9, v[FS_COL_REVIEW_RUN_AT]);
 	OUT(12, TimestampTzGetDatum(now));
 	if (end->claimed_at)
 		OUT(11, TimestampTzGetDatum(end->claimed_at));

@@ -15,7 +15,9 @@ typedef struct FsRequeue
 	bool		returned;		/* first in its class */
 	bool		keep_position;	/* stays where it is in the order */
 	bool		preempted;		/* counts as one more preemption */
+	bool		reviewed;		/* waits for no review any more; so does what is not scheduled */
 	TimestampTz run_at;
+	TimestampTz review_run_at;	/* when it may run once it is reviewed */
 	int			attempt;		/* -1: as it is */
 	int64		token;			/* 0: as it is */
 	int			cls;			/* -1: as it is */

@@ -129,13 +129,15 @@ CREATE TABLE fairsched.jobs (
 	max_runtime interval,
 	priority_note jsonb,
 	request_id uuid,
-	preemptions integer
+	preemptions integer,
+	min_deliberation numeric,
+	review_run_at timestamptz
 ) PARTITION BY LIST (job_table);
 COMMENT ON TABLE fairsched.jobs IS 'Live jobs: one partition for all workspaces that share (job_table 0), one for each workspace with its own table. Finished jobs are in fairsched.job_history. Change them by the fairsched_ functions only.';
 COMMENT ON COLUMN fairsched.jobs.job_id IS 'Never changes; at most 53 bits: 12 of the job table it was born in, 41 of fairsched.job_seq.';
 COMMENT ON COLUMN fairsched.jobs.position IS 'Place in the ready order; grows with every time the job becomes ready. 0 = not ready.';
 COMMENT ON COLUMN fairsched.jobs.created_at IS 'When it was enqueued.';
-COMMENT ON COLUMN fairsched.jobs.run_at IS 'When it may run, or became ready last; infinity = waits to be resumed.';
+COMMENT ON COLUMN fairsched.jobs.run_at IS 'When it may run, or became ready last; infinity = waits to be resumed, or for a review.';
 COMMENT ON COLUMN fairsched.jobs.job_table IS 'Number of the table this row is in.';
 COMMENT ON COLUMN fairsched.jobs.flow IS 'Flow: jobs with one number are admitted or refused together. Negative: the overflow flow of the workspace and lane.';
 COMMENT ON COLUMN fairsched.jobs.cost IS 'Cost units charged to the workspace when it is claimed.';
@@ -163,6 +165,8 @@ COMMENT ON COLUMN fairsched.jobs.errors IS 'Array of {attempt, error, at}, at mo
 COMMENT ON COLUMN fairsched.jobs.max_runtime IS 'Its lease is not extended beyond this time after the claim.';
 COMMENT ON COLUMN fairsched.jobs.priority_note IS 'Last fairsched_assign_priority: {reason, at, overridable}; NULL = none.';
 COMMENT ON COLUMN fairsched.jobs.preemptions IS 'How often it was preempted; NULL = never.';
+COMMENT ON COLUMN fairsched.jobs.min_deliberation IS 'Least overall score of its reasoning, 0 to 1, as given at enqueue; NULL = it needs none.';
+COMMENT ON COLUMN fairsched.jobs.review_run_at IS 'Not NULL: it is held until a score of at least min_deliberation passes or fairsched_release_review lets it go (waiting_for_review), and may run from this time on. NULL = it is not held.';
 
 -- Rows that change behind the back of the functions (COPY by pg_restore,
 -- logical replication, an administrator's hand) make memory look again.
@@ -209,7 +213,8 @@ BEGIN
 			ALTER budgets SET STATISTICS 0, ALTER checkpoint SET STATISTICS 0, ALTER errors SET STATISTICS 0,
 			ALTER max_runtime SET STATISTICS 0, ALTER priority_note SET STATISTICS 0, ALTER claimed_at SET STATISTICS 0,
 			ALTER lease_ms SET STATISTICS 0, ALTER worker SET STATISTICS 10, ALTER request_id SET STATISTICS 0,
-			ALTER preemptions SET STATISTICS 0;
+			ALTER preemptions SET STATISTICS 0, ALTER min_deliberation SET STATISTICS 0,
+			ALTER review_run_at SET STATISTICS 0;
 		CREATE UNIQUE INDEX jobs_%2$s_job ON %1$s (job_id);
 		CREATE INDEX jobs_%2$s_ready ON %1$s (flow, rank, position) WHERE position > 0;
 		CREATE INDEX jobs_%2$s_due ON %1$s (run_at) WHERE position = 0;
@@ -285,7 +290,8 @@ CREATE TABLE fairsched.job_history (
 	budgets text[],
 	max_runtime interval,
 	token bigint NOT NULL,
-	outcome text COLLATE "C" NOT NULL CHECK (outcome IN ('completed', 'dead'))
+	outcome text COLLATE "C" NOT NULL CHECK (outcome IN ('completed', 'dead')),
+	min_deliberation numeric
 ) PARTITION BY LIST (outcome);
 CREATE TABLE fairsched.job_history_completed PARTITION OF fairsched.job_history
 	FOR VALUES IN ('completed') PARTITION BY RANGE (finished_at);
@@ -314,7 +320,8 @@ BEGIN
 			('unique_key', 'Unique key it had.'), ('capabilities', 'Capabilities it required.'),
 			('resources', 'Resources it declared.'), ('budgets', 'Budgets it was charged to.'),
 			('max_runtime', 'Longest time it might run.'), ('token', 'Its last fence token.'),
-			('outcome', 'completed or dead: how long it is kept.')) v(col, txt)
+			('outcome', 'completed or dead: how long it is kept.'),
+			('min_deliberation', 'Least overall score of its reasoning that it needed; NULL = none.')) v(col, txt)
 		LOOP
 			EXECUTE format('COMMENT ON COLUMN fairsched.%I.%I IS %L', t, c.col, c.txt);
 		END LOOP;

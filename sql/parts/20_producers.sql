@@ -5,20 +5,20 @@ CREATE FUNCTION fairsched_enqueue(
 	run_at timestamptz DEFAULT now(), lane text DEFAULT 'default', cost int DEFAULT NULL,
 	unique_key text DEFAULT NULL, max_attempts int DEFAULT 25, capabilities text[] DEFAULT '{}',
 	resources jsonb DEFAULT '{}', budgets text[] DEFAULT '{}', run_id text DEFAULT NULL,
-	max_runtime interval DEFAULT NULL,
+	max_runtime interval DEFAULT NULL, min_deliberation numeric DEFAULT NULL,
 	OUT job_id bigint, OUT is_duplicate boolean, OUT queue_position bigint, OUT estimated_wait interval)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_enqueue';
-COMMENT ON FUNCTION fairsched_enqueue(text, jsonb, text, text, timestamptz, text, int, text, int, text[], jsonb, text[], text, interval) IS
-'Puts a job into the queue of a workspace; it can be claimed when the transaction commits. priority: P0 (most urgent) to P3. cost: cost units, by default that of its kind. unique_key: a live job of the workspace with the same key is returned instead, with is_duplicate. max_attempts: claims after which a failure is final. capabilities: what a worker must have to get it. max_runtime: its lease is not extended beyond. queue_position: ready jobs of the workspace before it, NULL when it is not ready or not known yet; estimated_wait: by the service rate of the last minute. Errors: FS003 the queue is full, FS004 memory is full, 22004 and 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_enqueue(text, jsonb, text, text, timestamptz, text, int, text, int, text[], jsonb, text[], text, interval, numeric) IS
+'Puts a job into the queue of a workspace; it can be claimed when the transaction commits. priority: P0 (most urgent) to P3. cost: cost units, by default that of its kind. unique_key: a live job of the workspace with the same key is returned instead, with is_duplicate. max_attempts: claims after which a failure is final. capabilities: what a worker must have to get it. max_runtime: its lease is not extended beyond. min_deliberation: 0 to 1; the job is held (waiting_for_review) until fairsched_score_deliberation gives it a score that passes with at least this, or fairsched_release_review lets it go; run_at counts from then on. queue_position: ready jobs of the workspace before it, NULL when it is not ready or not known yet; estimated_wait: by the service rate of the last minute. Errors: FS003 the queue is full, FS004 memory is full, 22004 and 22023 for arguments.';
 
 CREATE FUNCTION fairsched_enqueue_many(
 	workspace text, payloads jsonb[], kind text DEFAULT 'default', priority text DEFAULT 'P2',
 	run_at timestamptz DEFAULT now(), lane text DEFAULT 'default', cost int DEFAULT NULL,
 	unique_keys text[] DEFAULT NULL, max_attempts int DEFAULT 25, capabilities text[] DEFAULT '{}',
 	resources jsonb DEFAULT '{}', budgets text[] DEFAULT '{}', run_id text DEFAULT NULL,
-	max_runtime interval DEFAULT NULL) RETURNS bigint[]
+	max_runtime interval DEFAULT NULL, min_deliberation numeric DEFAULT NULL) RETURNS bigint[]
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_enqueue_many';
-COMMENT ON FUNCTION fairsched_enqueue_many(text, jsonb[], text, text, timestamptz, text, int, text[], int, text[], jsonb, text[], text, interval) IS
+COMMENT ON FUNCTION fairsched_enqueue_many(text, jsonb[], text, text, timestamptz, text, int, text[], int, text[], jsonb, text[], text, interval, numeric) IS
 'Puts a job for each payload, as fairsched_enqueue does; all or none. unique_keys: one for each payload, NULL for none. Returns the job ids in the order of the payloads; where a key is taken, the id of the job that has it.';
 
 CREATE VIEW fairsched.inbox AS
@@ -26,7 +26,7 @@ CREATE VIEW fairsched.inbox AS
 		NULL::timestamptz AS run_at, NULL::text AS lane, NULL::int AS cost, NULL::text AS unique_key,
 		NULL::int AS max_attempts, NULL::text[] AS capabilities, NULL::jsonb AS resources,
 		NULL::text[] AS budgets, NULL::text AS run_id, NULL::interval AS max_runtime,
-		NULL::bigint AS job_id
+		NULL::bigint AS job_id, NULL::numeric AS min_deliberation
 	WHERE false;
 CREATE FUNCTION fairsched.inbox_insert() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_inbox_insert';
@@ -56,6 +56,7 @@ COMMENT ON COLUMN fairsched.inbox.budgets IS 'Budgets it is charged to.';
 COMMENT ON COLUMN fairsched.inbox.run_id IS 'Run it is part of.';
 COMMENT ON COLUMN fairsched.inbox.max_runtime IS 'Longest time it may run.';
 COMMENT ON COLUMN fairsched.inbox.job_id IS 'For RETURNING: the id of the job, or of the earlier one with its unique_key.';
+COMMENT ON COLUMN fairsched.inbox.min_deliberation IS 'Least overall score of its reasoning, 0 to 1, until which it is held; default none.';
 
 CREATE FUNCTION fairsched_cancel(job_id bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_cancel';
@@ -71,11 +72,11 @@ COMMENT ON FUNCTION fairsched_cancel_run(text) IS 'Cancels all live jobs of a ru
 
 CREATE FUNCTION fairsched_retry(job_id bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_retry';
-COMMENT ON FUNCTION fairsched_retry(bigint) IS 'Makes a discarded job available again, under its id, with all its attempts; its errors stay. Errors: FS006 unknown job, FS005 it is not discarded.';
+COMMENT ON FUNCTION fairsched_retry(bigint) IS 'Makes a discarded job available again, under its id, with all its attempts; its errors stay, and it needs no new review. Errors: FS006 unknown job, FS005 it is not discarded.';
 
 CREATE FUNCTION fairsched_reschedule(job_id bigint, run_at timestamptz) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_reschedule';
-COMMENT ON FUNCTION fairsched_reschedule(bigint, timestamptz) IS 'Changes when a waiting job may run; a time that has passed means now. Errors: FS006 unknown job, FS005 it is running.';
+COMMENT ON FUNCTION fairsched_reschedule(bigint, timestamptz) IS 'Changes when a waiting job may run; a time that has passed means now. A job that waits for a review goes on waiting for it. Errors: FS006 unknown job, FS005 it is running.';
 
 CREATE FUNCTION fairsched_assign_priority(job_id bigint, priority text, reason text DEFAULT NULL, overridable boolean DEFAULT true) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_assign_priority';
@@ -92,7 +93,7 @@ CREATE FUNCTION fairsched_job_status(
 	OUT attempt int, OUT max_attempts int, OUT result jsonb, OUT error text,
 	OUT created_at timestamptz, OUT run_at timestamptz, OUT claimed_at timestamptz,
 	OUT finished_at timestamptz, OUT worker text, OUT checkpoint jsonb, OUT run_id text,
-	OUT lease_expires_at timestamptz)
+	OUT lease_expires_at timestamptz, OUT held_reason text)
 	RETURNS SETOF record
 	LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -114,8 +115,10 @@ BEGIN
 			'CASE WHEN j.state OPERATOR(pg_catalog.=) ''available'' AND l.soft_attempt IS NOT NULL THEN ''running'' ELSE j.state END, '
 			'j.priority, CASE j.state WHEN ''available'' THEN coalesce(l.soft_attempt, j.attempt) ELSE j.attempt END, '
 			'j.max_attempts, NULL::jsonb, '
-			'j.errors OPERATOR(pg_catalog.->) -1 OPERATOR(pg_catalog.->>) ''error'', j.created_at, j.run_at, '
-			'l.claimed_at, NULL::timestamptz, l.worker, j.checkpoint, j.run_id, l.lease_expires_at '
+			'j.errors OPERATOR(pg_catalog.->) -1 OPERATOR(pg_catalog.->>) ''error'', j.created_at, '
+			'coalesce(j.review_run_at, j.run_at), '
+			'l.claimed_at, NULL::timestamptz, l.worker, j.checkpoint, j.run_id, l.lease_expires_at, '
+			'CASE WHEN j.review_run_at IS NOT NULL THEN ''waiting_for_review'' END '
 			'FROM fairsched.jobs_%s j LEFT JOIN LATERAL fairsched.job_lease(j.job_id, j.token) l '
 			'ON j.state OPERATOR(pg_catalog.=) ''running'' OR (j.state OPERATOR(pg_catalog.=) ''available'' AND l.soft_attempt IS NOT NULL) '
 			'WHERE j.job_id OPERATOR(pg_catalog.=) $1', n) USING job_id;
@@ -126,14 +129,14 @@ BEGIN
 	RETURN QUERY
 		SELECT h.workspace, h.lane, h.kind, h.state, h.priority, h.attempt, h.max_attempts, h.result,
 			h.errors -> -1 ->> 'error', h.created_at, h.run_at, h.claimed_at, h.finished_at, h.worker,
-			h.checkpoint, h.run_id, NULL::timestamptz
+			h.checkpoint, h.run_id, NULL::timestamptz, NULL::text
 		FROM fairsched.job_history h WHERE h.job_id = fairsched_job_status.job_id LIMIT 1;
 END
 $$;
-COMMENT ON FUNCTION fairsched_job_status(bigint) IS 'What is known of a job, one row: state (available, scheduled, running, retryable, preempted, completed, discarded, cancelled), attempt, result, last error, times. worker and claimed_at are those of the last claim of a finished job, and of the present one of a running job, as is lease_expires_at; they are NULL for other states, and for a running job where memory is not built (a standby) or it ends just now. No row: it never was, or is not kept any more (completed jobs are kept for fairsched.completed_retention). One index look-up for each table it can be in.';
+COMMENT ON FUNCTION fairsched_job_status(bigint) IS 'What is known of a job, one row: state (available, scheduled, running, retryable, preempted, completed, discarded, cancelled), attempt, result, last error, times. worker and claimed_at are those of the last claim of a finished job, and of the present one of a running job, as is lease_expires_at; they are NULL for other states, and for a running job where memory is not built (a standby) or it ends just now. held_reason: waiting_for_review for a job that is held until a score passes (min_deliberation of fairsched_enqueue); its state is scheduled, and run_at when it may run after that. NULL = it is not held. No row: it never was, or is not kept any more (completed jobs are kept for fairsched.completed_retention). One index look-up for each table it can be in.';
 
-REVOKE ALL ON FUNCTION fairsched_enqueue(text, jsonb, text, text, timestamptz, text, int, text, int, text[], jsonb, text[], text, interval),
-	fairsched_enqueue_many(text, jsonb[], text, text, timestamptz, text, int, text[], int, text[], jsonb, text[], text, interval),
+REVOKE ALL ON FUNCTION fairsched_enqueue(text, jsonb, text, text, timestamptz, text, int, text, int, text[], jsonb, text[], text, interval, numeric),
+	fairsched_enqueue_many(text, jsonb[], text, text, timestamptz, text, int, text[], int, text[], jsonb, text[], text, interval, numeric),
 	fairsched_cancel(bigint), fairsched_cancel_many(bigint[]), fairsched_cancel_run(text), fairsched_retry(bigint),
 	fairsched_reschedule(bigint, timestamptz), fairsched_assign_priority(bigint, text, text, boolean),
 	fairsched_job_status(bigint) FROM PUBLIC;

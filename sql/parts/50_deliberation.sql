@@ -51,7 +51,33 @@ CREATE FUNCTION fairsched_score_deliberation(
 	OUT off_topic_segments int, OUT model text, OUT phase text, OUT scored_at timestamptz)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_score_deliberation';
 COMMENT ON FUNCTION fairsched_score_deliberation(text, bigint, text, text, text, text, int) IS
-'Scores a text of reasoning (a chain of thought in English) by its words and keeps the scores, not the text: the row of fairsched.deliberation_scores, whose columns have the formulas. job_id, run_id, model: kept with the scores. phase: plan, design, build, test or deploy, in any case; another one is kept and counts as unknown. goal: what the text should be about; not kept. tokens: NULL = a quarter of the characters. recommendation: pass, review, fallback or reject. An empty text is scored like any other. Pass the text as a parameter: docs/deliberation.md says why. Errors: 22004 reasoning is null, 22023 tokens is negative, job_id is not positive, run_id, phase or model has not 1 to 128 bytes, or all weights are 0; 25006 read-only transaction or standby.';
+'Scores a text of reasoning (a chain of thought in English) by its words and keeps the scores, not the text: the row of fairsched.deliberation_scores, whose columns have the formulas. job_id, run_id, model: kept with the scores. phase: plan, design, build, test or deploy, in any case; another one is kept and counts as unknown. goal: what the text should be about; not kept. tokens: NULL = a quarter of the characters. recommendation: pass, review, fallback or reject. An empty text is scored like any other. A job that is held for a review (min_deliberation of fairsched_enqueue) is let go, in the same transaction, if its score passes: recommendation pass, and overall_score at least min_deliberation. Pass the text as a parameter: docs/deliberation.md says why. Errors: 22004 reasoning is null, 22023 tokens is negative, job_id is not positive, run_id, phase or model has not 1 to 128 bytes, or all weights are 0; 25006 read-only transaction or standby; and where a held job is let go, FS004 memory is full.';
+
+CREATE FUNCTION fairsched_release_review(job_id bigint) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_release_review';
+COMMENT ON FUNCTION fairsched_release_review(bigint) IS 'Lets a job go that is held until a score of its reasoning passes (min_deliberation of fairsched_enqueue), whatever its scores: it is available, or scheduled when its run_at has not come. Returns true. For administrators. Errors: FS006 unknown job, FS005 it does not wait for a review.';
+
+CREATE VIEW fairsched.review_queue AS
+SELECT j.job_id, j.workspace, j.lane, j.kind, j.priority, j.min_deliberation, j.review_run_at AS run_at,
+	j.created_at, s.scores, s.best_score, s.last_recommendation, j.run_id
+FROM fairsched.jobs j CROSS JOIN LATERAL (
+	SELECT count(*) AS scores, max(d.overall_score) AS best_score,
+		(array_agg(d.recommendation ORDER BY d.score_id DESC))[1] AS last_recommendation
+	FROM fairsched.deliberation_scores d WHERE d.job_id = j.job_id) s
+WHERE j.position = 0 AND j.run_at = 'infinity' AND j.review_run_at IS NOT NULL;
+COMMENT ON VIEW fairsched.review_queue IS 'Jobs that are held until a score of their reasoning passes (waiting_for_review), with the scores they got so far. Reads the jobs that wait without a time by an index, and the scores of each job that is shown.';
+COMMENT ON COLUMN fairsched.review_queue.job_id IS 'Id of the job; fairsched_release_review lets it go.';
+COMMENT ON COLUMN fairsched.review_queue.workspace IS 'Tenant it belongs to.';
+COMMENT ON COLUMN fairsched.review_queue.lane IS 'Lane it waits in.';
+COMMENT ON COLUMN fairsched.review_queue.kind IS 'Kind of work.';
+COMMENT ON COLUMN fairsched.review_queue.priority IS 'P0 to P3.';
+COMMENT ON COLUMN fairsched.review_queue.min_deliberation IS 'Least overall score that lets it go.';
+COMMENT ON COLUMN fairsched.review_queue.run_at IS 'When it may run after that; in the past: at once.';
+COMMENT ON COLUMN fairsched.review_queue.created_at IS 'When it was enqueued.';
+COMMENT ON COLUMN fairsched.review_queue.scores IS 'Scores that it got.';
+COMMENT ON COLUMN fairsched.review_queue.best_score IS 'Highest overall_score of them, whatever the recommendation; NULL = none.';
+COMMENT ON COLUMN fairsched.review_queue.last_recommendation IS 'Recommendation of the last of them; NULL = none.';
+COMMENT ON COLUMN fairsched.review_queue.run_id IS 'Run it is part of.';
 
 CREATE VIEW fairsched.low_quality_reasoning AS
 SELECT s.score_id, s.job_id, s.run_id, s.depth_score, s.coherence_score, s.relevance_score,
@@ -106,7 +132,7 @@ COMMENT ON COLUMN fairsched.deliberation_runs.first_scored_at IS 'When the first
 COMMENT ON COLUMN fairsched.deliberation_runs.last_scored_at IS 'When the last was scored.';
 
 REVOKE ALL ON fairsched.deliberation_scores, fairsched.low_quality_reasoning,
-	fairsched.deliberation_runs FROM PUBLIC;
+	fairsched.deliberation_runs, fairsched.review_queue FROM PUBLIC;
 
 SELECT pg_extension_config_dump('fairsched.deliberation_scores', '');
 SELECT pg_extension_config_dump('fairsched.score_seq', '');

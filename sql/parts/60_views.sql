@@ -67,7 +67,7 @@ COMMENT ON COLUMN fairsched.workspace_status.weight IS 'Share of the workers rel
 COMMENT ON COLUMN fairsched.workspace_status.quantum IS 'Cost units it may use in one round.';
 COMMENT ON COLUMN fairsched.workspace_status.deficit IS 'Cost units it may still use in its current round, over all lanes; negative = it is in debt.';
 COMMENT ON COLUMN fairsched.workspace_status.ready IS 'Jobs that may be claimed, of all lanes and priorities. NULL = not counted yet.';
-COMMENT ON COLUMN fairsched.workspace_status.scheduled IS 'Jobs that wait for their time, their next attempt or to be resumed. NULL = not counted yet.';
+COMMENT ON COLUMN fairsched.workspace_status.scheduled IS 'Jobs that wait for their time, their next attempt, a review or to be resumed. NULL = not counted yet.';
 COMMENT ON COLUMN fairsched.workspace_status.running IS 'Jobs that occupy a slot, those of claims that are not committed yet included.';
 COMMENT ON COLUMN fairsched.workspace_status.max_running IS 'Ceiling on running: its own, else that of its quota class.';
 COMMENT ON COLUMN fairsched.workspace_status.paused IS 'True from fairsched_pause_workspace until fairsched_resume_workspace.';

@@ -38,13 +38,15 @@ SELECT pg_temp.expect('fairsched_enqueue', ARRAY[
   'priority text = ''P2''', 'run_at timestamp with time zone = now()', 'lane text = ''default''',
   'cost integer = NULL', 'unique_key text = NULL', 'max_attempts integer = 25',
   'capabilities text[] = ''{}''::text[]', 'resources jsonb = ''{}''::jsonb',
-  'budgets text[] = ''{}''::text[]', 'run_id text = NULL', 'max_runtime interval = NULL']);
+  'budgets text[] = ''{}''::text[]', 'run_id text = NULL', 'max_runtime interval = NULL',
+  'min_deliberation numeric = NULL']);
 SELECT pg_temp.expect('fairsched_enqueue_many', ARRAY[
   'workspace text', 'payloads jsonb[]', 'kind text = ''default''',
   'priority text = ''P2''', 'run_at timestamp with time zone = now()', 'lane text = ''default''',
   'cost integer = NULL', 'unique_keys text[] = NULL', 'max_attempts integer = 25',
   'capabilities text[] = ''{}''::text[]', 'resources jsonb = ''{}''::jsonb',
-  'budgets text[] = ''{}''::text[]', 'run_id text = NULL', 'max_runtime interval = NULL']);
+  'budgets text[] = ''{}''::text[]', 'run_id text = NULL', 'max_runtime interval = NULL',
+  'min_deliberation numeric = NULL']);
 SELECT pg_temp.expect('fairsched_job_status', ARRAY['job_id bigint']);
 SELECT pg_temp.expect('fairsched_cancel', ARRAY['job_id bigint']);
 SELECT pg_temp.expect('fairsched_cancel_many', ARRAY['job_ids bigint[]']);
@@ -97,6 +99,7 @@ SELECT pg_temp.expect('fairsched_undrain', '{}');
 SELECT pg_temp.expect('fairsched_check', ARRAY['repair boolean = false']);
 
 -- Reasoning quality
+SELECT pg_temp.expect('fairsched_release_review', ARRAY['job_id bigint']);
 SELECT pg_temp.expect('fairsched_score_deliberation', ARRAY['reasoning text', 'job_id bigint = NULL',
   'run_id text = NULL', 'phase text = NULL', 'goal text = NULL', 'model text = NULL', 'tokens integer = NULL']);
 -- Admission
@@ -245,7 +248,7 @@ SELECT pg_temp.gives('fairsched_explain', ARRAY['gate text', 'verdict text', 'va
   'retry_at timestamp with time zone']);
 SELECT pg_temp.gives('fairsched_heartbeat', ARRAY['job_id bigint', 'directive text']);
 SELECT is((SELECT string_agg(c, ',' ORDER BY c) FROM unnest(ARRAY['state', 'attempt', 'result', 'error',
-      'created_at', 'run_at', 'claimed_at', 'finished_at', 'worker', 'lease_expires_at']) c
+      'created_at', 'run_at', 'claimed_at', 'finished_at', 'worker', 'lease_expires_at', 'held_reason']) c
     WHERE NOT EXISTS (SELECT FROM actual WHERE fn = 'fairsched_job_status' AND NOT is_input AND arg = c)),
   NULL, 'fairsched_job_status: result columns');
 
@@ -284,7 +287,7 @@ SELECT results_eq($$INSERT INTO fairsched.inbox (workspace) VALUES ('pgtap') RET
 CREATE TEMP TABLE wanted (relation text, columns text[]);
 INSERT INTO wanted VALUES
   ('jobs', '{job_id,workspace,lane,kind,state,priority,cost,attempt,max_attempts,run_at,created_at,payload,run_id}'),
-  ('inbox', '{workspace,payload,kind,priority,run_at,lane,cost,unique_key,max_attempts,capabilities,resources,budgets,run_id,max_runtime,job_id}'),
+  ('inbox', '{workspace,payload,kind,priority,run_at,lane,cost,unique_key,max_attempts,capabilities,resources,budgets,run_id,max_runtime,job_id,min_deliberation}'),
   ('workspace_status', '{workspace,tier,quota_class,weight,quantum,deficit,ready,scheduled,running,max_running,paused,parked_reason,parked_until,own_table,oldest_ready_age}'),
   ('queue_status', '{workspace,lane,flow,ready,parked_reason,parked_detail,parked_since,retry_at}'),
   ('running_jobs', '{job_id,workspace,lane,kind,priority,worker,token,attempt,claimed_at,lease_expires_at,directive}'),
@@ -294,6 +297,7 @@ INSERT INTO wanted VALUES
   ('maintenance_status', '{task,last_run,last_duration,last_error,next_run}'),
   ('deliberation_scores', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('low_quality_reasoning', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
+  ('review_queue', '{job_id,workspace,lane,kind,priority,min_deliberation,run_at,created_at,scores,best_score,last_recommendation,run_id}'),
   ('deliberation_runs', '{run_id,scored,passed,for_review,for_fallback,rejected,pass_share,avg_depth,avg_coherence,avg_relevance,avg_overall,min_overall,tokens,first_scored_at,last_scored_at}'),
   ('budget_status', '{budget,workspace,dimension,amount,spent,reserved,remaining,percent_used,status,paused}'),
   ('budget_events', '{event_id,budget,workspace,event_type,threshold,total,spent,remaining,percent_used,action,jobs_affected,classes_preempted,occurred_at,resolved_at}'),
@@ -556,6 +560,15 @@ SELECT is((SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
     c(name, columns);
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
   FROM unnest(ARRAY['placement_scorer', 'placement_events']) r, pg_extension e WHERE extname = 'fairsched';
+
+-- The report
+SELECT has_function(f, ARRAY['interval']), function_returns(f, ARRAY['interval'], r), volatility_is(f, ARRAY['interval'], 'volatile')
+  FROM (VALUES ('fairsched_fairness_report', 'jsonb'), ('fairsched_report_html', 'text')) t(f, r);
+SELECT is(pg_get_function_arguments(f::regproc), $$period interval DEFAULT '24:00:00'::interval$$, f || ': names and defaults'),
+  is(has_function_privilege('public', (f || '(interval)')::regprocedure, 'EXECUTE'), false, f || ' is not for PUBLIC')
+  FROM unnest('{fairsched_fairness_report,fairsched_report_html}'::text[]) f;
+SELECT is(has_function_privilege('public', p.oid, 'EXECUTE'), false, p.proname || ' is not for PUBLIC')
+  FROM pg_proc p WHERE p.pronamespace = 'fairsched'::regnamespace AND p.proname ~ '^(html|svg|report)_|^html$|^recommendations$';
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -14,6 +14,9 @@ $node->safe_psql('postgres', q{
   SELECT fairsched_enqueue_many('acme', array_agg('{}'::jsonb)) FROM generate_series(1, 10);
   CREATE TABLE held AS SELECT * FROM fairsched_claim('w', 2, lease => '10 min');
 });
+# Jobs that wait for their time, in another workspace: changing one is a change as well.
+$node->safe_psql('postgres', q{
+  SELECT fairsched_enqueue('timed', run_at => now() + interval '1 day')});
 my $running = q{SELECT running, ready FROM fairsched.workspace_status WHERE workspace = 'acme'};
 ok($node->poll_query_until('postgres', $running, '2|8'), 'two run, eight wait');
 
@@ -22,7 +25,11 @@ my %refused = (
   complete   => q{SELECT fairsched_complete(job_id, token) FROM held},
   fail       => q{SELECT fairsched_fail(job_id, token, 'x') FROM held},
   release    => q{SELECT fairsched_release(job_id, token) FROM held},
-  cancel     => q{SELECT fairsched_cancel(max(job_id)) FROM fairsched.jobs},
+  cancel     => q{SELECT fairsched_cancel(max(job_id)) FROM fairsched.jobs WHERE workspace = 'acme'},
+  reschedule => q{SELECT fairsched_reschedule(job_id, now()) FROM fairsched.jobs WHERE workspace = 'timed'},
+  later      => q{SELECT fairsched_reschedule(job_id, now() + interval '2 days') FROM fairsched.jobs
+    WHERE workspace = 'timed'},
+  cancel_later => q{SELECT fairsched_cancel(job_id) FROM fairsched.jobs WHERE workspace = 'timed'},
   savepoint  => q{SAVEPOINT a; SELECT * FROM fairsched_claim('w', 1); RELEASE SAVEPOINT a},
   both       => q{SELECT fairsched_enqueue('acme'); SELECT * FROM fairsched_claim('w', 1)});
 

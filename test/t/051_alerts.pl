@@ -123,7 +123,8 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM fairsched.main
 my $source = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/alert_check.c");
 my $page = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../docs/alerts.md");
 my $events = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/budget_events.c");
-my %types = map { $_ => 1 } $source =~ /(?:fs_alert_raise|check_query)\("(\w+)"/g, $events =~ /"(budget_(?:warn|throttle|preempt|paused))"/g;
+my ($scorer) = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/placement_scorer.c") =~ /^#define ALERT "(\w+)"/m;
+my %types = map { $_ => 1 } $source =~ /(?:fs_alert_raise|check_query)\("(\w+)"/g, $events =~ /"(budget_(?:warn|throttle|preempt|paused))"/g, $scorer;
 
 cmp_ok(scalar(keys %types), '>=', 10, 'types of alerts: ' . join(' ', sort keys %types));
 is(join(' ', sort $page =~ /^## (\w+)$/mg), join(' ', sort keys %types), 'docs/alerts.md has them all');
