@@ -74,19 +74,19 @@ CREATE FUNCTION fairsched.recommendations(period interval, now timestamptz,
 		FROM pg_class c WHERE c.relnamespace = 'fairsched'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^jobs_[0-9]+$')
 
 	SELECT 'ceiling', 'medium', 'workspace ' || s.workspace, 'max_running',
-		format('Raise its ceiling: fairsched_alter_workspace(%L, max_running => …), or leave it: it is what the ceiling is for.', s.workspace),
+		format('Raise its ceiling: fairsched_alter_workspace(%L, max_running => ...), or leave it: it is what the ceiling is for.', s.workspace),
 		format('%s of %s jobs run and %s wait: more workers would not help it.', s.running, s.max_running, s.ready)
 	FROM (SELECT * FROM status WHERE parked_reason = 'ceiling' AND ready > 0 ORDER BY ready DESC LIMIT 10) s
 	UNION ALL
 	SELECT 'weight', 'medium', 'workspace ' || g.workspace, 'tier',
-		format('Give it more weight: fairsched_alter_workspace(%L, tier => …), or let it enqueue less.', g.workspace),
+		format('Give it more weight: fairsched_alter_workspace(%L, tier => ...), or let it enqueue less.', g.workspace),
 		format('It competes all the time, gets what is due to it (%s %% of the entitlement), and its queue grows by %s jobs an hour.',
 			round(f.satisfaction * 100), round(g.per_hour))
 	FROM (SELECT * FROM growing WHERE n >= 5 AND r >= 0.7 AND per_hour > 0.1 * average ORDER BY per_hour DESC LIMIT 10) g
 		JOIN fair f ON f.workspace = g.workspace AND f.contending AND f.satisfaction >= 0.95
 	UNION ALL
 	SELECT 'entitlement', 'high', 'workspace ' || f.workspace, 'capabilities',
-		format('Look at fairsched.alerts, and register workers that serve all of its jobs: fairsched_register_worker(…, capabilities => …).'),
+		format('Look at fairsched.alerts, and register workers that serve all of its jobs: fairsched_register_worker(..., capabilities => ...).'),
 		format('While it competed it got %s of the %s cost units that were due to it.', f.competed, round(f.entitled))
 	FROM (SELECT * FROM fair WHERE entitled - competed > tolerance AND competed < entitled * current_setting('fairsched.alert_min_share')::double precision
 		ORDER BY competed / entitled LIMIT 10) f
@@ -107,18 +107,18 @@ CREATE FUNCTION fairsched.recommendations(period interval, now timestamptz,
 	FROM lane l WHERE l.desired_workers > l.current_workers AND l.reason IN ('backlog', 'dwell', 'stepping')
 	UNION ALL
 	SELECT 'capability', 'high', format('lane %s, workspace %s', q.lane, q.workspace), 'capabilities',
-		'Register a worker that has them: fairsched_register_worker(…, capabilities => …).',
+		'Register a worker that has them: fairsched_register_worker(..., capabilities => ...).',
 		format('%s wait since %s: %s.', coalesce(q.ready || ' jobs', 'Its jobs'), to_char(q.parked_since, 'YYYY-MM-DD HH24:MI:SS'), q.parked_detail)
 	FROM (SELECT DISTINCT ON (lane, parked_detail) * FROM fairsched.queue_status
 		WHERE parked_reason = 'waiting_for_capable_worker' ORDER BY lane, parked_detail, ready DESC NULLS LAST LIMIT 10) q
 	UNION ALL
 	SELECT 'budget', 'high', 'budget ' || b.budget, 'amount',
-		format('Raise it: fairsched_set_budget(%L, …), or begin a new period: fairsched_reset_budget(%L).', b.budget, b.budget),
+		format('Raise it: fairsched_set_budget(%L, ...), or begin a new period: fairsched_reset_budget(%L).', b.budget, b.budget),
 		format('%s of %s %s are spent, and it is paused: jobs that name it wait.', b.spent, b.amount, b.dimension)
 	FROM (SELECT * FROM fairsched.budget_status WHERE paused ORDER BY budget LIMIT 10) b
 	UNION ALL
 	SELECT 'quota', v.severity, format('workspace %s', v.workspace), 'quota of ' || v.resource,
-		format('Raise it: fairsched_set_quota(%L, %L, …), or look at what the workspace does.', v.workspace, v.resource),
+		format('Raise it: fairsched_set_quota(%L, %L, ...), or look at what the workspace does.', v.workspace, v.resource),
 		format('%s of %s were used or wanted; seen %s times since %s.', v.actual, v.quota, v.occurrences, to_char(v.first_seen, 'YYYY-MM-DD HH24:MI:SS'))
 	FROM (SELECT * FROM fairsched.quota_violations WHERE resolved_at IS NULL AND severity IN ('medium', 'high', 'critical')
 		ORDER BY array_position('{critical,high,medium}', severity), last_seen DESC LIMIT 10) v

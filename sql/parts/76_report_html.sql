@@ -10,7 +10,7 @@ COMMENT ON FUNCTION fairsched.html(text) IS 'Internal: text made safe for HTML.'
 
 CREATE FUNCTION fairsched.html_seconds(seconds double precision) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN seconds IS NULL THEN '–' WHEN seconds < 0.001 THEN '< 1 ms' WHEN seconds < 0.9995 THEN round((seconds * 1000)::numeric) || ' ms'
+	SELECT CASE WHEN seconds IS NULL THEN '&ndash;' WHEN seconds < 0.001 THEN '&lt; 1 ms' WHEN seconds < 0.9995 THEN round((seconds * 1000)::numeric) || ' ms'
 		WHEN seconds < 9.95 THEN round(seconds::numeric, 1) || ' s' WHEN seconds < 119.5 THEN round(seconds::numeric) || ' s'
 		WHEN seconds < 7170 THEN round((seconds / 60)::numeric) || ' min' WHEN seconds < 172800 THEN round((seconds / 3600)::numeric, 1) || ' h'
 		ELSE round((seconds / 86400)::numeric, 1) || ' d' END
@@ -19,8 +19,8 @@ COMMENT ON FUNCTION fairsched.html_seconds(double precision) IS 'Internal: a tim
 
 CREATE FUNCTION fairsched.html_number(n numeric) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN n IS NULL THEN '–' WHEN abs(n) >= 1e15 THEN to_char(n, 'FM9.99EEEE')
-		WHEN n = trunc(n) OR abs(n) >= 1000 THEN replace(to_char(round(n), 'FM999,999,999,999,990'), ',', ' ')
+	SELECT CASE WHEN n IS NULL THEN '&ndash;' WHEN abs(n) >= 1e15 THEN to_char(n, 'FM9.99EEEE')
+		WHEN n = trunc(n) OR abs(n) >= 1000 THEN replace(to_char(round(n), 'FM999,999,999,999,990'), ',', '&#8239;')
 		ELSE trim_scale(round(n, CASE WHEN abs(n) >= 10 THEN 1 ELSE 2 END))::text END
 $$;
 COMMENT ON FUNCTION fairsched.html_number(numeric) IS 'Internal: a number for people; thousands are parted by thin spaces.';
@@ -170,8 +170,8 @@ $html$, fairsched.html(current_database()), to_char(now, 'YYYY-MM-DD HH24:MI:SS 
 
 	page := page || '<div class="figures">' || (
 		SELECT string_agg(format('<div class="figure"><b>%s</b><span>%s</span></div>', value, label), '' ORDER BY i)
-		FROM (VALUES (1, coalesce(round((r #>> '{summary,score}')::numeric, 3)::text, '–'), 'fairness score'),
-			(2, coalesce(round((r #>> '{summary,jain_index}')::numeric, 3)::text, '–'), 'Jain index'),
+		FROM (VALUES (1, coalesce(round((r #>> '{summary,score}')::numeric, 3)::text, '&ndash;'), 'fairness score'),
+			(2, coalesce(round((r #>> '{summary,jain_index}')::numeric, 3)::text, '&ndash;'), 'Jain index'),
 			(3, fairsched.html_number((r #>> '{totals,workspaces}')::numeric), 'workspaces'),
 			(4, fairsched.html_number((r #>> '{totals,contending}')::numeric), 'compete now'),
 			(5, fairsched.html_number((r #>> '{totals,ready}')::numeric), 'jobs are ready'),
@@ -179,7 +179,7 @@ $html$, fairsched.html(current_database()), to_char(now, 'YYYY-MM-DD HH24:MI:SS 
 			(7, fairsched.html_number(jsonb_array_length(r #> '{alerts,open}')), 'open alerts')) f(i, value, label)) || E'</div>\n<div class="grid-of-cards">\n';
 
 	page := page || fairsched.html_card('What to change', CASE WHEN jsonb_array_length(r -> 'recommendations') = 0 THEN '<p class="nothing">Nothing.</p>'
-		ELSE '<ul>' || (SELECT string_agg(format('<li><span class="%s">%s</span> – <b>%s</b>: %s %s (<code>%s</code>)</li>', e ->> 'severity', e ->> 'severity',
+		ELSE '<ul>' || (SELECT string_agg(format('<li><span class="%s">%s</span> &ndash; <b>%s</b>: %s %s (<code>%s</code>)</li>', e ->> 'severity', e ->> 'severity',
 			fairsched.html(e ->> 'subject'), fairsched.html(e ->> 'reason'), fairsched.html(e ->> 'action'), fairsched.html(e ->> 'setting')), '' ORDER BY i)
 			FROM jsonb_array_elements(r -> 'recommendations') WITH ORDINALITY AS x(e, i)) || '</ul>' END, wide => true);
 
@@ -193,12 +193,12 @@ $html$, fairsched.html(current_database()), to_char(now, 'YYYY-MM-DD HH24:MI:SS 
 		'Of all that was served in competition: the bar is what a workspace got, the mark what was due to it.');
 
 	page := page || fairsched.html_card('Waiting times', coalesce('<div class="rows">' || (
-		SELECT string_agg(format('<div class="name" title="%1$s">%1$s</div>%2$s<div class="value">%3$s · %4$s</div>', fairsched.html(w ->> 'workspace'),
+		SELECT string_agg(format('<div class="name" title="%1$s">%1$s</div>%2$s<div class="value">%3$s &middot; %4$s</div>', fairsched.html(w ->> 'workspace'),
 			fairsched.svg_dwell((w ->> 'dwell_p50_seconds')::double precision, (w ->> 'dwell_p95_seconds')::double precision, (w ->> 'dwell_p99_seconds')::double precision),
 			fairsched.html_seconds((w ->> 'dwell_p50_seconds')::double precision), fairsched.html_seconds((w ->> 'dwell_p99_seconds')::double precision)), '' ORDER BY i)
 		FROM (SELECT w, i FROM jsonb_array_elements(r -> 'workspaces') WITH ORDINALITY AS x(w, i) WHERE w ->> 'dwell_p50_seconds' IS NOT NULL ORDER BY i LIMIT 15) x) || '</div>',
 		'<p class="nothing">No job was claimed lately.</p>'),
-		'From ready to claimed: median (the mark), 95 % (the bar) and 99 % (its faint end), from 1 ms to 1 day on a logarithmic axis. In figures: median · 99 %.');
+		'From ready to claimed: median (the mark), 95 % (the bar) and 99 % (its faint end), from 1 ms to 1 day on a logarithmic axis. In figures: median &middot; 99 %.');
 
 	page := page || fairsched.html_card('Depth', CASE WHEN cardinality(at) >= 2 THEN
 		fairsched.svg_lines(at, depth, running, greatest((SELECT max(v) FROM unnest(depth || running) v), 1), '{ready jobs,running jobs}', starts, to_char(now, 'HH24:MI'))
@@ -211,7 +211,7 @@ $html$, fairsched.html(current_database()), to_char(now, 'YYYY-MM-DD HH24:MI:SS 
 		SELECT string_agg(format('<div class="name" title="%1$s">%1$s</div>%2$s<div class="value">%3$s %% of %4$s%5$s</div>', fairsched.html(b ->> 'budget'),
 			fairsched.svg_bar(coalesce((b ->> 'percent_used')::double precision / 100, 1), NULL,
 				CASE b ->> 'status' WHEN 'healthy' THEN 'good' WHEN 'critical' THEN 'bad' ELSE 'warn' END),
-			coalesce(round((b ->> 'percent_used')::numeric)::text, '–'), fairsched.html_number((b ->> 'amount')::numeric),
+			coalesce(round((b ->> 'percent_used')::numeric)::text, '&ndash;'), fairsched.html_number((b ->> 'amount')::numeric),
 			CASE WHEN (b ->> 'paused')::boolean THEN ', <span class="high">paused</span>' ELSE '' END), '' ORDER BY i)
 		FROM jsonb_array_elements(r -> 'budgets') WITH ORDINALITY AS x(b, i) WHERE i <= 15) || '</div>', '<p class="nothing">There are no budgets.</p>'));
 
@@ -228,7 +228,7 @@ $html$, fairsched.html(current_database()), to_char(now, 'YYYY-MM-DD HH24:MI:SS 
 			FROM fairsched.preemption_history h WHERE h.requested_at BETWEEN began AND now GROUP BY 1) v ON v.part = p;
 	page := page || fairsched.html_card('Preemptions', CASE WHEN 0 < ANY (counts) THEN fairsched.svg_columns(counts, 'preemptions', starts, to_char(now, 'HH24:MI')) ELSE '' END ||
 		fairsched.html_table('{reason,resource,asked,preempted,resumed,with checkpoint}', (SELECT jsonb_agg(jsonb_build_array(fairsched.html(p ->> 'reason'),
-				fairsched.html(coalesce(p ->> 'resource', '–')), p ->> 'requests', p ->> 'preempted', p ->> 'resumed', p ->> 'with_checkpoint') ORDER BY i)
+				CASE WHEN p ->> 'resource' IS NULL THEN '&ndash;' ELSE fairsched.html(p ->> 'resource') END, p ->> 'requests', p ->> 'preempted', p ->> 'resumed', p ->> 'with_checkpoint') ORDER BY i)
 			FROM jsonb_array_elements(r #> '{preemptions,by_reason}') WITH ORDINALITY AS x(p, i) WHERE i <= 8), 3, 'None in this time.'), 'When they were asked for.');
 
 	page := page || fairsched.html_card('Tiers', fairsched.html_table('{tier,weight,workspaces,ready,running,got,due,95 % waited}',

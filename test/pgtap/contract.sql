@@ -562,10 +562,10 @@ SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r 
   FROM unnest(ARRAY['placement_scorer', 'placement_events']) r, pg_extension e WHERE extname = 'fairsched';
 
 -- The report
-SELECT has_function(f, ARRAY['interval']), function_returns(f, ARRAY['interval'], r), volatility_is(f, ARRAY['interval'], 'volatile')
+SELECT unnest(ARRAY[has_function(f, ARRAY['interval']), function_returns(f, ARRAY['interval'], r), volatility_is(f, ARRAY['interval'], 'volatile')])
   FROM (VALUES ('fairsched_fairness_report', 'jsonb'), ('fairsched_report_html', 'text')) t(f, r);
-SELECT is(pg_get_function_arguments(f::regproc), $$period interval DEFAULT '24:00:00'::interval$$, f || ': names and defaults'),
-  is(has_function_privilege('public', (f || '(interval)')::regprocedure, 'EXECUTE'), false, f || ' is not for PUBLIC')
+SELECT unnest(ARRAY[is(pg_get_function_arguments(f::regproc), $$period interval DEFAULT '24:00:00'::interval$$, f || ': names and defaults'),
+  is(has_function_privilege('public', (f || '(interval)')::regprocedure, 'EXECUTE'), false, f || ' is not for PUBLIC')])
   FROM unnest('{fairsched_fairness_report,fairsched_report_html}'::text[]) f;
 SELECT is(has_function_privilege('public', p.oid, 'EXECUTE'), false, p.proname || ' is not for PUBLIC')
   FROM pg_proc p WHERE p.pronamespace = 'fairsched'::regnamespace AND p.proname ~ '^(html|svg|report)_|^html$|^recommendations$';
