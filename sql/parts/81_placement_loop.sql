@@ -23,7 +23,7 @@ COMMENT ON FUNCTION fairsched_set_placement_scorer(regprocedure, regprocedure) I
 
 CREATE FUNCTION fairsched_builtin_score(chain text, node text) RETURNS real
 	LANGUAGE c STABLE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_builtin_score';
-COMMENT ON FUNCTION fairsched_builtin_score(text, text) IS 'What the built-in scorer says of a node for a chain (workspace:NAME or lane:NAME): 0 without a living worker, else 0.55 × health + 0.15 × liveness + 0.20 × free slots / slots + 0.10 × dwell. health: 1 − 2 × (expired leases + failed jobs / 2) / (leases that ended + 4), at least 0, of about the last 10 minutes. liveness: 1, or 0.5 when no worker of it called for half of fairsched.worker_timeout. Free slots: 0.5 where none are declared. dwell: 1 − exp(−time the node holds the chain / 10 min). For scorers that build on it. NULL: memory is not built, as on a standby. Error: 22004.';
+COMMENT ON FUNCTION fairsched_builtin_score(text, text) IS 'What the built-in scorer says of a node for a chain (workspace:NAME or lane:NAME): 0 without a living worker, else 0.55 * health + 0.15 * liveness + 0.20 * free slots / slots + 0.10 * dwell. health: 1 - 2 * (expired leases + failed jobs / 2) / (leases that ended + 4), at least 0, of about the last 10 minutes. liveness: 1, or 0.5 when no worker of it called for half of fairsched.worker_timeout. Free slots: 0.5 where none are declared. dwell: 1 - exp(-time the node holds the chain / 10 min). For scorers that build on it. NULL: memory is not built, as on a standby. Error: 22004.';
 
 CREATE FUNCTION fairsched_builtin_best_alternative(chain text, exclude text[] DEFAULT '{}',
 	OUT node text, OUT score real) RETURNS SETOF record
