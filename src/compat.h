@@ -18,6 +18,13 @@
 #error "fairsched needs PostgreSQL 15 or later"
 #endif
 
+/* Before the declaration of a function that does not return. */
+#if PG_VERSION_NUM >= 180000
+#define FS_NORETURN pg_noreturn
+#else
+#define FS_NORETURN pg_attribute_noreturn()
+#endif
+
 /* The file that holds a relation's rows: it changes with TRUNCATE, CLUSTER, VACUUM FULL. */
 #if PG_VERSION_NUM >= 160000
 #define FsRelFile(rel) ((rel)->rd_locator.relNumber)

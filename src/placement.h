@@ -13,6 +13,7 @@
 #ifndef FS_PLACEMENT_H
 #define FS_PLACEMENT_H
 
+#include "compat.h"
 #include "holders.h"
 
 #define FS_DIRTY		64		/* chains and nodes remembered as changed */
@@ -86,6 +87,6 @@ extern void fs_placement_mark_all(FsDatabase *db);
 extern void fs_placement_read(FsChainKind kind, const char *name, FsHolderNames *names);
 extern void fs_placement_load(FsDatabase *db);
 extern void fs_placement_retry(FsDatabase *db);
-extern void fs_placement_no_room(void) pg_attribute_noreturn();
+FS_NORETURN extern void fs_placement_no_room(void);
 
 #endif							/* FS_PLACEMENT_H */

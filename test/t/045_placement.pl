@@ -65,7 +65,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('a1')}), 
 # A waiter is woken by what it may be given, another waiter of the lane or not
 $node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.max_wait = '10 min'; SELECT pg_reload_conf()});
 $node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('a1', 1000)});
-my $waiting = q{SELECT count(*) = %d FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'Extension' AND query LIKE '%%max_wait%%'
+my $waiting = q{SELECT count(*) = %d FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Extension' AND query LIKE '%%max_wait%%'
   AND pid <> pg_backend_pid()};
 my $elsewhere = fs_session($node);
 $elsewhere->start(q{SELECT count(*) FROM fairsched_claim('b1', max_wait => '10 min')});
@@ -83,7 +83,7 @@ $elsewhere = fs_session($node);
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme')});
 my $end = time + 600;
 $elsewhere->start(q{CALL fairsched_wait('10 min', worker => 'a1')});
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'Extension' AND query LIKE 'CALL%'}),
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND query LIKE 'CALL%'}),
   'fairsched_wait for a worker does not end for jobs of others');
 $node->safe_psql('postgres', q{SELECT fairsched_place('acme', '{a}')});
 $elsewhere->finish;
