@@ -178,7 +178,8 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 FROM fairsched.runn
 # ... also one that was crossed again after a reset nobody had noticed
 $node->safe_psql('postgres', q{BEGIN; SELECT fairsched.own_changes(true);
   UPDATE fairsched.budget_totals SET crossed_period = 0 WHERE budget_id = (SELECT budget_id FROM fairsched.budgets WHERE budget = 'crash'); COMMIT});
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM fairsched.budget_events WHERE budget = 'crash' AND event_type = 'throttle'
   HAVING count(*) FILTER (WHERE resolved_at IS NULL) = 1}), 'what was crossed in a new period has its event');
 fs_check_ok($node, 'memory equals the rows');

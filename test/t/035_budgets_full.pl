@@ -38,7 +38,8 @@ ok($node->poll_query_until('postgres', q{SELECT (SELECT count(*) FROM fairsched_
 $node->safe_psql('postgres', q{SELECT fairsched_set_budget('late', 1)});
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM fairsched_claim('w', 10, lanes => '{x}')}), 'defined: it runs');
 fs_check_ok($node, 'memory equals the rows');
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 fs_check_ok($node, 'after a crash as well');
 
 # Fewer than there are: the rebuild says so.

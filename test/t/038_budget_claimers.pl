@@ -99,7 +99,8 @@ is($node->safe_psql('postgres', q{SELECT priority FROM fairsched_claim('late', 5
     WHERE 'classes' = ANY (budgets) AND priority <> 'P1'}), '', 'nobody of them is handed out again');
 my $waiting = q{SELECT count(*) FROM fairsched.preemption_history WHERE outcome = 'preempted' AND reason = 'budget_exceeded'};
 cmp_ok($node->safe_psql('postgres', $waiting), '>', 10, 'they wait as preempted');
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 fs_check_ok($node, 'memory equals the rows after a crash');
 is($node->safe_psql('postgres', q{SELECT classes_held_back FROM fairsched.budget_status WHERE budget = 'classes'}), '{P2,P3}',
   'after a crash the classes are held back as before');
@@ -139,7 +140,8 @@ $node->restart;
 $node->safe_psql('postgres', q{DELETE FROM fairsched.budgets WHERE budget = 'by_hand'});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.budget_events WHERE budget = 'by_hand' AND resolved_at IS NULL}), '1', 'nobody came to write');
 $node->append_conf('postgresql.conf', "fairsched.background_workers = on\n");
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 ok($node->poll_query_until('postgres', q{SELECT (SELECT count(*) FROM fairsched.budget_events WHERE budget = 'by_hand' AND resolved_at IS NULL) +
   (SELECT count(*) FROM fairsched.alerts WHERE subject = 'by_hand' AND resolved_at IS NULL) = 0}), 'they are resolved after the start');
 $node->stop;
