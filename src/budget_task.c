@@ -180,9 +180,15 @@ fs_budget_task(FsDatabase *db)
 	run.lost = list->lost || run.stale;
 	run.ask_again = list->ask_again;
 	run.resume = list->resume;
-	run.upto = list->next;
 	list->lost = list->ask_again = list->resume = false;
-	for (uint64 i = list->first; i < list->next; i++)
+
+	/*
+	 * Until the rows are read, what memory noticed may be of figures that are
+	 * not so (in a restore budgets have spent nothing at first); reading them
+	 * then says all that is to be written.
+	 */
+	run.upto = list->stale && !run.stale ? list->first : list->next;
+	for (uint64 i = list->first; i < run.upto && !run.stale; i++)
 		notices[n++] = list->notice[i % FS_BUDGET_NOTICES];
 	if (list->spend_rows > list->spend_limit)
 		run.folded = list->spend_rows;

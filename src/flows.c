@@ -361,7 +361,6 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	fs_flows[f].list_slot = -1;
 	fs_flows[f].block = FS_NONE;
 	memset(&fs_aging_nodes[f * FS_AGING], 0, sizeof(RingNode) * FS_AGING);
-	memset(&fs_room_nodes[f], 0, sizeof(NeedNode));
 	if (!fs_admit_flow_made(f, spec))
 	{
 		fs_flows[f].member = FS_NONE;

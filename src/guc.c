@@ -125,7 +125,7 @@ fs_guc_define(void)
 					 &fs_max_databases, 8, 1, 1000);
 		size_setting("fairsched.max_workspaces", "Workspaces that may have jobs at once, in the cluster.",
 					 &fs_max_workspaces, 10000, 10, 1000000);
-		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = a sixteenth more than workspaces.",
+		size_setting("fairsched.max_flows", "Flows that may have jobs at once; beyond, jobs of a workspace and lane share one. 0 = a 64th more than workspaces.",
 					 &fs_max_flows, 0, 0, 4000000);
 		size_setting("fairsched.max_rings", "Lanes, and sets of required capabilities, in use at once; of both with the nodes of placements, four times as many.",
 					 &fs_max_rings, 512, 16, 100000);

@@ -204,7 +204,7 @@ best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 		if (drr_key(&fs_shares[fs_members[m].share].drr,
 					fs_sched_flow_head_cost(&fs_flows[flow], slot)) > due)
 			continue;
-		if (counts < best_counts || fs_members[m].served < fs_members[best].served)
+		if (counts < best_counts || (int32) (fs_members[m].served - fs_members[best].served) < 0)
 		{
 			best = m;
 			best_counts = counts;
@@ -344,7 +344,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		d->running++;
 		if (f->list_slot == s && member->heads[s] == *flow)
 			member->heads[s] = f->list_next;	/* flows of a class take turns */
-		member->served = d->serve_clock;
+		member->served = (uint32) d->serve_clock;
 		fs_sched_flow_relink(*flow);
 		if (share->active > 1)
 			fs_sched_share_rekey(fs_members[m].share);

@@ -313,7 +313,9 @@ fs_sched_flow_relink(int32 f)
 	}
 	if (parked)
 		slot = -1;				/* it is out of the order of service (admit_parked.c) */
-	fs_room_relink(f);
+	/* a flow that waits for the fleet has its place there in the room of its aging nodes */
+	if (flow->in_room)
+		fs_room_relink(f);
 	if (slot != fs_flows[f].list_slot)
 	{
 		if (fs_flows[f].list_slot >= 0)
@@ -321,8 +323,12 @@ fs_sched_flow_relink(int32 f)
 		if (slot >= 0)
 			list_link(f, slot);
 	}
-	for (int cls = 2; cls < FS_CLASSES; cls++)
-		aging_rekey(f, cls);
+	if (!flow->in_room)
+	{
+		for (int cls = 2; cls < FS_CLASSES; cls++)
+			aging_rekey(f, cls);
+		fs_room_relink(f);
+	}
 	member_rekey(fs_flows[f].member);
 }
 

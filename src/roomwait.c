@@ -33,8 +33,6 @@
 
 #define SIBLINGS	16			/* flows of its workspace that one is compared with */
 
-NeedNode   *fs_room_nodes;
-
 static void
 ring_link(FsDatabase *d, int32 ring)
 {
@@ -85,15 +83,17 @@ fs_room_relink(int32 flow)
 	int32		ring;
 	FsDatabase *d;
 
-	if (!waits && !node->linked)
+	if (!waits && !f->in_room)
 		return;
-	if (waits && node->linked && f->room_class == cls && f->room_resource == f->why.resource)
+	if (waits && f->in_room && f->room_class == cls && f->room_resource == f->why.resource)
 		return;
 	ring = fs_members[f->member].ring;
 	d = &fs_dbs[fs_rings[ring].db];
-	if (node->linked)
+	if (f->in_room)
 	{
 		needtree_remove(fs_room_nodes, &fs_rings[ring].room[f->room_resource][f->room_class], flow);
+		memset(node, 0, sizeof(NeedNode));	/* its aging nodes are out of their heaps */
+		f->in_room = false;
 		d->room_waiting[f->room_resource]--;
 		ring_unlink(d, ring);
 	}
@@ -101,6 +101,7 @@ fs_room_relink(int32 flow)
 		f->room_class = FS_CLASSES;
 	if (!waits)
 		return;
+	f->in_room = true;
 	node->need = f->needs.amount[f->why.resource];
 	node->round = due_in(flow, cls);
 	node->since = f->why.since;
@@ -127,7 +128,7 @@ fs_room_member_moves(int32 m, int32 ring)
 
 	for (int32 f = fs_workspaces[fs_shares[fs_members[m].share].workspace].room_flows; f != FS_NONE; f = fs_flows[f].park_next)
 	{
-		if (fs_flows[f].member != m || !fs_room_nodes[f].linked)
+		if (fs_flows[f].member != m || !fs_flows[f].in_room)
 			continue;
 		needtree_remove(fs_room_nodes, &fs_rings[old].room[fs_flows[f].room_resource][fs_flows[f].room_class], f);
 		ring_unlink(d, old);
@@ -220,7 +221,7 @@ sibling(FsDatabase *d, int32 flow, TimestampTz now)
 		int64		position;
 		int			counts;
 
-		if (f == flow || fs_flows[f].member != fs_flows[flow].member || !fs_room_nodes[f].linked)
+		if (f == flow || fs_flows[f].member != fs_flows[flow].member || !fs_flows[f].in_room)
 			continue;
 		counts = flow_next(d, &fs_flows[f], &position);
 		if (counts > best_counts || (counts == best_counts && position > best_position) ||
@@ -289,7 +290,7 @@ fs_room_offer(FsDatabase *d, const FsEligible *e, int *visits)
 			int32		f = fs_capacity_room_owner(d, k);
 			FsRefusal	why;
 
-			if (f == FS_NONE || !fs_room_nodes[f].linked || fs_members[fs_flows[f].member].ring != e->rings[i])
+			if (f == FS_NONE || !fs_flows[f].in_room || fs_members[fs_flows[f].member].ring != e->rings[i])
 				continue;
 			++*visits;
 			d->room_looks[fs_flows[f].room_resource]++;

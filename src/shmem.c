@@ -92,7 +92,7 @@ int
 fs_flow_capacity(void)
 {
 	return fs_max_flows > 0 ? fs_max_flows + fs_max_workspaces
-		: fs_max_workspaces + fs_max_workspaces / 16 + 64;
+		: fs_max_workspaces + fs_max_workspaces / 64 + 64;
 }
 
 /* fs_limits_capacity: workspaces that something may be set for. */
@@ -140,8 +140,8 @@ layout(char *base)
 	AREA(fs_nodes, flows);
 	AREA(fs_urgent_nodes, flows);
 	AREA(fs_aging_nodes, mul_size(flows, FS_AGING));
+	StaticAssertStmt(sizeof(NeedNode) <= FS_AGING * sizeof(RingNode), "a NeedNode takes the room of a flow's aging nodes");
 	AREA(fs_wakes, fs_max_workspaces);
-	AREA(fs_room_nodes, flows);
 	AREA(fs_flows, flows);
 	AREA(fs_blocks, block_capacity());
 	AREA(fs_dwells, FS_DWELLS);

@@ -115,9 +115,8 @@ typedef struct FsWorkspace
 	int32		next;			/* hash chain, or free list */
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
-	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
 	bool		misplaced;		/* not all its members are in rings of `holders` */
-	int32		holders;		/* nodes it is placed on: in fs_holders, FS_NONE = any */
+	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
 	int32		refs;			/* open ledger items that point here */
@@ -135,6 +134,7 @@ typedef struct FsWorkspace
 	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
 	int32		parked_flows;	/* list of its flows that are parked by themselves, */
 	int32		room_flows;		/* and of those that wait for the fleet */
+	int32		holders;		/* nodes it is placed on: in fs_holders, FS_NONE = any */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
 	int64		held[FS_RESOURCES]; /* by leases, open claims included */
 	int64		open[FS_RESOURCES]; /* of these, by claims that are not committed */
@@ -224,7 +224,7 @@ typedef struct FsMember
 	int32		parked;			/* of these, parked with something ready */
 	int32		heads[FS_RANKS];	/* next flow to serve, by rank slot */
 	int32		aging[FS_AGING];	/* heaps of flows by their oldest P2, P3 */
-	uint64		served;			/* db->serve_clock of its last service */
+	uint32		served;			/* db->serve_clock of its last service */
 } FsMember;
 
 /* The head of a flow, found by a scan or told by the transaction that made it ready. */
@@ -263,25 +263,28 @@ typedef struct FsFlow
 	int32		set_prev;
 	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
 	int32		ready;			/* jobs; meaningful when db->counted */
-	FsRefusal	why;			/* parked by itself */
-	bool		parked_counted; /* in its member's `parked` */
-	uint8		refused;		/* bits of the classes that its budgets hold back */
-	int32		park_next;		/* list of its workspace's parked flows, of either kind */
-	int32		park_prev;
-	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
-	int32		wait_prev;
-	int8		room_class;		/* the tree it waits in for the fleet (roomwait.c) */
-	int8		room_resource;
 
-	/* ready list of the member */
-	int32		list_next;
-	int32		list_prev;
-	int32		list_slot;		/* rank slot it is linked in, or -1 */
-
+	/* candidates (hints.c); these are here because there is room */
 	uint8		more;			/* per slot: the index may hold entries from cursor on */
 	uint8		filling;		/* somebody scans for candidates */
 	uint8		cand_count;
 	uint8		look;			/* so many scans look at the rows too (hints.c) */
+
+	FsRefusal	why;			/* parked by itself */
+	bool		parked_counted; /* in its member's `parked` */
+	bool		in_room;		/* waits for the fleet (roomwait.c): its aging nodes are a NeedNode */
+	uint8		refused;		/* bits of the classes that its budgets hold back */
+	int8		room_class;		/* the tree it waits in for the fleet (roomwait.c) */
+	int8		room_resource;
+	int8		list_slot;		/* rank slot of its member's ready list that it is linked in, or -1 */
+	int32		park_next;		/* list of its workspace's parked flows, of either kind */
+	int32		park_prev;
+	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
+	int32		wait_prev;
+
+	/* ready list of the member */
+	int32		list_next;
+	int32		list_prev;
 	int64		fill_min;		/* lowest position hinted while a scan runs */
 	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
@@ -707,7 +710,7 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
-extern NeedNode *fs_room_nodes; /* by flow */
+#define fs_room_nodes ((NeedNode *) fs_aging_nodes) /* by flow: those of a flow that is in_room */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
 extern FsDwell *fs_dwells;
