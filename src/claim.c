@@ -276,7 +276,7 @@ fs_claim_fill(FsDatabase *db, int32 flow, int slot)
 	int64		from = f->cursor[slot];
 	int			job_table = ws->set.job_table;
 	bool		overflow = f->id < 0;
-	bool		look = overflow || f->look > 0 || db->soft_leases > 0;
+	bool		look = overflow || f->look > 0;
 	bool		others = false;
 	FsOverflowHead head = {0};
 	FsFlowSpec	spec;
