@@ -25,7 +25,7 @@ extern void fs_alert_resolve(const char *type, const char *workspace, const char
 /* A check that raises every alert of a type whose cause holds ends with this: the others are over. */
 extern void fs_alert_resolve_rest(const char *type, TimestampTz since);
 
-/* What these three take for now; 0 = the clock.  Who sets it puts it back, also after an error. */
+/* The time that these three go by; 0 = the clock.  Who sets it puts it back, also after an error. */
 extern void fs_alert_at(TimestampTz now);
 extern TimestampTz fs_alert_now(void);
 

@@ -578,7 +578,7 @@ look_after_jobs(Chain *ch)
 		}
 }
 
-/* Do one decision; false: that was all for now. */
+/* Do one decision; false: nothing is to follow it in this round. */
 static bool
 act(Chain *ch, const PlacementDecision *d)
 {
