@@ -207,6 +207,22 @@ ROLLBACK;
 SELECT adm_claim();
 SELECT adm_done();
 SELECT fairsched_drop_workspace('adm_c');
+-- not after changes of its jobs in the same transaction; moved, filled and dropped in one transaction
+SELECT fairsched_create_workspace('adm_m', own_table => false), adm_put('adm_m', 2);
+BEGIN;
+SELECT adm_put('adm_m', 1);
+SELECT fairsched_isolate_workspace('adm_m');
+ROLLBACK;
+BEGIN;
+SELECT fairsched_isolate_workspace('adm_m');
+SELECT adm_put('adm_m', 1);
+ROLLBACK;
+SELECT job_table, count(*) FROM fairsched.jobs WHERE workspace = 'adm_m' GROUP BY 1;
+BEGIN;
+SELECT fairsched_isolate_workspace('adm_m');
+SELECT fairsched_drop_workspace('adm_m', true);
+COMMIT;
+SELECT count(*) FROM fairsched.workspaces WHERE workspace = 'adm_m';
 -- history stays without force
 SELECT adm_put('adm_h', 1);
 SELECT fairsched_cancel(job_id) FROM fairsched.jobs WHERE workspace = 'adm_h';
