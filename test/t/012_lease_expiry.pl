@@ -122,5 +122,24 @@ is($node->safe_psql('postgres', q{SELECT sum(running) FROM fairsched.workspace_s
   'no slot is held any more');
 fs_check_ok($node, 'fairsched_check finds nothing');
 
+# Two leases that ran out together: while the scheduler is busy with one, the other is extended, and stays.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue_many('two', '{"{}","{}"}', lane => 'two', max_attempts => 1)});
+my $locker = fs_session($node);
+$locker->ask('BEGIN; LOCK TABLE fairsched.job_history IN ACCESS EXCLUSIVE MODE');
+my @two = fs_rows($node, q{SELECT job_id, token FROM fairsched_claim('slow', 2, lease => '1 ms', lanes => '{two}')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity a, fairsched.database_status d
+  WHERE a.pid = d.scheduler_pid AND a.wait_event_type = 'Lock'}), 'the scheduler waits to discard the first');
+$node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$two[0][0], $two[1][0]], ARRAY[$two[0][1], $two[1][1]], '1 hour')");
+$locker->ask('COMMIT');
+$locker->quit;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM fairsched.job_history WHERE job_id IN ($two[0][0], $two[1][0])"),
+  'one of the two is discarded');
+# the next round of the scheduler is over when this one is
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('two', lane => 'three', max_attempts => 1)});
+my $three = $node->safe_psql('postgres', q{SELECT job_id FROM fairsched_claim('slow', 1, lease => '1 ms', lanes => '{three}')});
+ok($node->poll_query_until('postgres', "SELECT state = 'discarded' FROM fairsched_job_status($three)"), 'a later one is discarded');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.running_jobs WHERE lane = 'two'}), '1', 'the other was extended, and runs');
+fs_check_ok($node, 'fairsched_check finds nothing');
+
 $node->stop;
 done_testing();
