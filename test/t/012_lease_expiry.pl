@@ -142,4 +142,21 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.running_jobs WH
 fs_check_ok($node, 'fairsched_check finds nothing');
 
 $node->stop;
+
+# Where no scheduler can start, for want of processes, the log says how many it takes, and claimers do due work.
+my $alone = fs_node('alone', conf => { max_worker_processes => 2 });
+$job = $alone->safe_psql('postgres', q{SELECT job_id FROM fairsched_enqueue('acme')});
+$alone->safe_psql('postgres', q{SELECT fairsched_claim('slow', 1, lease => '1 ms')});
+my ($late) = fs_claim_until($alone, q{'w', 1, lease => '1 h'});
+is($late, $job, 'without a scheduler: a lease that ran out is found by a claim');
+$alone->safe_psql('postgres', q{SELECT fairsched_fail(job_id, token, 'x', '50 ms') FROM fairsched.running_jobs});
+($late) = fs_claim_until($alone, q{'w', 1, lease => '1 h'});
+is($late, $job, 'and so is a job that waited for its retry');
+$job = $alone->safe_psql('postgres', q{SELECT job_id FROM fairsched_enqueue('acme', run_at => now() + interval '50 ms')});
+($late) = fs_claim_until($alone, q{'w', 1, lease => '1 h'});
+is($late, $job, 'and one that waited for its time');
+is($alone->safe_psql('postgres', 'SELECT scheduler_pid IS NULL FROM fairsched.database_status'), 't', 'there was no scheduler');
+ok($alone->wait_for_log(qr/WARNING:.*HINT:  Set max_worker_processes to at least [0-9]+ /s), 'the log says what to raise');
+fs_check_ok($alone, 'fairsched_check finds nothing');
+$alone->stop;
 done_testing();
