@@ -38,8 +38,8 @@ foreach my $case (
   [ 'a dead letter that is retried', q{SELECT fairsched_fail(job_id, token, 'x', discard => true)}, 'fairsched_retry' ])
 {
   my ($name, $end, $again) = @$case;
-  my $seen = $again eq 'fairsched_retry' ? q{count(*) = 0 FROM fairsched.jobs}
-    : q{count(*) = 1 FROM fairsched.jobs WHERE state = 'retryable' OR (state = 'available' AND attempt = 1)};
+  my $seen = $again eq 'fairsched_retry' ? q{count(*) = 0 FROM fairsched.jobs WHERE lane = 'default'}
+    : q{count(*) = 1 FROM fairsched.jobs WHERE lane = 'default' AND (state = 'retryable' OR (state = 'available' AND attempt = 1))};
   my $job = $node->safe_psql('postgres', q{SELECT job_id FROM fairsched_enqueue('acme', max_attempts => 5)});
   my $other = fs_session($node);
 
