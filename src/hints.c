@@ -14,7 +14,7 @@
  *
  * What lies behind a cursor was never handed out, so most entries of the index
  * there stand for jobs that wait: a scan takes them as they are, and who claims
- * sees the row.  Where that is not so (the cursor went back, memory is new, a
+ * sees the row.  Where that is not so (the cursor went back, the flow is known from rows, a
  * claim met an entry of a job that is gone or not committed) the next FS_LOOKS
  * scans look at the rows, until so many in a row met none but waiting jobs.
  *
