@@ -427,7 +427,7 @@ fs_sched_flow_adopt(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 i
 	d->next_flow = Max(d->next_flow, abs(id));
 	f = flow_make(workspace, ring, spec, id);
 	if (f != FS_NONE)
-		fs_flows[f].look = FS_LOOKS;	/* what its jobs were before is not known */
+		fs_flows[f].look = 1;	/* what its jobs were before is not known */
 	return f;
 }
 
