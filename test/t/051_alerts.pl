@@ -87,6 +87,7 @@ $node->safe_psql('postgres', q{INSERT INTO fairsched.alerts (type, severity, det
     VALUES ('old', 'low', 'x', now() - interval '40 days', now() - interval '40 days', now() - interval '31 days'),
       ('young', 'low', 'x', now() - interval '40 days', now() - interval '40 days', now() - interval '29 days'),
       ('open', 'low', 'x', now() - interval '40 days', now() - interval '40 days', NULL);
+  SELECT fairsched.make_day_partition('fairness_samples', (now() AT TIME ZONE 'UTC')::date - d) FROM generate_series(5, 9) d;
   INSERT INTO fairsched.fairness_samples (sampled_at, scope, seconds, entitled, competed, served, lacking, tolerance, running)
     VALUES (now() - interval '8 days', 'all', 60, 0, 0, 0, 0, 0, 0), (now() - interval '6 days', 'all', 60, 0, 0, 0, 0, 0, 0)});
 my ($good) = $node->safe_psql('postgres', q{SELECT pg_get_functiondef('fairsched.drop_old_budget_events'::regproc)});
@@ -102,6 +103,10 @@ ok($node->poll_query_until('postgres', q{SELECT string_agg(type, ' ' ORDER BY ty
     WHERE type IN ('open', 'young', 'old')}), 'alerts that were resolved long ago go');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM fairsched.fairness_samples WHERE sampled_at < now() - interval '1 day'}),
   'so do old samples');
+is($node->safe_psql('postgres', q{SELECT to_regclass('fairsched.fairness_samples_' || to_char(now() AT TIME ZONE 'UTC' - interval '8 days', 'YYYYMMDD')) IS NULL}),
+  't', 'by the day, which is a partition');
+is($node->safe_psql('postgres', q{SELECT bool_and(to_regclass('fairsched.fairness_samples_' || to_char(now() AT TIME ZONE 'UTC' + d * interval '1 day', 'YYYYMMDD')) IS NOT NULL)
+  FROM generate_series(0, 1) d}), 't', 'and those of the next days are made ahead');
 
 # Two sessions that raise the same make one alert.
 my @sessions = map { fs_session($node) } 1 .. 2;

@@ -29,6 +29,7 @@ is($node->safe_psql('postgres', $empty),
 
 # History: average, variance and trend.
 $node->safe_psql('postgres', q{
+  SELECT fairsched.make_day_partition('fairness_samples', (now() AT TIME ZONE 'UTC')::date - d) FROM generate_series(-1, 2) d;
   INSERT INTO fairsched.fairness_samples (sampled_at, scope, tier, seconds, entitled, competed, served, lacking, tolerance, depth, running, score)
     SELECT clock_timestamp() - (20 - i) * interval '1 min', s, CASE s WHEN 'tier' THEN 'growth' END, 60, 10, 10, 60, 0, 1, 100 + 10 * i, 7, 1 - (i % 2) * 0.01
       FROM generate_series(1, 20) i, unnest('{all,tier}'::text[]) s;
