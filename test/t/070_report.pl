@@ -97,6 +97,28 @@ $node->safe_psql('postgres', q{SELECT fairsched_enqueue(w, cost => c, lane => 'd
   SELECT count(*) FROM fairsched_claim('one', 6, lanes => '{dear}')});
 like(rule('quantum'), qr/^low\|tier starter\|fairsched\.tiers\.quantum\|The dearest job costs 1000, 50 times the quantum of 20/, 'quantum');
 
+# Entitlement: claims that are rolled back while others go on. Two sessions hold a round of each; whoever has
+# the short one's jobs gives them up, so the rounds pass without it. No slots are declared, so nobody is capped.
+$node->safe_psql('postgres', q{
+  SELECT fairsched_unregister_worker('w' || i) FROM generate_series(1, 11) i;
+  SELECT fairsched_create_workspace(w, max_running => 1000, own_table => false) FROM unnest('{short,long}'::text[]) w;
+  SELECT count(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[1000]), lane => 'unfair')) FROM unnest('{short,long}'::text[]) w});
+my @claimers = map { fs_session($node) } 1 .. 2;
+my $round = sub {
+  my ($commits, $rounds) = @_;
+  foreach my $i (1 .. $rounds)
+  {
+    my @got = map { $_->ask('BEGIN'); $_->ask(q{SELECT DISTINCT workspace FROM fairsched_claim('one', 20, lanes => '{unfair}', lease => '1 h')}) } @claimers;
+    $claimers[$_]->ask($got[$_] =~ $commits ? 'COMMIT' : 'ROLLBACK') foreach 1, 0;
+  }
+};
+$round->(qr/./, 3);
+is(rule('entitlement'), '', 'entitlement: not while each gets what is due');
+$round->(qr/^long$/, 20);
+like(rule('entitlement'), qr/^high\|workspace short\|claims\|While it competed it got \d+ of the \d+ cost units that were due to it; of \d+ jobs handed out, to whomever, claims of [1-9]\d* were rolled back\.$/,
+  'entitlement: who is short of it, and why');
+$_->quit foreach @claimers;
+
 # Leases that run out.
 $node->safe_psql('postgres', q{SELECT count(fairsched_enqueue_many('lost', ARRAY(SELECT '{}'::jsonb FROM generate_series(1, 25)), lane => 'lost'));
   SELECT count(*) FROM fairsched_claim('one', 25, lease => '50 ms', lanes => '{lost}')});
