@@ -121,7 +121,8 @@ CREATE FUNCTION fairsched.recommendations(period interval, now timestamptz,
 	UNION ALL
 	SELECT 'quota', v.severity, format('workspace %s', v.workspace), 'quota of ' || v.resource,
 		format('Raise it: fairsched_set_quota(%L, %L, ...), or look at what the workspace does.', v.workspace, v.resource),
-		format('%s of %s were used or wanted; seen %s times since %s.', v.actual, v.quota, v.occurrences, to_char(v.first_seen, 'YYYY-MM-DD HH24:MI:SS'))
+		format('%s of %s were used or wanted; seen %s since %s.', trim_scale(v.actual), trim_scale(v.quota),
+			CASE v.occurrences WHEN 1 THEN 'once,' ELSE v.occurrences || ' times' END, to_char(v.first_seen, 'YYYY-MM-DD HH24:MI:SS'))
 	FROM (SELECT * FROM fairsched.quota_violations WHERE resolved_at IS NULL AND severity IN ('medium', 'high', 'critical')
 		ORDER BY array_position('{critical,high,medium}', severity), last_seen DESC LIMIT 10) v
 	UNION ALL
