@@ -81,6 +81,7 @@ drain(int batch)
 		bool		pipeline;
 		bool		soft;		/* with fairsched.durable_claims = off */
 		bool		extra;		/* in full mode only */
+		const char *session;
 	}			ways[] =
 	{
 		{"baseline", SYS_BASE, M_DRAIN, 0, false, false, false},
@@ -92,6 +93,7 @@ drain(int batch)
 		{"baseline pipelined", SYS_BASE, M_DRAIN, 0, true, false, true},
 		{"fairsched pipelined", SYS_FS, M_DRAIN, 0, true, false, true},
 		{"fairsched not durable", SYS_FS, M_DRAIN, 0, false, true, true},
+		{"fairsched not flushed", SYS_FS, M_DRAIN, 0, false, false, false, "SET synchronous_commit = off"},
 	};
 	char		variant[32];
 	double		s = batch == 1 ? secs(1.3, 4) : secs(1, 2.5);
@@ -103,7 +105,7 @@ drain(int batch)
 		{
 			Run			r;
 
-			if (skip(ways[w].sys) || (ways[w].extra && !opt.full) || (ways[w].commits && batch != 1))
+			if (skip(ways[w].sys) || (ways[w].extra && !opt.full) || ((ways[w].commits || ways[w].session) && batch != 1))
 				continue;
 			if (ways[w].soft && !has_setting("fairsched.durable_claims"))
 				continue;
@@ -116,7 +118,8 @@ drain(int batch)
 			r = new_run(ways[w].sys, ways[w].mode, batch);
 			r.pipeline = ways[w].pipeline;
 			r.commits = ways[w].commits;
-			r.seconds = ways[w].commits ? s * 2 / 3 : s;
+			r.session_sql = ways[w].session;
+			r.seconds = ways[w].commits || ways[w].session ? s * 2 / 3 : s;
 			go(&r, variant, ways[w].name);
 			if (ways[w].soft)
 				set_guc("fairsched.durable_claims", NULL);
@@ -230,6 +233,13 @@ compare_blocks(const void *a, const void *b)
 }
 
 /*
+ * Where the size of a table is measured, each session first reads all of it, as one that has
+ * been there for long: else the first touch of each page of shared memory, a fault of the
+ * processor, would be counted as the cost of a backlog.
+ */
+#define LONG_LIVED(sys)	((sys) == SYS_BASE ? "SELECT count(*) FROM base" : "SELECT count(*) FROM fairsched.jobs")
+
+/*
  * The floor of a claim in a large table: 100 rows read by ctid and sent, in the
  * order in which Deficit Round Robin would claim them, and nothing else.  What it
  * costs more in the large table is cache misses.
@@ -278,6 +288,7 @@ read_rows(const char *variant, double seconds)
 		for (int k = 1; k < 100; k++)
 			pages += batch[k].block != batch[k - 1].block;
 	}
+	r.session_sql = LONG_LIVED(SYS_FS);
 	r.places = places;
 	r.nplaces = (uint64_t) n;
 	r.seconds = seconds;
@@ -366,6 +377,7 @@ cycles(System sys, long n, const Backlog *b, double seconds)
 	{
 		Run			r = new_run(sys, M_CYCLE, batch);
 
+		r.session_sql = LONG_LIVED(sys);
 		r.seconds = seconds;
 		r.workspaces = b->workspaces;
 		r.scatter = true;
