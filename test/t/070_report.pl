@@ -8,7 +8,7 @@ use Test::More;
 
 my $node = fs_node('report', conf => {
   max_prepared_transactions => 5, autovacuum => 'off', 'fairsched.max_workers' => 16, 'fairsched.dwell_target' => 100,
-  'fairsched.capacity_interval' => 200, 'fairsched.fairness_interval' => 0, 'fairsched.alert_interval' => 0 });
+  'fairsched.capacity_interval' => 200, 'fairsched.fairness_interval' => 0, 'fairsched.fairness_workspaces' => 1, 'fairsched.alert_interval' => 0 });
 
 # The recommendations of one rule, as lines "severity|subject|setting|reason".
 sub rule
@@ -114,7 +114,12 @@ my $round = sub {
 };
 $round->(qr/./, 3);
 is(rule('entitlement'), '', 'entitlement: not while each gets what is due');
+$claimers[0]->ask(q{SELECT fairsched.sample_fairness(now() - interval '1 min')});
 $round->(qr/^long$/, 20);
+$claimers[0]->ask('SELECT fairsched.sample_fairness(now())');
+is($node->safe_psql('postgres', q{SELECT workspace, lacking > 0, competed FROM fairsched.fairness_samples WHERE scope = 'workspace' AND workspace <> 'full'}),
+  'short|t|0', 'a sample with room for one workspace has who lacks most, not who was served most');
+is($node->safe_psql('postgres', q{SELECT worst_workspace, score < 0.7 FROM fairsched.fairness_samples WHERE scope = 'all'}), 'short|t', 'and names it');
 like(rule('entitlement'), qr/^high\|workspace short\|claims\|While it competed it got \d+ of the \d+ cost units that were due to it; of \d+ jobs handed out, to whomever, claims of [1-9]\d* were rolled back\.$/,
   'entitlement: who is short of it, and why');
 $_->quit foreach @claimers;
