@@ -124,12 +124,28 @@ $node->reload;
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM fairsched.maintenance_status
     WHERE task IN ('fairness', 'alerts') AND next_run > now() + interval '30 s'}), 'both can be switched off');
 
-# Each alert has a section that says what to do.
-my $source = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/alert_check.c");
+# Each alert has a section that says what to do: whatever the sources raise, wherever.
 my $page = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../docs/alerts.md");
-my $events = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/budget_events.c");
-my ($scorer) = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/placement_scorer.c") =~ /^#define ALERT "(\w+)"/m;
-my %types = map { $_ => 1 } $source =~ /(?:fs_alert_raise|check_query)\("(\w+)"/g, $events =~ /"(budget_(?:warn|throttle|preempt|paused))"/g, $scorer;
+my %types;
+# alerts.c keeps them, and raises none of its own
+foreach my $file (grep { !m{/alerts\.c$} } glob "$FindBin::RealBin/../../src/*.c")
+{
+  my $source = PostgreSQL::Test::Utils::slurp_file($file);
+
+  while ($source =~ /\b(?:fs_alert_raise|check_query)\((?:"(\w+)"|(\w+))/g)
+  {
+    my ($literal, $name) = ($1, $2);
+
+    # of check_query itself
+    next if defined $name && ($name eq 'const' || $name eq 'type');
+    my ($list) = defined $literal ? qq{"$literal"} : $source =~ /(?:^#define $name |\b$name\[[^\]]*\]\s*=\s*\{)([^\n;]*(?:\n[^;#]*?\})?)/m;
+    my @found = ($list // '') =~ /"(\w+)"/g;
+
+    ok(scalar @found, "$file: which alerts $name stands for is found") if defined $name;
+    $types{$_} = 1 foreach @found;
+  }
+}
+ok(exists $types{$_}, "$_ is among them") foreach qw(fairness_violation budget_paused placement_scorer);
 
 cmp_ok(scalar(keys %types), '>=', 10, 'types of alerts: ' . join(' ', sort keys %types));
 is(join(' ', sort $page =~ /^## (\w+)$/mg), join(' ', sort keys %types), 'docs/alerts.md has them all');
