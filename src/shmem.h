@@ -361,6 +361,7 @@ typedef struct FsLease
 	bool		open;			/* counted in its workspace's `open` */
 	uint32		rate_gen;		/* the window it was counted in; 0: none */
 	int64		rate_slice;
+	bool		rate_owed;		/* CLAIMING: no booking covers it yet (rate_book.c) */
 	int32		budget_set;		/* budget.c's; FS_NONE: reserves nothing */
 
 	TimestampTz claimed_at;
