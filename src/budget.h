@@ -103,10 +103,13 @@ typedef struct FsBudgetSet
 /* What a lease reserved, in the order of its set's budgets. */
 typedef struct FsBudgetHold
 {
-	int64		reserved[FS_JOB_BUDGETS];
-	int64		taken[FS_JOB_BUDGETS];	/* CLAIMING: of it, taken over from lease slot_from */
-	int64		actual[FS_JOB_BUDGETS]; /* ENDING: what will have been spent of it */
-	int64		recorded[FS_JOB_BUDGETS];	/* spent since the claim, by fairsched_record_spend */
+	struct
+	{
+		int64		reserved;
+		int64		taken;		/* CLAIMING: of it, taken over from lease slot_from */
+		int64		actual;		/* ENDING: what will have been spent of it */
+		int64		recorded;	/* spent since the claim, by fairsched_record_spend */
+	}			of[FS_JOB_BUDGETS];
 } FsBudgetHold;
 
 /* Recent mean of what jobs of a kind used of a dimension. */
