@@ -261,7 +261,7 @@ fs_admit_end(int32 l, TimestampTz now)
 	FsWorkspace *ws = &fs_workspaces[lease->workspace];
 
 	if (lease->budget_set != FS_NONE)
-		fs_budget_end(l, now);
+		fs_budget_end(l);
 	for_each_need(r, lease->held.mask)
 	{
 		hold(ws, r, -lease->held.amount[r]);

@@ -45,7 +45,7 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 
 /* The lease holds nothing any more; room that others may use goes back. */
 static void
-let_go(int32 l, TimestampTz now)
+let_go(int32 l)
 {
 	int32		s = fs_leases[l].budget_set;
 	FsBudgetSet *set = &fs_budget_sets[s];
@@ -59,7 +59,7 @@ let_go(int32 l, TimestampTz now)
 		Assert(b->meter.reserved >= 0 && b->running > 0);
 		b->running--;
 		if (fs_budget_holds[l].of[i].reserved > 0)
-			fs_budget_recheck(set->budget[i], now);
+			fs_budget_room(set->budget[i]);
 		fs_budget_unref(set->budget[i]);
 	}
 	fs_budget_detach(s);
@@ -98,7 +98,7 @@ fs_budget_unclaim(int32 l)
 			fs_budget_holds[l].of[i].reserved -= fs_budget_holds[l].of[i].taken;
 		}
 	}
-	let_go(l, GetCurrentTimestamp());
+	let_go(l);
 }
 
 /* fs_budget_ungift: what the claim took over from slot_from is that lease's again; the claim was aborted. */
@@ -121,7 +121,7 @@ fs_budget_ungift(int32 l)
 
 /* fs_budget_end: what ended the lease was committed; what it still holds goes back. */
 void
-fs_budget_end(int32 l, TimestampTz now)
+fs_budget_end(int32 l)
 {
 	const FsLease *lease = &fs_leases[l];
 
@@ -134,7 +134,7 @@ fs_budget_end(int32 l, TimestampTz now)
 		fs_budget_notices[lease->db].resume = true;
 		fs_budget_signal(lease->db);
 	}
-	let_go(l, now);
+	let_go(l);
 }
 
 /* ---------- spending ---------- */
@@ -176,7 +176,7 @@ fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now)
 	{
 		/* spent before a reset that was committed since: not of this period */
 		meter_release(&b->meter, promised);
-		fs_budget_recheck(item->budget, now);
+		fs_budget_room(item->budget);
 	}
 	fs_budget_unref(item->budget);
 }

@@ -711,6 +711,7 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
+extern RingNode *fs_budget_waits;	/* by flow: those that wait for a budget */
 #define fs_room_nodes ((NeedNode *) fs_aging_nodes) /* by flow: those of a flow that is in_room */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
