@@ -32,7 +32,7 @@
 #include "amount.h"
 #include "admit.h"
 #include "capacity.h"
-#include "claim.h"
+#include "candidates.h"
 #include "held.h"
 #include "hints.h"
 #include "ws_limits.h"
@@ -237,7 +237,7 @@ look_again(FsDatabase *db, int32 flow, int32 flow_id)
 			return;
 		if (!look)
 			continue;
-		fs_claim_fill(db, flow, slot);
+		fs_candidates_fill(db, flow, slot);
 		FsLockShared();
 		gone = fs_sched_flow_candidate(f, slot) >= 0;
 		FsUnlock();
