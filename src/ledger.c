@@ -431,6 +431,18 @@ fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set)
 	fs_limits[limits].refs++;
 }
 
+/* fs_ledger_booked: a booking of the epoch of now leaves so many claims to others (rate_book.c). */
+void
+fs_ledger_booked(int32 limits, int64 left)
+{
+	FsLedgerItem *item = add_item(ITEM_BOOKED);
+
+	item->u.booked.limits = limits;
+	item->u.booked.epoch = fs_limits[limits].rate_epoch;
+	item->u.booked.left = left;
+	fs_limits[limits].refs++;
+}
+
 /*
  * fs_ledger_usage: so much of a resource is used.  More counts at once, so that
  * others see it before they decide; less counts from the commit on.  run_id: NULL,

@@ -257,6 +257,23 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	fs_sched_refresh_slots(d, now);
 }
 
+/* A booking is committed: others may claim on it, unless the window was saved since. */
+static void
+confirm_booking(const FsLedgerItem *item)
+{
+	FsLimits   *limits = &fs_limits[item->u.booked.limits];
+
+	if (limits->rate_epoch == item->u.booked.epoch)
+		limits->rate_booked += item->u.booked.left;
+	else if (limits->set.has & FS_LIMIT_RATE)
+	{
+		limits->rate_dirty = true;	/* the next save removes it */
+		fs_admit_dirty(&fs_dbs[item->db]);
+	}
+	limits->refs--;
+	fs_limits_release(item->u.booked.limits);
+}
+
 /* Usage is committed: throttle where that crosses the threshold, even if it had been below for a moment only. */
 static void
 confirm_usage(FsLedgerItem *item, TimestampTz now)
@@ -532,6 +549,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			fs_limits[item->u.limits.limits].refs--;
 			fs_limits_release(item->u.limits.limits);
 			break;
+		case ITEM_BOOKED:
+			confirm_booking(item);
+			break;
 		case ITEM_USAGE:
 			confirm_usage(item, now);
 			break;
@@ -671,6 +691,10 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_LIMITS:
 			fs_limits[item->u.limits.limits].refs--;
 			fs_limits_release(item->u.limits.limits);
+			break;
+		case ITEM_BOOKED:
+			fs_limits[item->u.booked.limits].refs--;
+			fs_limits_release(item->u.booked.limits);
 			break;
 		case ITEM_USAGE:
 			undo_usage(item);
