@@ -27,6 +27,7 @@
 #include "keepaway.h"
 #include "ledger_items.h"
 #include "park.h"
+#include "placement_scorer.h"
 
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
@@ -761,6 +762,7 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId 
 		case SUBXACT_EVENT_ABORT_SUB:
 			fs_state_abort_cleanup();
 			fs_inbox_discard(mySubid);
+			fs_scorer_subxact_aborted();
 			if (nitems > 0 && items[nitems - 1].subid == mySubid)
 				abort_items(mySubid);
 			break;
