@@ -29,6 +29,7 @@
 #include "flows.h"
 #include "ledger_items.h"
 #include "park.h"
+#include "preempt.h"
 #include "wait.h"
 
 const char *const FsChainKindNames[FS_CHAIN_KINDS] = {"workspace", "lane", "node"};
@@ -179,6 +180,8 @@ fs_placement_commit(int32 db, FsPlacementChange *c)
 	int32		at;
 
 	fs_dbs[db].settings_gen++;	/* who reads rows at the moment reads them again */
+	if (fs_dbs[db].nrooms > 0)
+		fs_preempt_wake(&fs_dbs[db], GetCurrentTimestamp());	/* room for work that nobody can take now */
 	switch (c->kind)
 	{
 		case FS_CHAIN_WORKSPACE:

@@ -280,7 +280,7 @@ find_waiter(FsDatabase *db, FsResource r, uint32 classes, int64 most, TimestampT
 	for (;;)
 	{
 		FsLock();
-		w.flow = fs_room_first(db, r, classes, most, &w.cls);
+		w.flow = fs_room_first(db, r, classes, most, now, &w.cls);
 		if (w.flow != FS_NONE && fs_workspaces[FsWorkspaceOfFlow(w.flow)].parked != FS_PARK_NONE)
 		{
 			/* held up by something else: it does not wait for the fleet */
