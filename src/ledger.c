@@ -481,7 +481,7 @@ fs_ledger_preempt_due(TimestampTz due)
 	items[nitems - 1].u.times.preempt = due;
 }
 
-/* fs_ledger_placements_taken: marks of placements are being acted on; at abort all are marked. */
+/* fs_ledger_placements_taken: marks of placements are being acted on; at abort they are put back. */
 void
 fs_ledger_placements_taken(void)
 {

@@ -93,7 +93,7 @@ ALTER TABLE fairsched.nodes ENABLE ALWAYS TRIGGER placement_truncated;
 
 CREATE FUNCTION fairsched.placement_marks(OUT kind text, OUT name text) RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'fs_placement_marks';
-COMMENT ON FUNCTION fairsched.placement_marks() IS 'Internal: workspaces, lanes and nodes that changed and were not looked at since; kind all: more than are remembered.';
+COMMENT ON FUNCTION fairsched.placement_marks() IS 'Internal: workspaces, lanes and nodes that changed and were not looked at since; kind all: memory is new; more: others, known by hashes only.';
 CREATE FUNCTION fairsched.forget_placement_marks() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_forget_placement_marks';
 COMMENT ON FUNCTION fairsched.forget_placement_marks() IS 'Internal: as if all of them had been looked at.';
