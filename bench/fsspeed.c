@@ -229,6 +229,13 @@ compare_blocks(const void *a, const void *b)
 }
 
 /*
+ * Where the size of a table is measured, each session first reads all of it, as one that has
+ * been there for long: else the first touch of each page of shared memory, a fault of the
+ * processor, would be counted as the cost of a backlog.
+ */
+#define LONG_LIVED(sys)	((sys) == SYS_BASE ? "SELECT count(*) FROM base" : "SELECT count(*) FROM fairsched.jobs")
+
+/*
  * The floor of a claim in a large table: 100 rows read by ctid and sent, in the
  * order in which Deficit Round Robin would claim them, and nothing else.  What it
  * costs more in the large table is cache misses.
@@ -277,6 +284,7 @@ read_rows(const char *variant, double seconds)
 		for (int k = 1; k < 100; k++)
 			pages += batch[k].block != batch[k - 1].block;
 	}
+	r.session_sql = LONG_LIVED(SYS_FS);
 	r.places = places;
 	r.nplaces = (uint64_t) n;
 	r.seconds = seconds;
@@ -365,6 +373,7 @@ cycles(System sys, long n, const Backlog *b, double seconds)
 	{
 		Run			r = new_run(sys, M_CYCLE, batch);
 
+		r.session_sql = LONG_LIVED(sys);
 		r.seconds = seconds;
 		r.workspaces = b->workspaces;
 		r.scatter = true;
