@@ -83,6 +83,58 @@ SELECT pr_take('pr_b');
 SELECT pr_take('pr_a');
 SELECT pr_clear() > 0;
 
+-- equals never make room for each other, whatever a rule says
+UPDATE fairsched.preemption_policies SET preempts = '{P2,P3}', waiting = '{P0,P1,P2}' WHERE resource = 'gpu';
+SELECT pr_put('pr_low', 'P2') > 0;
+SELECT pr_take('pr_a');
+SELECT pr_put('pr_high', 'P2') > 0;
+SELECT pr_take('pr_a');
+SELECT fairsched_evaluate_preemption() >= 0;
+TABLE pr_asked;
+SELECT pr_clear() > 0;
+UPDATE fairsched.preemption_policies SET preempts = '{P3}' WHERE policy = 'gpu_80';
+UPDATE fairsched.preemption_policies SET waiting = '{P0,P1}' WHERE policy = 'gpu_85';
+
+-- what was preempted at 80 percent does not go on at 78, but below 75
+ALTER SYSTEM SET fairsched.preemption_resume_after = 0;
+SELECT pg_reload_conf();
+SELECT fairsched_set_capacity('gpu', 100);
+DELETE FROM fairsched.preemption_history WHERE workspace LIKE 'pr\_%';
+CREATE FUNCTION pr_hold(workspace text, priority text, amount int) RETURNS bigint LANGUAGE sql AS $$
+	SELECT job_id FROM fairsched_enqueue(workspace, priority => priority, lane => 'pr', resources => jsonb_build_object('gpu', amount)) $$;
+CREATE FUNCTION pr_done(job bigint) RETURNS boolean LANGUAGE sql AS $$
+	SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs WHERE job_id = job $$;
+SELECT pr_hold('pr_mid', 'P2', 72) > 0, pr_hold('pr_low', 'P3', 2) > 0;
+SELECT pr_hold('pr_mid', 'P2', 6) AS six \gset
+SELECT pr_take('pr_a') IS NOT NULL FROM generate_series(1, 3);
+SELECT pr_hold('pr_high', 'P1', 21) AS urgent \gset
+SELECT pr_take('pr_a');
+SELECT fairsched_evaluate_preemption() >= 0;
+TABLE pr_asked;
+SELECT pr_yield();
+SELECT pr_take('pr_a');
+SELECT pr_done(:urgent);
+TABLE pr_fleet;
+SELECT fairsched_evaluate_preemption() >= 0;
+TABLE pr_asked;
+SELECT pr_done(:six);
+TABLE pr_fleet;
+DO $$
+BEGIN
+	FOR i IN 1..1200 LOOP
+		PERFORM fairsched_evaluate_preemption();
+		EXIT WHEN (SELECT outcome = 'resumed' FROM pr_asked);
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END
+$$;
+TABLE pr_asked;
+ALTER SYSTEM RESET fairsched.preemption_resume_after;
+SELECT pg_reload_conf();
+SELECT pr_clear() > 0;
+SELECT fairsched_set_capacity('gpu', 1);
+DROP FUNCTION pr_hold, pr_done;
+
 -- placed where nobody can take it: the room is had by others
 SELECT pr_put('pr_low', 'P3') > 0;
 SELECT pr_take('pr_a');

@@ -71,6 +71,51 @@ fs_preempt_rules(int *n)
 
 /* ---------- candidates ---------- */
 
+/*
+ * Take a lease in where its job is one of these classes, holds the resource, ran
+ * long enough, and was not asked. owner_of: place among the owners by workspace, -1:
+ * none yet. fs->lock held; there is room for one more.
+ */
+static void
+consider(FsPreemptCandidates *cs, int *owner_of, const FsLease *lease, FsResource r, uint32 classes, TimestampTz now)
+{
+	const FsWorkspace *ws = &fs_workspaces[lease->workspace];
+	int			cls = FsSlotClass(lease->rank_slot);
+	TimestampTz ripe_at = lease->claimed_at + FsMsToUsec(fs_preemption_min_runtime);
+	Victim	   *v = &cs->v[cs->n];
+	FsPreemptCandidate *c = &cs->c[cs->n];
+
+	/* its worker may be answering, but not for ever */
+	if (lease->directive == FS_PREEMPT &&
+		(lease->state == FS_LEASE_ACTIVE ||
+		 (lease->state == FS_LEASE_ENDING && now < lease->revoke_at + FsMsToUsec(fs_preemption_grace))))
+		cs->coming += lease->held.amount[r];
+	if (lease->state != FS_LEASE_ACTIVE || lease->directive != FS_CONTINUE || !(classes & (1u << cls)))
+		return;
+	if (ripe_at > now)
+	{
+		cs->ripe_at = Min(cs->ripe_at, ripe_at);
+		return;
+	}
+	if (owner_of[lease->workspace] < 0)
+	{
+		cs->owners[cs->nowners].held = ws->held[r];
+		cs->owners[cs->nowners].weight = ws->set.weight;
+		owner_of[lease->workspace] = cs->nowners++;
+	}
+	v->job_id = lease->job_id;
+	v->cls = cls;
+	v->owner = owner_of[lease->workspace];
+	v->amount = lease->held.amount[r];
+	v->lost = now - Max(lease->claimed_at, lease->saved_at);
+	v->chosen = false;
+	c->token = lease->token;
+	c->workspace = lease->workspace;
+	c->claimed_at = lease->claimed_at;
+	strcpy(c->name, ws->name);
+	cs->n++;
+}
+
 /* fs_preempt_collect: jobs of these classes that hold the resource, ran long enough, and were not asked. */
 FsPreemptCandidates *
 fs_preempt_collect(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now)
@@ -79,7 +124,6 @@ fs_preempt_collect(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now
 	int			room = 64;
 	int			owner_room = 64;
 	int		   *owner_of = palloc(sizeof(int) * fs->workspaces.capacity);
-	int32		slot = FsDbIndex(db);
 
 	for (int i = 0; i < fs->workspaces.capacity; i++)
 		owner_of[i] = -1;
@@ -102,47 +146,9 @@ fs_preempt_collect(FsDatabase *db, FsResource r, uint32 classes, TimestampTz now
 		}
 		FsLockShared();
 		for (int l = from; l < Min(from + LOOK, fs->leases.capacity); l++)
-		{
-			FsLease    *lease = &fs_leases[l];
-			FsWorkspace *ws;
-			int			cls;
-
-			if (lease->db != slot || lease->held.amount[r] == 0 || !(lease->held.mask & FsResourceBit(r)))
-				continue;
-			/* its worker may be answering, but not for ever */
-			if (lease->directive == FS_PREEMPT &&
-				(lease->state == FS_LEASE_ACTIVE ||
-				 (lease->state == FS_LEASE_ENDING && now < lease->revoke_at + FsMsToUsec(fs_preemption_grace))))
-				cs->coming += lease->held.amount[r];
-			if (lease->state != FS_LEASE_ACTIVE)
-				continue;
-			cls = FsSlotClass(lease->rank_slot);
-			if (lease->directive != FS_CONTINUE || !(classes & (1u << cls)))
-				continue;
-			if (lease->claimed_at + FsMsToUsec(fs_preemption_min_runtime) > now)
-			{
-				cs->ripe_at = Min(cs->ripe_at, lease->claimed_at + FsMsToUsec(fs_preemption_min_runtime));
-				continue;
-			}
-			ws = &fs_workspaces[lease->workspace];
-			if (owner_of[lease->workspace] < 0)
-			{
-				cs->owners[cs->nowners].held = ws->held[r];
-				cs->owners[cs->nowners].weight = ws->set.weight;
-				owner_of[lease->workspace] = cs->nowners++;
-			}
-			cs->v[cs->n].job_id = lease->job_id;
-			cs->v[cs->n].cls = cls;
-			cs->v[cs->n].owner = owner_of[lease->workspace];
-			cs->v[cs->n].amount = lease->held.amount[r];
-			cs->v[cs->n].lost = now - Max(lease->claimed_at, lease->saved_at);
-			cs->v[cs->n].chosen = false;
-			cs->c[cs->n].token = lease->token;
-			cs->c[cs->n].workspace = lease->workspace;
-			cs->c[cs->n].claimed_at = lease->claimed_at;
-			strcpy(cs->c[cs->n].name, ws->name);
-			cs->n++;
-		}
+			if (fs_leases[l].db == FsDbIndex(db) && fs_leases[l].held.amount[r] != 0 &&
+				(fs_leases[l].held.mask & FsResourceBit(r)))
+				consider(cs, owner_of, &fs_leases[l], r, classes, now);
 		FsUnlock();
 		CHECK_FOR_INTERRUPTS();
 	}
