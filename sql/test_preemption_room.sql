@@ -2,7 +2,7 @@
 SET client_min_messages = warning;
 SET fairsched.preemption_min_runtime = 0;
 CREATE VIEW pr_asked AS SELECT workspace, priority, outcome FROM fairsched.preemption_history WHERE workspace LIKE 'pr\_%' ORDER BY preemption_id;
-CREATE VIEW pr_fleet AS SELECT capacity, used, kept, waiting FROM fairsched.capacity_status WHERE resource = 'gpu';
+CREATE VIEW pr_fleet AS SELECT capacity, used, kept FROM fairsched.capacity_status WHERE resource = 'gpu';
 CREATE FUNCTION pr_put(workspace text, priority text) RETURNS bigint LANGUAGE sql AS $$
 	SELECT job_id FROM fairsched_enqueue(workspace, priority => priority, lane => 'pr', resources => '{"gpu": 1}') $$;
 CREATE FUNCTION pr_take(worker text) RETURNS text LANGUAGE sql AS $$
