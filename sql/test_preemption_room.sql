@@ -95,8 +95,8 @@ SELECT pr_clear() > 0;
 UPDATE fairsched.preemption_policies SET preempts = '{P3}' WHERE policy = 'gpu_80';
 UPDATE fairsched.preemption_policies SET waiting = '{P0,P1}' WHERE policy = 'gpu_85';
 
--- what was preempted at 80 percent does not go on at 78, but below 75
-ALTER SYSTEM SET fairsched.preemption_resume_after = 0;
+-- what was preempted at 80 percent does not go on at once, nor at 78 percent, but below 75 for a while
+ALTER SYSTEM SET fairsched.preemption_resume_after = '1 h';
 SELECT pg_reload_conf();
 SELECT fairsched_set_capacity('gpu', 100);
 DELETE FROM fairsched.preemption_history WHERE workspace LIKE 'pr\_%';
@@ -114,11 +114,18 @@ TABLE pr_asked;
 SELECT pr_yield();
 SELECT pr_take('pr_a');
 SELECT pr_done(:urgent);
+SELECT pr_done(:six);
+TABLE pr_fleet;
+SELECT fairsched_evaluate_preemption() >= 0;
+TABLE pr_asked;
+SELECT pr_hold('pr_mid', 'P2', 6) AS six \gset
+SELECT pr_take('pr_a');
+ALTER SYSTEM SET fairsched.preemption_resume_after = 0;
+SELECT pg_reload_conf();
 TABLE pr_fleet;
 SELECT fairsched_evaluate_preemption() >= 0;
 TABLE pr_asked;
 SELECT pr_done(:six);
-TABLE pr_fleet;
 DO $$
 BEGIN
 	FOR i IN 1..1200 LOOP
