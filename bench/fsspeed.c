@@ -80,6 +80,7 @@ drain(int batch)
 		bool		pipeline;
 		bool		soft;		/* with fairsched.durable_claims = off */
 		bool		extra;		/* in full mode only */
+		const char *session;
 	}			ways[] =
 	{
 		{"baseline", SYS_BASE, M_DRAIN, 0, false, false, false},
@@ -91,6 +92,7 @@ drain(int batch)
 		{"baseline pipelined", SYS_BASE, M_DRAIN, 0, true, false, true},
 		{"fairsched pipelined", SYS_FS, M_DRAIN, 0, true, false, true},
 		{"fairsched not durable", SYS_FS, M_DRAIN, 0, false, true, true},
+		{"fairsched not flushed", SYS_FS, M_DRAIN, 0, false, false, false, "SET synchronous_commit = off"},
 	};
 	char		variant[32];
 	double		s = batch == 1 ? secs(1.3, 4) : secs(1, 2.5);
@@ -102,7 +104,7 @@ drain(int batch)
 		{
 			Run			r;
 
-			if (skip(ways[w].sys) || (ways[w].extra && !opt.full) || (ways[w].commits && batch != 1))
+			if (skip(ways[w].sys) || (ways[w].extra && !opt.full) || ((ways[w].commits || ways[w].session) && batch != 1))
 				continue;
 			if (ways[w].soft && !has_setting("fairsched.durable_claims"))
 				continue;
@@ -115,7 +117,8 @@ drain(int batch)
 			r = new_run(ways[w].sys, ways[w].mode, batch);
 			r.pipeline = ways[w].pipeline;
 			r.commits = ways[w].commits;
-			r.seconds = ways[w].commits ? s * 2 / 3 : s;
+			r.session_sql = ways[w].session;
+			r.seconds = ways[w].commits || ways[w].session ? s * 2 / 3 : s;
 			go(&r, variant, ways[w].name);
 			if (ways[w].soft)
 				set_guc("fairsched.durable_claims", NULL);

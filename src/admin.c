@@ -23,7 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "claim.h"
+#include "claimer.h"
 #include "claimlog.h"
 #include "config.h"
 #include "flows.h"

@@ -7,7 +7,7 @@
 #include "miscadmin.h"
 #include "admit.h"
 #include "capacity.h"
-#include "claim.h"
+#include "candidates.h"
 #include "flows.h"
 #include "hints.h"
 #include "ring.h"
