@@ -28,6 +28,7 @@
 #include "keepaway.h"
 #include "ledger_items.h"
 #include "park.h"
+#include "placement_scorer.h"
 
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
@@ -547,7 +548,7 @@ fs_ledger_preempt_due(TimestampTz due)
 	items[nitems - 1].u.times.preempt = due;
 }
 
-/* fs_ledger_placements_taken: marks of placements are being acted on; at abort all are marked. */
+/* fs_ledger_placements_taken: marks of placements are being acted on; at abort they are put back. */
 void
 fs_ledger_placements_taken(void)
 {
@@ -828,6 +829,7 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId 
 		case SUBXACT_EVENT_ABORT_SUB:
 			fs_state_abort_cleanup();
 			fs_inbox_discard(mySubid);
+			fs_scorer_subxact_aborted();
 			if (nitems > 0 && items[nitems - 1].subid == mySubid)
 				abort_items(mySubid);
 			break;

@@ -487,6 +487,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				break;
 			}
 		case ITEM_DUE:
+			if (item->u.times.placements)
+				fs_placement_taken_done();
 			break;
 		case ITEM_DRAINED:
 			set_drained(d, item->u.flag);
@@ -658,7 +660,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
 			d->preempt_due = Min(d->preempt_due, item->u.times.preempt);
 			if (item->u.times.placements)
-				fs_placements[item->db].all_dirty = true;
+				fs_placement_put_back(item->db);
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_RESCAN:
@@ -726,4 +728,6 @@ fs_ledger_prepare_item(FsLedgerItem *item)
 		unref_queue(item);
 	else if (item->kind == ITEM_RESERVED)
 		unreserve(item);
+	else if (item->kind == ITEM_DUE && item->u.times.placements)
+		fs_placement_put_back(item->db);	/* nobody tells how it ends */
 }
