@@ -549,13 +549,16 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				FsCandidate cand = {.position = lease->position, .cost = lease->cost,
 				.relfile = item->u.lease.relfile, .tid = item->u.lease.tid};
 				int32		lane = fs_shares[lease->share].lane;
+				bool		confirmed = lease->token != 0;
 
 				if (item->u.lease.charged > 0)
 					FsStatsOfLane(lane)->undone++;
 				fs_flows[flow].refs++;
 				fs_workspaces[item->u.lease.workspace].refs--;
 				fs_ledger_undo_claim(item->u.lease.lease);
-				if (item->u.lease.soft)
+				if (!confirmed)
+					fs_sched_doubt(flow, slot, cand.position);	/* nobody has seen a row at its place */
+				else if (item->u.lease.soft)
 					fs_sched_ready_many(flow, slot, cand.position); /* nothing kept its row in place */
 				else
 					fs_sched_ready_one(flow, slot, &cand);

@@ -27,6 +27,7 @@
 #include "enqueue.h"
 #include "flows.h"
 #include "preempt.h"
+#include "softclaim.h"
 #include "text.h"
 
 #define MAX_ERRORS 10
@@ -227,6 +228,8 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	result = fs_rows_update(jr, row, values, nulls, replace, wait);
 	if (result != FS_ROW_DONE)
 		return result;
+	if (ready && was != FS_JOB_AVAILABLE)
+		fs_soft_settle(db, old.job_id);
 
 	fs_ledger_reserve(2);
 	FsLock();
