@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = fs_node('main', init => [ allows_streaming => 1 ],
-  conf => { 'fairsched.worker_timeout' => "'1 s'", 'fairsched.background_workers' => 'off', 'fairsched.default_quota' => 10000 });
+  conf => { 'fairsched.worker_timeout' => "'1 h'", 'fairsched.background_workers' => 'off', 'fairsched.default_quota' => 10000 });
 
 # Claims for a worker that registers just before, so that it is alive; workspaces and counts.
 sub claims
@@ -46,7 +46,8 @@ is(marks(1), "lane|other\nnode|a", 'so are a lane, and a node with new labels');
 $node->safe_psql('postgres', q{BEGIN; SELECT fairsched_place('acme', '{b}'); ROLLBACK});
 is(marks(), '', 'not by a rollback');
 
-# The worker there dies: the workspace waits, visibly
+# The worker there dies: the workspace waits, visibly. (Until here a slow machine's workers lived, or their nodes' deaths were marks too.)
+$node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.worker_timeout = '1 s'; SELECT pg_reload_conf()});
 ok($node->poll_query_until('postgres', q{SELECT parked_reason = 'waiting_for_node' AND parked_detail = 'placed on a'
     AND parked_since <= now() FROM fairsched.queue_status}), 'its worker died: it waits, in queue_status');
 is($node->safe_psql('postgres', q{SELECT parked_reason, parked_since <= now() FROM fairsched.workspace_status WHERE workspace = 'acme'}),
