@@ -173,6 +173,8 @@ typedef enum Arrival
 } Arrival;
 
 extern void load(System sys, long n, int base_ws, int workspaces, Arrival arrival);
+extern void load_with(System sys, long n, int base_ws, int workspaces, Arrival arrival, const char *column,
+					  const char *value);
 extern void settle(void);
 extern bool from_stock(const char *name);
 extern void to_stock(const char *name);

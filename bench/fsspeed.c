@@ -455,8 +455,10 @@ sc_limits(void)
 }
 
 /*
- * All gates set against none: jobs that declare what they need in both, and
- * quotas of it, a rate limit and a throttle that never refuse in one.
+ * All gates set against none: jobs that declare what they need in both; in one,
+ * quotas of it, a rate limit, a throttle, and a budget that each job names, of its
+ * workspace, none of which ever refuses.  The others have a run instead that
+ * takes as much room in the row: what a wider row costs is not what gates do.
  */
 void
 sc_gates(void)
@@ -488,9 +490,11 @@ sc_gates(void)
 					sql(c, "SELECT count(fairsched_set_quota('ws' || i, r, 1e9, burst => 10))"
 						" FROM generate_series(0, 99) i, unnest('{cpu,memory}'::text[]) r");
 					sql(c, "SELECT count(fairsched_set_throttle('ws' || i, true)) FROM generate_series(0, 99) i");
+					sql(c, "SELECT count(fairsched_set_budget('budget' || i, 1e9, workspace => 'ws' || i)) FROM generate_series(0, 99) i");
 				}
 				disconnect(c);
-				load(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 100, MIXED);
+				load_with(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 100, MIXED,
+						  on ? "budgets" : "run_id", on ? "ARRAY['budget' || i % 100]" : "lpad((i % 100)::text, 33, 'run')");
 				settle();
 				to_stock(stock[on]);
 			}

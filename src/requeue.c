@@ -15,6 +15,8 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -36,6 +38,44 @@ fs_row_text(FsJobRel *jr, HeapTuple row, FsJobColumn col)
 	Datum		d = heap_getattr(row, col + 1, RelationGetDescr(jr->rel), &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(d);
+}
+
+/*
+ * May this job's row be changed now? While its workspace is frozen, and nobody's
+ * transaction of before is left, its rows belong to who froze it: if we locked one
+ * and then waited for the end of the freeze (a new job does), we would wait for
+ * each other.  Otherwise FS_ROW_GONE after a wait: the row is to be looked up
+ * again; or FS_ROW_LOCKED at once.
+ */
+static FsRowResult
+wait_for_move(FsJobRel *jr, HeapTuple row, bool wait)
+{
+	static uint32 wait_event = 0;
+	char	   *name;
+	FsRowResult result = FS_ROW_DONE;
+
+	if (fs->nsettled == 0)
+		return FS_ROW_DONE;
+	name = fs_row_text(jr, row, FS_COL_WORKSPACE);
+	for (;;)
+	{
+		int32		w;
+		bool		settled;
+
+		FsLockShared();
+		w = fs_sched_workspace_find(fs_my_db, name);
+		settled = w != FS_NONE && fs_workspaces[w].settled && !fs_ledger_freezes(w);
+		FsUnlock();
+		if (!settled)
+			return result;
+		if (!wait)
+			return FS_ROW_LOCKED;
+		result = FS_ROW_GONE;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 2,
+						 fs_wait_event(&wait_event, "FairschedMoving"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /* fs_backoff: exponential with jitter of a quarter, in usec. */
@@ -177,6 +217,9 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	FsCandidate cand;
 	FsRowResult result;
 
+	result = wait_for_move(jr, *row, wait);
+	if (result != FS_ROW_DONE)
+		return result;
 #define SET(col, datum) \
 	do { values[col] = (datum); replace[col] = true; } while (0)
 
@@ -310,6 +353,9 @@ fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool w
 	bool		nulls[HISTORY_COLUMNS];
 	FsRowResult result;
 
+	result = wait_for_move(jr, row, wait);
+	if (result != FS_ROW_DONE)
+		return result;
 	if (keep)
 		history_values(jr, row, end, outcome, now, values, nulls);
 	result = fs_rows_delete(jr, row, wait);

@@ -295,6 +295,7 @@ INSERT INTO wanted VALUES
   ('dead_letters', '{job_id,workspace,kind,payload,attempt,errors,discarded_at}'),
   ('job_history', '{job_id,workspace,state,result,errors,attempt,finished_at}'),
   ('maintenance_status', '{task,last_run,last_duration,last_error,next_run}'),
+  ('database_status', '{state,drained,counted,running,live_slots,rebuilds,rebuilt_at,scheduler_pid,workspaces_used,workspaces_capacity,leases_used,leases_capacity}'),
   ('deliberation_scores', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('low_quality_reasoning', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('review_queue', '{job_id,workspace,lane,kind,priority,min_deliberation,run_at,created_at,scores,best_score,last_recommendation,run_id}'),
