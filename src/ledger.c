@@ -22,6 +22,7 @@
 #include "access/xact.h"
 #include "utils/memutils.h"
 
+#include "closing.h"
 #include "flows.h"
 #include "inbox.h"
 #include "keepaway.h"
@@ -184,6 +185,60 @@ fs_ledger_harden(int32 l, ItemPointer tid, Oid relfile, int32 job_table)
 	lease->tid = *tid;
 	lease->relfile = relfile;
 	lease->job_table = job_table;
+}
+
+/* fs_ledger_holds_up: does who freezes the workspace wait for this transaction to end? fs->lock held. */
+bool
+fs_ledger_holds_up(int32 workspace)
+{
+	if (fs_workspaces[workspace].settled)
+		return false;
+	for (int i = 0; i < nitems; i++)
+	{
+		const FsLedgerItem *item = &items[i];
+		bool		holds = false;
+
+		if (item->kind == ITEM_CLAIM)
+			holds = item->u.lease.workspace == workspace;
+		else if (item->kind == ITEM_QUEUE)
+			holds = item->u.queue.workspace == workspace;
+		else if (item->kind == ITEM_RESERVED)
+			holds = item->u.reserved.workspace == workspace;
+		else if (item->kind == ITEM_FINISH)
+		{
+			const FsLease *lease = &fs_leases[item->u.lease.lease];
+
+			holds = lease->stamp == item->u.lease.stamp && lease->state == FS_LEASE_ENDING &&
+				lease->workspace == workspace;
+		}
+		if (holds)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * fs_ledger_closing: until the transaction ends the workspace is served up to this
+ * position only; who gets there freezes it.  False: too many are being moved.
+ */
+bool
+fs_ledger_closing(int32 workspace, int64 position)
+{
+	if (!fs_closing_begin(workspace, position))
+		return false;
+	add_item(ITEM_CLOSING)->u.reserved.workspace = workspace;
+	fs_workspaces[workspace].refs++;
+	return true;
+}
+
+/* fs_ledger_closes: did this transaction? */
+bool
+fs_ledger_closes(int32 workspace)
+{
+	for (int i = 0; i < nitems; i++)
+		if (items[i].kind == ITEM_CLOSING && items[i].u.reserved.workspace == workspace)
+			return true;
+	return false;
 }
 
 /* fs_ledger_frozen: the workspace is parked as MOVING until the transaction ends. */
@@ -374,6 +429,18 @@ fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set)
 	item->u.limits.limits = limits;
 	item->u.limits.part = part;
 	item->u.limits.set = set;
+	fs_limits[limits].refs++;
+}
+
+/* fs_ledger_booked: a booking of the epoch of now leaves so many claims to others (rate_book.c). */
+void
+fs_ledger_booked(int32 limits, int64 left)
+{
+	FsLedgerItem *item = add_item(ITEM_BOOKED);
+
+	item->u.booked.limits = limits;
+	item->u.booked.epoch = fs_limits[limits].rate_epoch;
+	item->u.booked.left = left;
 	fs_limits[limits].refs++;
 }
 

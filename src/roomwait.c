@@ -73,6 +73,16 @@ due_in(int32 flow, int cls)
 	return cls == 0 && drr_may_jump(&share->drr, cost) ? 0 : drr_key(&share->drr, cost);
 }
 
+uint64
+fs_room_rounds(int32 flow)
+{
+	uint64		round = fs_lanes[fs_shares[FsShareOfFlow(flow)].lane].round;
+	int			cls = fs_capacity_class(flow);
+	uint64		due = cls < FS_CLASSES ? due_in(flow, cls) : 0;
+
+	return due > round ? due - round : 0;
+}
+
 /* fs_room_relink: its place among those that wait, or none. */
 void
 fs_room_relink(int32 flow)

@@ -12,6 +12,9 @@
 /* After a change of what a flow has ready, or of why it is parked. */
 extern void fs_room_relink(int32 flow);
 
+/* In how many rounds of its lane its head is served. */
+extern uint64 fs_room_rounds(int32 flow);
+
 /* Before a member goes to another ring of its lane. */
 extern void fs_room_member_moves(int32 member, int32 ring);
 
