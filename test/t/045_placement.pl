@@ -50,7 +50,6 @@ $node->poll_query_until('postgres', q{SELECT current_setting('fairsched.worker_t
 $node->safe_psql('postgres', q{SELECT fairsched_register_worker(w || '1', node => w) FROM unnest('{a,b}'::text[]) w});
 
 # The worker there dies: the workspace waits, visibly. (Until here a slow machine's workers lived, or their nodes' deaths were marks too.)
-$node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.worker_timeout = '1 s'; SELECT pg_reload_conf()});
 ok($node->poll_query_until('postgres', q{SELECT parked_reason = 'waiting_for_node' AND parked_detail = 'placed on a'
     AND parked_since <= now() FROM fairsched.queue_status}), 'its worker died: it waits, in queue_status');
 is($node->safe_psql('postgres', q{SELECT parked_reason, parked_since <= now() FROM fairsched.workspace_status WHERE workspace = 'acme'}),
