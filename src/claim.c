@@ -37,6 +37,7 @@
 #include "lease.h"
 #include "park.h"
 #include "pick.h"
+#include "rate_book.h"
 #include "softclaim.h"
 #include "stats.h"
 #include "tasks.h"
@@ -463,6 +464,7 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 			}
 			if (marked > 0)
 				fs_claim_log_pages(db, pages, marked);
+			fs_rate_book(taken, got);
 			break;
 		}
 		if (a->max_wait == 0)

@@ -28,6 +28,7 @@
 #include "keepaway.h"
 #include "ledger_items.h"
 #include "park.h"
+#include "placement_scorer.h"
 
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
@@ -431,6 +432,18 @@ fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set)
 	fs_limits[limits].refs++;
 }
 
+/* fs_ledger_booked: a booking of the epoch of now leaves so many claims to others (rate_book.c). */
+void
+fs_ledger_booked(int32 limits, int64 left)
+{
+	FsLedgerItem *item = add_item(ITEM_BOOKED);
+
+	item->u.booked.limits = limits;
+	item->u.booked.epoch = fs_limits[limits].rate_epoch;
+	item->u.booked.left = left;
+	fs_limits[limits].refs++;
+}
+
 /*
  * fs_ledger_usage: so much of a resource is used.  More counts at once, so that
  * others see it before they decide; less counts from the commit on.  run_id: NULL,
@@ -535,7 +548,7 @@ fs_ledger_preempt_due(TimestampTz due)
 	items[nitems - 1].u.times.preempt = due;
 }
 
-/* fs_ledger_placements_taken: marks of placements are being acted on; at abort all are marked. */
+/* fs_ledger_placements_taken: marks of placements are being acted on; at abort they are put back. */
 void
 fs_ledger_placements_taken(void)
 {
@@ -816,6 +829,7 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId 
 		case SUBXACT_EVENT_ABORT_SUB:
 			fs_state_abort_cleanup();
 			fs_inbox_discard(mySubid);
+			fs_scorer_subxact_aborted();
 			if (nitems > 0 && items[nitems - 1].subid == mySubid)
 				abort_items(mySubid);
 			break;

@@ -45,6 +45,7 @@ extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, int64 job_
 							TimestampTz now);
 extern void fs_ledger_placement(FsPlacementChange *change);
 extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
+extern void fs_ledger_booked(int32 limits, int64 left);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 
 /* Room must be reserved; the lock is not needed. */

@@ -257,6 +257,23 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 	fs_sched_refresh_slots(d, now);
 }
 
+/* A booking is committed: others may claim on it, unless the window was saved since. */
+static void
+confirm_booking(const FsLedgerItem *item)
+{
+	FsLimits   *limits = &fs_limits[item->u.booked.limits];
+
+	if (limits->rate_epoch == item->u.booked.epoch)
+		limits->rate_booked += item->u.booked.left;
+	else if (limits->set.has & FS_LIMIT_RATE)
+	{
+		limits->rate_dirty = true;	/* the next save removes it */
+		fs_admit_dirty(&fs_dbs[item->db]);
+	}
+	limits->refs--;
+	fs_limits_release(item->u.booked.limits);
+}
+
 /* Usage is committed: throttle where that crosses the threshold, even if it had been below for a moment only. */
 static void
 confirm_usage(FsLedgerItem *item, TimestampTz now)
@@ -470,6 +487,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				break;
 			}
 		case ITEM_DUE:
+			if (item->u.times.placements)
+				fs_placement_taken_done();
 			break;
 		case ITEM_DRAINED:
 			set_drained(d, item->u.flag);
@@ -531,6 +550,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			}
 			fs_limits[item->u.limits.limits].refs--;
 			fs_limits_release(item->u.limits.limits);
+			break;
+		case ITEM_BOOKED:
+			confirm_booking(item);
 			break;
 		case ITEM_USAGE:
 			confirm_usage(item, now);
@@ -638,7 +660,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
 			d->preempt_due = Min(d->preempt_due, item->u.times.preempt);
 			if (item->u.times.placements)
-				fs_placements[item->db].all_dirty = true;
+				fs_placement_put_back(item->db);
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_RESCAN:
@@ -672,6 +694,10 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			fs_limits[item->u.limits.limits].refs--;
 			fs_limits_release(item->u.limits.limits);
 			break;
+		case ITEM_BOOKED:
+			fs_limits[item->u.booked.limits].refs--;
+			fs_limits_release(item->u.booked.limits);
+			break;
 		case ITEM_USAGE:
 			undo_usage(item);
 			break;
@@ -702,4 +728,6 @@ fs_ledger_prepare_item(FsLedgerItem *item)
 		unref_queue(item);
 	else if (item->kind == ITEM_RESERVED)
 		unreserve(item);
+	else if (item->kind == ITEM_DUE && item->u.times.placements)
+		fs_placement_put_back(item->db);	/* nobody tells how it ends */
 }

@@ -28,6 +28,7 @@ typedef enum FsItemKind
 	ITEM_WORKER,
 	ITEM_LOGGED,
 	ITEM_LIMITS,
+	ITEM_BOOKED,
 	ITEM_USAGE,
 	ITEM_USAGE_STALE,
 	ITEM_PREEMPT,
@@ -130,6 +131,12 @@ typedef struct FsLedgerItem
 			uint32		part;	/* 0: only keeps the entry */
 			FsLimitSettings *set;
 		}			limits;
+		struct
+		{
+			int32		limits;
+			int64		epoch;
+			int64		left;	/* claims that others may make on it after the commit */
+		}			booked;
 		struct
 		{
 			int32		limits;

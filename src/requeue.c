@@ -14,18 +14,15 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
-#include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "config.h"
+#include "day_partition.h"
 #include "enqueue.h"
 #include "flows.h"
 #include "preempt.h"
@@ -292,43 +289,6 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 
 /* ---------- the end of a job ---------- */
 
-/* The partition of a moment; made when it is not there (the scheduler makes them ahead). */
-static Relation
-open_history(const char *outcome, TimestampTz at)
-{
-	char		name[NAMEDATALEN];
-	int			days = (int) (at / USECS_PER_DAY) - (at < 0 && at % USECS_PER_DAY ? 1 : 0);
-	int			y,
-				m,
-				d;
-
-	j2date(days + POSTGRES_EPOCH_JDATE, &y, &m, &d);
-	snprintf(name, sizeof(name), "job_history_%s_%04d%02d%02d", outcome, y, m, d);
-	for (int try = 0; try < 2; try++)
-	{
-		Oid			relid;
-		char		date[32];
-		Datum		args[2];
-		Oid			types[2] = {TEXTOID, TEXTOID};
-
-		AcceptInvalidationMessages();
-		relid = get_relname_relid(name, fs_catalog()->nsp);
-		if (OidIsValid(relid))
-			return table_open(relid, RowExclusiveLock);
-		snprintf(date, sizeof(date), "%04d-%02d-%02d", y, m, d);
-		args[0] = CStringGetTextDatum(outcome);
-		args[1] = CStringGetTextDatum(date);
-		fs_spi_begin();
-		fs_spi("SELECT fairsched.make_history_partition($1, $2::date)", 2, types, args, NULL);
-		fs_spi_end();
-		CommandCounterIncrement();
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("history partition \"%s\" could not be made", name),
-			 errhint("See fairsched.maintenance_status.")));
-}
-
 #define HISTORY_COLUMNS 28
 
 /* The values of a history row, nothing of them stored with the job. */
@@ -403,7 +363,7 @@ fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool w
 		return result;
 	if (keep)
 	{
-		Relation	rel = open_history(outcome, now);
+		Relation	rel = fs_day_partition_open(completed ? "job_history_completed" : "job_history_dead", now);
 
 		fs_rows_insert_plain(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
 		table_close(rel, NoLock);

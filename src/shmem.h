@@ -363,6 +363,7 @@ typedef struct FsLease
 	bool		open;			/* counted in its workspace's `open` */
 	uint32		rate_gen;		/* the window it was counted in; 0: none */
 	int64		rate_slice;
+	bool		rate_owed;		/* CLAIMING: no booking covers it yet (rate_book.c) */
 	int32		budget_set;		/* budget.c's; FS_NONE: reserves nothing */
 
 	TimestampTz claimed_at;
@@ -722,6 +723,7 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
+extern RingNode *fs_budget_waits;	/* by flow: those that wait for a budget */
 #define fs_room_nodes ((NeedNode *) fs_aging_nodes) /* by flow: those of a flow that is in_room */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;

@@ -35,17 +35,25 @@ CREATE FUNCTION fairsched.recount() RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_recount';
 COMMENT ON FUNCTION fairsched.recount() IS 'Internal: counts queue depths now.';
 
+CREATE FUNCTION fairsched.check_name(argument text, name text, hint text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF name IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s must not be null', argument),
+			HINT = format('Name the %s.', argument);
+	END IF;
+	IF octet_length(name) NOT BETWEEN 1 AND 128 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s must have 1 to 128 bytes', argument),
+			DETAIL = format('It has %s.', octet_length(name)), HINT = hint;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fairsched.check_name(text, text, text) IS 'Internal: refuses what cannot be a name; hint is for one of a wrong length.';
+
 CREATE FUNCTION fairsched.check_workspace_args(workspace text, tier text, quota_class text, max_running int, max_queue_size bigint) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF workspace IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'workspace must not be null',
-			HINT = 'Name the workspace.';
-	END IF;
-	IF octet_length(workspace) NOT BETWEEN 1 AND 128 THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'workspace must have 1 to 128 bytes',
-			DETAIL = format('It has %s.', octet_length(workspace)), HINT = 'Use a shorter name, or an identifier in its place.';
-	END IF;
+	PERFORM fairsched.check_name('workspace', workspace, 'Use a shorter name, or an identifier in its place.');
 	IF tier IS NOT NULL AND NOT EXISTS (SELECT 1 FROM fairsched.tiers t WHERE t.tier = check_workspace_args.tier) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('tier "%s" does not exist', left(tier, 64)),
 			HINT = 'fairsched.tiers lists the tiers; insert a row to add one.';

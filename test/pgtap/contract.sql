@@ -485,8 +485,14 @@ SELECT ok(NOT has_table_privilege('fairsched_pgtap_nobody', 'fairsched.' || r, '
 SELECT ok(NOT has_function_privilege('fairsched_pgtap_nobody', f::regprocedure, 'EXECUTE'), 'nobody cannot execute ' || f)
   FROM unnest(ARRAY['fairsched.raise_alert(text,text,text,text,text)', 'fairsched.resolve_alert(text,text,text)',
     'fairsched.check_alerts(timestamptz)', 'fairsched.sample_fairness(timestamptz)']) f;
-SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
-  FROM unnest(ARRAY['alerts', 'fairness_samples']) r, pg_extension e WHERE extname = 'fairsched';
+SELECT ok(to_regclass('fairsched.alerts') = ANY (e.extconfig), 'fairsched.alerts is dumped')
+  FROM pg_extension e WHERE extname = 'fairsched';
+SELECT is((SELECT partstrat::text FROM pg_partitioned_table WHERE partrelid = 'fairsched.fairness_samples'::regclass), 'r',
+  'fairness_samples is partitioned by range');
+SELECT is((SELECT partdefid FROM pg_partitioned_table WHERE partrelid = 'fairsched.fairness_samples'::regclass), 0::oid,
+  'without a default partition');
+SELECT is((SELECT count(*)::int FROM pg_index WHERE indrelid = 'fairsched.fairness_samples'::regclass), 0,
+  'and without an index of its own: a restore makes those of the partitions');
 
 -- What pg_dump has to keep: the settings of workspaces, workers, the shared jobs, and every sequence.
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')

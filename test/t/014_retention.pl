@@ -39,7 +39,7 @@ foreach my $outcome (sort keys %day)
   foreach my $age (@{ $day{$outcome} })
   {
     $node->safe_psql('postgres', qq{
-      SELECT fairsched.make_history_partition('$outcome', (now() AT TIME ZONE 'UTC')::date - $age);
+      SELECT fairsched.make_day_partition('job_history_$outcome', (now() AT TIME ZONE 'UTC')::date - $age);
       CREATE TEMP TABLE h AS SELECT * FROM fairsched.job_history WHERE outcome = '$outcome'
         AND worker IS DISTINCT FROM 'old' LIMIT 1;
       UPDATE h SET job_id = 1000 + $age, finished_at = finished_at - interval '$age days',
