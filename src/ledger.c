@@ -28,6 +28,8 @@
 #include "ledger_items.h"
 #include "park.h"
 
+#define FETCH_ITEMS 4			/* so many items ahead */
+
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
 static int	capacity = 0;
@@ -641,7 +643,11 @@ commit_all(void)
 
 	FsLock();
 	for (int i = 0; i < nitems; i++)
+	{
+		if (i + FETCH_ITEMS < nitems)
+			fs_ledger_fetch_item(&items[i + FETCH_ITEMS]);
 		fs_ledger_commit_item(&items[i], now);
+	}
 	nitems = 0;
 	FsUnlock();
 }
