@@ -187,14 +187,18 @@ fs_soft_abort(void)
 
 /*
  * Does an open transaction of somebody else decide what this lease is?  Also
- * one that is over and has still to tell memory.  fs->lock held.
+ * one that is over and has still to tell memory: *vxid is invalid then, or where
+ * the claim has no token yet.  fs->lock held.
  */
 static bool
-in_flux(const FsLease *lease)
+in_flux(const FsLease *lease, VirtualTransactionId *vxid)
 {
-	if (lease->owner == FsMyProcNumber())
+	SetInvalidVirtualTransactionId(*vxid);
+	if (lease->owner == FsMyProcNumber() || (lease->state == FS_LEASE_ACTIVE && !lease->hardened))
 		return false;
-	return lease->state != FS_LEASE_ACTIVE || lease->hardened;
+	if (lease->token != 0)
+		GET_VXID_FROM_PGPROC(*vxid, ProcGlobal->allProcs[lease->owner]);
+	return true;
 }
 
 /* Until the open claim, or end, of this lease is over; a claim that has no token yet is over at once. */
@@ -228,10 +232,9 @@ fs_soft_lock(FsDatabase *db, FsJobRel *jr, HeapTuple row, bool wait, FsHeld *hel
 		int32		l;
 
 		held->leased = held->soft = false;
-		SetInvalidVirtualTransactionId(vxid);
 		FsLock();
 		l = fs_lease_find_softly(fs_my_db, job_id);
-		flux = l != FS_NONE && in_flux(&fs_leases[l]);
+		flux = l != FS_NONE && in_flux(&fs_leases[l], &vxid);
 		if (!flux)
 		{
 			/* what we end ourselves, or claimed and changed by hand, is nobody's */
@@ -240,8 +243,6 @@ fs_soft_lock(FsDatabase *db, FsJobRel *jr, HeapTuple row, bool wait, FsHeld *hel
 			else
 				guard(job_id);
 		}
-		else if (fs_leases[l].token != 0)
-			GET_VXID_FROM_PGPROC(vxid, ProcGlobal->allProcs[fs_leases[l].owner]);
 		FsUnlock();
 		if (!flux)
 			break;
@@ -252,6 +253,30 @@ fs_soft_lock(FsDatabase *db, FsJobRel *jr, HeapTuple row, bool wait, FsHeld *hel
 	result = fs_rows_lock(jr, row, wait);
 	fs_soft_abort();
 	return result;
+}
+
+/*
+ * fs_soft_settle: a job that waited for something else becomes ready.  Who ended
+ * its last lease is over, since we see that row, but may have still to tell memory;
+ * until then claims would pass the job over, and the hint for it be lost on them.
+ */
+void
+fs_soft_settle(FsDatabase *db, int64 job_id)
+{
+	while (db->soft_leases > 0)
+	{
+		VirtualTransactionId vxid;
+		bool		flux;
+		int32		l;
+
+		FsLock();
+		l = fs_lease_find_softly(fs_my_db, job_id);
+		flux = l != FS_NONE && in_flux(&fs_leases[l], &vxid);
+		FsUnlock();
+		if (!flux)
+			break;
+		wait_for_owner(vxid);
+	}
 }
 
 FsRowResult

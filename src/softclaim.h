@@ -38,6 +38,9 @@ extern FsRowResult fs_soft_lock(FsDatabase *db, FsJobRel *jr, HeapTuple row, boo
 extern FsRowResult fs_soft_harden(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsHeld *held,
 								  bool wait);
 
+/* Before a job that was retryable, scheduled, preempted or dead becomes ready: wait until memory knows how its last lease ended. */
+extern void fs_soft_settle(FsDatabase *db, int64 job_id);
+
 /* From the abort callbacks. */
 extern void fs_soft_abort(void);
 
