@@ -192,6 +192,7 @@ typedef struct FsKind
 static FsKind *kinds = NULL;
 static int	nkinds = 0;
 static bool kinds_valid = false;
+static uint64 kinds_read = 0;
 static bool kinds_changed = false;	/* while they were read */
 static Oid	kinds_relid = InvalidOid;
 
@@ -252,6 +253,16 @@ load_kinds(void)
 	}
 	fs_spi_end();
 	kinds_valid = !kinds_changed;	/* only now: an error leaves them to be read again */
+	kinds_read++;
+}
+
+/* fs_kinds_read: grows whenever kinds are read anew. */
+uint64
+fs_kinds_read(void)
+{
+	if (!kinds_valid)
+		load_kinds();
+	return kinds_read;
 }
 
 Datum

@@ -18,6 +18,7 @@ extern void fs_tiers_load(FsDatabase *db);
 
 /* The cost of a job by its kind; payload is jsonb. */
 extern int	fs_kind_cost(const char *kind, Datum payload);
+extern uint64 fs_kinds_read(void);
 
 /* What a job of this kind holds where it does not say; jsonb, 0 = nothing. Valid until the next call. */
 extern Datum fs_kind_resources(const char *kind);

@@ -440,14 +440,24 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 	}
 }
 
-/* fs_enqueue_reserve_more: one more job of a place that is reserved; fs->lock held. */
+/*
+ * fs_enqueue_reserve_more: one more job of a place that was reserved, in this
+ * transaction or an earlier one; fs->lock held.  A flow that is of the same
+ * workspace and has the same number is the same: numbers are not used again.
+ */
 bool
-fs_enqueue_reserve_more(FsPlace *p)
+fs_enqueue_reserve_more(FsDatabase *db, FsPlace *p)
 {
 	FsWorkspace *ws = &fs_workspaces[p->workspace];
-	int64		limit = queue_limit(ws);
+	FsFlow	   *flow = &fs_flows[p->flow];
+	int64		limit;
 
-	if ((ws->parked == FS_PARK_MOVING && !p->own) || (limit > 0 && queue_length(ws) + 1 > limit))
+	if (flow->id != p->flow_id || flow->member == FS_NONE ||
+		FsWorkspaceOfFlow(p->flow) != p->workspace || ws->db != FsDbIndex(db))
+		return false;
+	limit = queue_limit(ws);
+	if ((!p->own && (ws->parked == FS_PARK_MOVING || ws->set.job_table != p->job_table)) ||
+		(limit > 0 && queue_length(ws) + 1 > limit))
 		return false;
 	p->reserved = fs_ledger_reserved_into(p->reserved, p->workspace, p->flow, 1);
 	return true;

@@ -86,7 +86,7 @@ extern void fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const 
 							   const FsFlowSpec *spec, FsPlace *p);
 
 /* The same for one more job of a place; false: it takes the above.  fs->lock held, no errors. */
-extern bool fs_enqueue_reserve_more(FsPlace *p);
+extern bool fs_enqueue_reserve_more(FsDatabase *db, FsPlace *p);
 
 /* What does not differ between the rows of a call. */
 extern void fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *row);

@@ -36,9 +36,11 @@
  *
  * Rows of one place (workspace, lane, kind, capabilities, resources, budgets) share
  * a group, found by the bytes given: it is checked, and looked up in shared
- * memory, once a statement.  Its reservation in the ledger keeps workspace and
- * flow in memory, and other sessions from moving the workspace to another job
- * table (they wait, then give up), until the transaction ends.
+ * memory, once.  Its reservation in the ledger keeps workspace and flow in
+ * memory, and other sessions from moving the workspace to another job table
+ * (they wait, then give up), until the transaction ends.  A group that depends
+ * on nothing but its names is kept for later statements, whose first
+ * reservation looks whether its flow is still there (fs_enqueue_reserve_more).
  */
 #include "inbox.h"
 
@@ -55,6 +57,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "config.h"
 #include "enqueue.h"
 
 PG_FUNCTION_INFO_V1(fs_inbox_insert);
@@ -63,7 +66,8 @@ PG_FUNCTION_INFO_V1(fs_inbox_flush);
 #define BATCH_ROWS		1000	/* rows collected … */
 #define BATCH_TABLE_ROWS 20		/* … more when they go to many tables: so many for each, */
 #define BATCH_BYTES		(1024 * 1024)	/* but no more bytes than this */
-#define GROUPS_BYTES	(4 * 1024 * 1024)	/* groups are forgotten beyond this */
+#define GROUPS_BYTES	(4 * 1024 * 1024)	/* groups are forgotten beyond this, */
+#define KEPT_GROUPS_BYTES	(2 * 1024 * 1024)	/* between statements beyond this */
 #define KEPT_BYTES		(256 * 1024)	/* of each memory context for the next statement; used in part only */
 #define DRAW_MOST		1024	/* numbers drawn at once */
 
@@ -139,7 +143,11 @@ typedef struct FsInbox
 	Oid			view;
 	FsDatabase *db;
 	MemoryContext cxt;			/* this, for as long as its statement */
-	MemoryContext lookup;		/* groups and tables */
+	MemoryContext lookup;		/* groups and tables, */
+	bool		keep;			/* which the next statement can use, */
+	FsDatabase *kept_db;		/* if these are the same: memory, */
+	TimestampTz kept_rebuilt_at;
+	uint64		kept_kinds;		/* and kinds of jobs */
 	MemoryContext rows;			/* rows, until they are written */
 	groups_hash *groups;		/* NULL: none */
 	FsInboxTable *tables;
@@ -171,6 +179,20 @@ forget_groups(FsInbox *b)
 	b->tables = NULL;
 	b->ntables = 0;
 	b->desc = NULL;
+	b->keep = true;
+}
+
+/* Between statements: keep groups if they are few and depend on their names alone. */
+static void
+keep_groups(FsInbox *b)
+{
+	if (!b->keep || MemoryContextMemAllocated(b->lookup, true) > KEPT_GROUPS_BYTES)
+		forget_groups(b);
+	else if (b->desc)
+	{
+		FreeTupleDesc(b->desc);
+		b->desc = NULL;
+	}
 }
 
 /* The buffer of the current subtransaction. */
@@ -180,6 +202,7 @@ open_buffer(Relation view)
 	SubTransactionId subid = GetCurrentSubTransactionId();
 	MemoryContext old = CurrentMemoryContext;
 	FsDatabase *db;
+	uint64		kinds;
 	FsInbox    *b;
 
 	if (top && top->subid == subid)
@@ -192,6 +215,7 @@ open_buffer(Relation view)
 		return top;
 	}
 	db = fs_state_ready("INSERT into fairsched.inbox");
+	kinds = fs_kinds_read();
 	b = spare;
 	if (b == NULL)
 	{
@@ -217,15 +241,22 @@ open_buffer(Relation view)
 								 TRIGGER_TYPE_INSTEAD, TRIGGER_TYPE_INSERT) && ++ours > 1)
 			b->others = true;
 	b->db = db;
+	if (b->kept_db != db || b->kept_rebuilt_at != db->rebuilt_at || b->kept_kinds != kinds)
+	{
+		forget_groups(b);
+		b->kept_db = db;
+		b->kept_rebuilt_at = db->rebuilt_at;
+		b->kept_kinds = kinds;
+	}
 	b->jobs = b->positions = (FsInboxNumbers) {.draw = 1};
 	b->outer = top;
 	top = b;
 	return b;
 }
 
-/* Take the top buffer away, with what is in it.  Raises nothing. */
+/* Take the top buffer away, with what is in it; done: its statement came to its end.  Raises nothing. */
 static void
-drop_buffer(void)
+drop_buffer(bool done)
 {
 	FsInbox    *b = top;
 
@@ -235,7 +266,10 @@ drop_buffer(void)
 		MemoryContextDelete(b->cxt);
 		return;
 	}
-	forget_groups(b);
+	if (done)
+		keep_groups(b);
+	else
+		forget_groups(b);
 	MemoryContextReset(b->rows);
 	b->n = 0;
 	b->bytes = 0;
@@ -343,7 +377,7 @@ end_statement(void)
 	{
 		write_rows(top);
 		return_numbers(top);
-		drop_buffer();
+		drop_buffer(true);
 	}
 }
 
@@ -417,14 +451,10 @@ group_of(FsInbox *b, FsOption *o)
 	return g;
 }
 
-static FsInboxTable *
-table_of(FsInbox *b, int job_table)
+/* What rows of any job table look like, as one of them says. */
+static TupleDesc
+row_desc(FsInbox *b, int job_table)
 {
-	FsInboxTable *t;
-
-	for (t = b->tables; t; t = t->next)
-		if (t->job_table == job_table)
-			return t;
 	if (b->desc == NULL)
 	{
 		FsJobRel   *jr = fs_rows_open(job_table, false);
@@ -434,6 +464,17 @@ table_of(FsInbox *b, int job_table)
 		MemoryContextSwitchTo(old);
 		fs_rows_close(jr);
 	}
+	return b->desc;
+}
+
+static FsInboxTable *
+table_of(FsInbox *b, int job_table)
+{
+	FsInboxTable *t;
+
+	for (t = b->tables; t; t = t->next)
+		if (t->job_table == job_table)
+			return t;
 	t = MemoryContextAllocZero(b->lookup, sizeof(FsInboxTable));
 	t->job_table = job_table;
 	t->next = b->tables;
@@ -452,12 +493,14 @@ reserve(FsInbox *b, FsInboxGroup *g, const Datum *key)
 
 		fs_ledger_reserve(1);
 		FsLock();
-		done = fs_enqueue_reserve_more(&g->place);
+		done = fs_enqueue_reserve_more(b->db, &g->place);
 		FsUnlock();
 		if (done)
 			return;
 	}
 	fs_enqueue_reserve(b->db, &g->jobs, 1, key, &g->spec, &g->place);
+	if (g->place.own || g->place.flow_id < 0 || g->jobs.caps_len > 0 || g->jobs.resources || g->jobs.budgets)
+		b->keep = false;
 	if (g->table == NULL || g->table->job_table != g->place.job_table)
 		g->table = table_of(b, g->place.job_table);
 }
@@ -517,6 +560,7 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 	FsNewRow	row;
 	MemoryContext old;
 	HeapTuple	tuple;
+	TupleDesc	desc;
 	int64		id;
 	int			cost;
 
@@ -524,6 +568,7 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 	fs_enqueue_read_job(o, &g->jobs);
 	cost = fs_enqueue_cost(&g->jobs, payload);
 	reserve(b, g, key ? &key : NULL);
+	desc = row_desc(b, g->place.job_table);
 	fs_enqueue_row(&g->jobs, &g->place, now, &row);
 	id = FsMakeJobId(g->place.job_table, draw_number(b, FS_COUNTER_JOB, &b->jobs));
 	row.values[FS_COL_JOB_ID] = Int64GetDatum(id);
@@ -535,15 +580,15 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 	row.nulls[FS_COL_UNIQUE_KEY] = key == 0;
 	if (key)
 	{
-		id = write_unique(g, fs_rows_form_as(b->desc, row.values, row.nulls), key);
+		id = write_unique(g, fs_rows_form_as(desc, row.values, row.nulls), key);
 		b->busy = false;
 		return id;
 	}
 
 	old = MemoryContextSwitchTo(b->rows);
-	tuple = fs_rows_form_as(b->desc, row.values, row.nulls);
+	tuple = fs_rows_form_as(desc, row.values, row.nulls);
 	if (HeapTupleHasExternal(tuple))
-		tuple = toast_flatten_tuple(tuple, b->desc);	/* what it points to may go before it is written */
+		tuple = toast_flatten_tuple(tuple, desc);	/* what it points to may go before it is written */
 	MemoryContextSwitchTo(old);
 	keep_row(b, g, tuple);
 	b->cid = GetCurrentCommandId(true);
@@ -701,7 +746,7 @@ fs_inbox_install_hooks(void)
 void
 fs_inbox_before_commit(void)
 {
-	for (; top; drop_buffer())
+	for (; top; drop_buffer(false))
 		if (top->n > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -723,5 +768,5 @@ void
 fs_inbox_discard(SubTransactionId subid)
 {
 	while (top && (subid == InvalidSubTransactionId || top->subid == subid))
-		drop_buffer();
+		drop_buffer(false);
 }

@@ -28,7 +28,6 @@
  */
 #include "leaf.h"
 
-#include "access/generic_xlog.h"
 #include "access/genam.h"
 #include "access/nbtree.h"
 #include "access/nbtxlog.h"
@@ -38,19 +37,24 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
 
 #define PLACES 4096				/* remembered; a power of 2 */
 #define MOST_STEPS 2			/* to the right, where a leaf was split since */
 #define MOST_ON_LEAF 400
-#define LOGGED_TOGETHER 8		/* so many on a leaf are logged as one change of its page */
+#define FETCH_PAGE 7			/* so many entries ahead both ends of its page are fetched, */
+#define FETCH_ITEMS 5			/* then line pointers, */
+#define FETCH_ENTRY 2			/* then the entry before it */
+#define RECORD_BYTES	48		/* of a log record of one entry, beside that */
 
 /* Where an entry of some queue was entered last. */
 typedef struct FsLeafPlace
 {
 	BlockNumber block;
 	Buffer		buffer;			/* InvalidBuffer: nothing is known */
+	OffsetNumber at;			/* behind it the next one is expected */
 } FsLeafPlace;
 
 static FsLeafPlace places[PLACES];
@@ -174,39 +178,45 @@ typedef enum FsLeafFit
 } FsLeafFit;
 
 /*
- * Where on the leaf the key goes: *at, which is `from` or behind.  not_before:
- * it is known to be no less than what the leaf is for.
+ * Where on the leaf the key goes: *at.  All up to `below` is known to be less,
+ * if not 0; `guess`: it is expected right behind that one.  not_before: the key
+ * is known to be no less than what the leaf is for.
  */
 static FsLeafFit
-fit(FsLeafInsert *s, OffsetNumber from, bool not_before, OffsetNumber *at)
+fit(FsLeafInsert *s, OffsetNumber below, OffsetNumber guess, bool not_before, OffsetNumber *at)
 {
 	OffsetNumber first = P_FIRSTDATAKEY(s->opaque);
 	OffsetNumber max = PageGetMaxOffsetNumber(s->page);
-	OffsetNumber low = Max(from, first);
-	OffsetNumber high = max;
-	int32		c;
+	OffsetNumber low = Max(OffsetNumberNext(below), first);	/* all before is less */
+	OffsetNumber high = OffsetNumberNext(max);	/* all from here on is greater */
+	OffsetNumber probe = Min(guess, max);
+	bool		near_guess = guess != InvalidOffsetNumber;
+	int			step = 0;
 
-	*at = low;
-	c = low <= max ? _bt_compare(s->index, s->key, s->page, max) : 1;
-	if (c > 0)
+	while (low < high)
 	{
-		*at = OffsetNumberNext(max);
-		if (beyond_leaf(s))
-			return FIT_RIGHT;
-		return not_before || first <= max ? FIT_HERE : FIT_UNKNOWN;
-	}
-	while (c != 0 && low < high)
-	{
-		OffsetNumber mid = low + (high - low) / 2;
+		int32		c;
 
-		c = _bt_compare(s->index, s->key, s->page, mid);
+		if (probe < low || probe >= high)
+			probe = low + (high - low) / 2;
+		c = _bt_compare(s->index, s->key, s->page, probe);
+		if (c == 0)
+			return FIT_UNKNOWN;
 		if (c > 0)
-			low = OffsetNumberNext(mid);
+			low = OffsetNumberNext(probe);
 		else
-			high = mid;
+		{
+			high = probe;
+			near_guess = false;
+		}
+		/* where the guess was good one more look will do; others may have put some before it */
+		probe = near_guess ? low + step : InvalidOffsetNumber;
+		step = step * 2 + 1;
 	}
 	*at = low;
-	return c == 0 || (low == first && !not_before) ? FIT_UNKNOWN : FIT_HERE;
+	if (low > max && beyond_leaf(s))
+		return FIT_RIGHT;
+	return low > first || not_before ? FIT_HERE : FIT_UNKNOWN;
 }
 
 /* Take the leaf for the key: the one that is remembered, or by a search; false: none that is simple. */
@@ -223,7 +233,7 @@ find_leaf(FsLeafInsert *s, FsLeafPlace *place, OffsetNumber *at)
 		take_leaf(s, place->buffer);
 		for (int step = 0; simple_leaf(s); step++)
 		{
-			FsLeafFit	f = fit(s, FirstOffsetNumber, step > 0, at);
+			FsLeafFit	f = fit(s, 0, step == 0 ? place->at : InvalidOffsetNumber, step > 0, at);
 
 			if (f == FIT_HERE)
 				return true;
@@ -237,7 +247,7 @@ find_leaf(FsLeafInsert *s, FsLeafPlace *place, OffsetNumber *at)
 	if (stack)
 		_bt_freestack(stack);
 	take_leaf(s, buf);
-	if (simple_leaf(s) && fit(s, FirstOffsetNumber, true, at) == FIT_HERE)
+	if (simple_leaf(s) && fit(s, 0, InvalidOffsetNumber, true, at) == FIT_HERE)
 		return true;
 	leave_leaf(s);
 	return false;
@@ -246,10 +256,10 @@ find_leaf(FsLeafInsert *s, FsLeafPlace *place, OffsetNumber *at)
 /* ---------- writing ---------- */
 
 static void
-add_entry(Page page, IndexTuple entry, OffsetNumber at, Relation index)
+add_entry(FsLeafInsert *s, IndexTuple entry, OffsetNumber at)
 {
-	if (PageAddItem(page, (Item) entry, MAXALIGN(IndexTupleSize(entry)), at, false, false) == InvalidOffsetNumber)
-		elog(PANIC, "failed to add an entry to a page of index \"%s\"", RelationGetRelationName(index));
+	if (PageAddItem(s->page, (Item) entry, MAXALIGN(IndexTupleSize(entry)), at, false, false) == InvalidOffsetNumber)
+		elog(PANIC, "failed to add an entry to a page of index \"%s\"", RelationGetRelationName(s->index));
 }
 
 /* As _bt_insertonpg. */
@@ -257,7 +267,7 @@ static void
 write_one(FsLeafInsert *s, IndexTuple entry, OffsetNumber at)
 {
 	START_CRIT_SECTION();
-	add_entry(s->page, entry, at, s->index);
+	add_entry(s, entry, at);
 	MarkBufferDirty(s->buf);
 	if (RelationNeedsWAL(s->index))
 	{
@@ -274,16 +284,75 @@ write_one(FsLeafInsert *s, IndexTuple entry, OffsetNumber at)
 	END_CRIT_SECTION();
 }
 
-/* Many at once: what changed on the page is logged, a third of as many records. */
+/* The page is logged as a whole, once: in its middle is nothing, and that is left out. */
 static void
 write_many(FsLeafInsert *s, IndexTuple *entries, OffsetNumber *at, int n)
 {
-	GenericXLogState *state = GenericXLogStart(s->index);
-	Page		page = GenericXLogRegisterBuffer(state, s->buf, 0);
-
+	START_CRIT_SECTION();
 	for (int i = 0; i < n; i++)
-		add_entry(page, entries[i], at[i], s->index);
-	GenericXLogFinish(state);
+		add_entry(s, entries[i], at[i]);
+	MarkBufferDirty(s->buf);
+	if (RelationNeedsWAL(s->index))
+		(void) log_newpage_buffer(s->buf, true);
+	END_CRIT_SECTION();
+}
+
+/* Write entries that fit: whichever way logs less. */
+static void
+write_entries(FsLeafInsert *s, IndexTuple *entries, OffsetNumber *at, int n, Size size)
+{
+	Size		whole = BLCKSZ - PageGetExactFreeSpace(s->page) + size;
+
+	if (n > 1 && whole < size + n * RECORD_BYTES)
+		write_many(s, entries, at, n);
+	else
+		for (int i = 0; i < n; i++)
+			write_one(s, entries[i], at[i]);
+}
+
+/* Where an entry is expected; NULL: nothing is known. */
+static FsLeafPlace *
+expected(FsLeafInsert *s, const FsLeafKey *keys, int i, int n)
+{
+	FsLeafPlace *place = i < n ? place_of(s, &keys[i]) : NULL;
+
+	return place && BufferIsValid(place->buffer) ? place : NULL;
+}
+
+/*
+ * The pages are many, and others fill them too, so they are seldom in this
+ * processor's cache: fetch what find_leaf will look at, in three steps, since
+ * each says where the next is.  What is read here without a lock matters for
+ * that only.  (Always inline: gcc drops calls of functions that do nothing but
+ * prefetch.)
+ */
+static pg_attribute_always_inline void
+fetch_ahead(FsLeafInsert *s, const FsLeafKey *keys, int n)
+{
+	FsLeafPlace *place = expected(s, keys, FETCH_PAGE, n);
+	char	   *page;
+
+	if (place)
+	{
+		page = BufferGetPage(place->buffer);
+		__builtin_prefetch(GetBufferDescriptor(place->buffer - 1));
+		__builtin_prefetch(page);
+		__builtin_prefetch(page + BLCKSZ - 1);
+	}
+	place = expected(s, keys, FETCH_ITEMS, n);
+	if (place)
+	{
+		page = BufferGetPage(place->buffer);
+		__builtin_prefetch(PageGetItemId(page, place->at));
+		__builtin_prefetch(page + ItemIdGetOffset(PageGetItemId(page, P_HIKEY)) % BLCKSZ);
+	}
+	place = expected(s, keys, FETCH_ENTRY, n);
+	if (place)
+	{
+		page = BufferGetPage(place->buffer);
+		__builtin_prefetch(page + ItemIdGetOffset(PageGetItemId(page, place->at)) % BLCKSZ);
+		__builtin_prefetch(page + Min(((PageHeader) page)->pd_upper, BLCKSZ) - 1);
+	}
 }
 
 /* Enter what belongs on one leaf; how many that were, 0: the first is not simple. */
@@ -293,6 +362,7 @@ insert_on_leaf(FsLeafInsert *s, const FsLeafKey *keys, int n)
 	IndexTuple	entries[MOST_ON_LEAF];
 	OffsetNumber at[MOST_ON_LEAF];
 	FsLeafPlace *place = place_of(s, &keys[0]);
+	OffsetNumber behind;
 	Size		room;
 	int			m = 0;
 	int			formed = 1;
@@ -316,19 +386,17 @@ insert_on_leaf(FsLeafInsert *s, const FsLeafKey *keys, int n)
 			entries[m] = form_entry(s, &keys[m]);
 			formed++;
 			set_key(s, &keys[m], entries[m]);
-			/* by the entries that were there before, then moved by those that come before it */
-			if (fit(s, at[m - 1] - (m - 1), true, &at[m]) != FIT_HERE)
+			/* among the entries that were there before, then moved by those that come before it */
+			behind = at[m - 1] - (m - 1);
+			if (fit(s, behind - 1, behind, true, &at[m]) != FIT_HERE)
 				break;
 			at[m] += m;
 		}
 		if (m > 0)
 		{
 			CheckForSerializableConflictIn(s->index, NULL, place->block);
-			if (m < LOGGED_TOGETHER)
-				for (int i = 0; i < m; i++)
-					write_one(s, entries[i], at[i]);
-			else
-				write_many(s, entries, at, m);
+			write_entries(s, entries, at, m, PageGetExactFreeSpace(s->page) - room);
+			place->at = at[m - 1];
 		}
 		leave_leaf(s);
 	}
@@ -347,7 +415,10 @@ fs_leaf_insert(Relation index, Relation heap, const FsLeafKey *keys, int n, bool
 
 	for (int i = 0; i < n;)
 	{
-		int			m = insert_on_leaf(&s, &keys[i], n - i);
+		int			m;
+
+		fetch_ahead(&s, &keys[i], n - i);
+		m = insert_on_leaf(&s, &keys[i], n - i);
 
 		if (m == 0)
 		{

@@ -30,6 +30,8 @@
 #include "park.h"
 #include "placement_scorer.h"
 
+#define FETCH_ITEMS 4			/* so many items ahead */
+
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
 static int	capacity = 0;
@@ -709,7 +711,11 @@ commit_all(void)
 
 	FsLock();
 	for (int i = 0; i < nitems; i++)
+	{
+		if (i + FETCH_ITEMS < nitems)
+			fs_ledger_fetch_item(&items[i + FETCH_ITEMS]);
 		fs_ledger_commit_item(&items[i], now);
+	}
 	nitems = 0;
 	FsUnlock();
 }

@@ -332,6 +332,29 @@ undo_usage(FsLedgerItem *item)
 	fs_limits_release(l);
 }
 
+/* fs_ledger_fetch_item: it will be confirmed soon; a transaction may have new jobs of thousands of flows. */
+void
+fs_ledger_fetch_item(const FsLedgerItem *item)
+{
+	int32		workspace = FS_NONE;
+	int32		flow = FS_NONE;
+
+	if (item->kind == ITEM_QUEUE)
+	{
+		workspace = item->u.queue.workspace;
+		flow = item->u.queue.flow;
+	}
+	else if (item->kind == ITEM_RESERVED)
+	{
+		workspace = item->u.reserved.workspace;
+		flow = item->u.reserved.flow;
+	}
+	if (workspace != FS_NONE)
+		__builtin_prefetch(&fs_workspaces[workspace].refs);
+	if (flow != FS_NONE)
+		__builtin_prefetch(&fs_flows[flow].refs);
+}
+
 /* fs_ledger_commit_item: confirm it; `now` is the end of the transaction. */
 void
 fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
