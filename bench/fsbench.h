@@ -173,6 +173,8 @@ typedef enum Arrival
 } Arrival;
 
 extern void load(System sys, long n, int base_ws, int workspaces, Arrival arrival);
+extern void load_with(System sys, long n, int base_ws, int workspaces, Arrival arrival, const char *column,
+					  const char *value);
 extern void settle(void);
 extern bool from_stock(const char *name);
 extern void to_stock(const char *name);
@@ -240,6 +242,7 @@ extern void sc_backlog10m(void);
 extern void sc_limits(void);
 extern void sc_gates(void);
 extern void sc_refused(void);
+extern void sc_dashboard(void);
 extern void sc_conn64(void);
 extern void sc_own500(void);
 extern void sc_held(void);

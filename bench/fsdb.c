@@ -185,11 +185,12 @@ create_db(System sys)
 #define LOAD_CHUNK		2000	/* jobs a transaction */
 
 /*
- * load: n jobs for the workspaces from ws(base_ws) on.  A connection for each core,
+ * load_with: n jobs for the workspaces from ws(base_ws) on, with one more column,
+ * an SQL expression over `i`, the job's number; or NULL.  A connection for each core,
  * so jobs of all workspaces arrive interleaved, and side by side.
  */
 void
-load(System sys, long n, int base_ws, int workspaces, Arrival arrival)
+load_with(System sys, long n, int base_ws, int workspaces, Arrival arrival, const char *column, const char *value)
 {
 	PGconn	   *c[MAX_LOADERS];
 	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -206,14 +207,15 @@ load(System sys, long n, int base_ws, int workspaces, Arrival arrival)
 		sql(c[k], "SET synchronous_commit = off");
 		snprintf(s, sizeof(s),
 				 "DO $$ DECLARE first bigint := %ld; BEGIN WHILE first < %ld LOOP"
-				 " INSERT INTO %s (workspace, priority, payload)"
+				 " INSERT INTO %s (workspace, priority, payload%s%s)"
 				 " SELECT 'ws' || (%d + %s %d)), %s%s,"
 				 " ('{\"n\": ' || i || ', \"path\": \"/srv/data/incoming/' ||"
-				 " lpad(i::text, 8, '0') || '/part.bin\", \"kind\": \"sha256\"}')::jsonb"
+				 " lpad(i::text, 8, '0') || '/part.bin\", \"kind\": \"sha256\"}')::jsonb%s%s"
 				 " FROM generate_series(first, least(first + %d, %ld) - 1) i;"
 				 " COMMIT; first := first + %d; END LOOP; END $$",
-				 (long) k * LOAD_CHUNK, n, sys == SYS_FS ? "fairsched.inbox" : "base", base_ws, turn, workspaces,
-				 sys == SYS_FS ? "'P' || " : "", priority, LOAD_CHUNK, n, loaders * LOAD_CHUNK);
+				 (long) k * LOAD_CHUNK, n, sys == SYS_FS ? "fairsched.inbox" : "base", column ? ", " : "",
+				 column ? column : "", base_ws, turn, workspaces, sys == SYS_FS ? "'P' || " : "", priority,
+				 column ? ", " : "", column ? value : "", LOAD_CHUNK, n, loaders * LOAD_CHUNK);
 		if (!PQsendQuery(c[k], s))
 			give_up("load", PQerrorMessage(c[k]));
 	}
@@ -231,6 +233,12 @@ load(System sys, long n, int base_ws, int workspaces, Arrival arrival)
 	}
 	if (message[0])
 		give_up("load", message);
+}
+
+void
+load(System sys, long n, int base_ws, int workspaces, Arrival arrival)
+{
+	load_with(sys, n, base_ws, workspaces, arrival, NULL, NULL);
 }
 
 /*

@@ -4,6 +4,7 @@
 #include "fsbench.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,6 +81,7 @@ drain(int batch)
 		bool		pipeline;
 		bool		soft;		/* with fairsched.durable_claims = off */
 		bool		extra;		/* in full mode only */
+		const char *session;
 	}			ways[] =
 	{
 		{"baseline", SYS_BASE, M_DRAIN, 0, false, false, false},
@@ -91,6 +93,7 @@ drain(int batch)
 		{"baseline pipelined", SYS_BASE, M_DRAIN, 0, true, false, true},
 		{"fairsched pipelined", SYS_FS, M_DRAIN, 0, true, false, true},
 		{"fairsched not durable", SYS_FS, M_DRAIN, 0, false, true, true},
+		{"fairsched not flushed", SYS_FS, M_DRAIN, 0, false, false, false, "SET synchronous_commit = off"},
 	};
 	char		variant[32];
 	double		s = batch == 1 ? secs(1.3, 4) : secs(1, 2.5);
@@ -102,7 +105,7 @@ drain(int batch)
 		{
 			Run			r;
 
-			if (skip(ways[w].sys) || (ways[w].extra && !opt.full) || (ways[w].commits && batch != 1))
+			if (skip(ways[w].sys) || (ways[w].extra && !opt.full) || ((ways[w].commits || ways[w].session) && batch != 1))
 				continue;
 			if (ways[w].soft && !has_setting("fairsched.durable_claims"))
 				continue;
@@ -115,7 +118,8 @@ drain(int batch)
 			r = new_run(ways[w].sys, ways[w].mode, batch);
 			r.pipeline = ways[w].pipeline;
 			r.commits = ways[w].commits;
-			r.seconds = ways[w].commits ? s * 2 / 3 : s;
+			r.session_sql = ways[w].session;
+			r.seconds = ways[w].commits || ways[w].session ? s * 2 / 3 : s;
 			go(&r, variant, ways[w].name);
 			if (ways[w].soft)
 				set_guc("fairsched.durable_claims", NULL);
@@ -229,6 +233,13 @@ compare_blocks(const void *a, const void *b)
 }
 
 /*
+ * Where the size of a table is measured, each session first reads all of it, as one that has
+ * been there for long: else the first touch of each page of shared memory, a fault of the
+ * processor, would be counted as the cost of a backlog.
+ */
+#define LONG_LIVED(sys)	((sys) == SYS_BASE ? "SELECT count(*) FROM base" : "SELECT count(*) FROM fairsched.jobs")
+
+/*
  * The floor of a claim in a large table: 100 rows read by ctid and sent, in the
  * order in which Deficit Round Robin would claim them, and nothing else.  What it
  * costs more in the large table is cache misses.
@@ -277,6 +288,7 @@ read_rows(const char *variant, double seconds)
 		for (int k = 1; k < 100; k++)
 			pages += batch[k].block != batch[k - 1].block;
 	}
+	r.session_sql = LONG_LIVED(SYS_FS);
 	r.places = places;
 	r.nplaces = (uint64_t) n;
 	r.seconds = seconds;
@@ -365,6 +377,7 @@ cycles(System sys, long n, const Backlog *b, double seconds)
 	{
 		Run			r = new_run(sys, M_CYCLE, batch);
 
+		r.session_sql = LONG_LIVED(sys);
 		r.seconds = seconds;
 		r.workspaces = b->workspaces;
 		r.scatter = true;
@@ -442,8 +455,10 @@ sc_limits(void)
 }
 
 /*
- * All gates set against none: jobs that declare what they need in both, and
- * quotas of it, a rate limit and a throttle that never refuse in one.
+ * All gates set against none: jobs that declare what they need in both; in one,
+ * quotas of it, a rate limit, a throttle, and a budget that each job names, of its
+ * workspace, none of which ever refuses.  The others have a run instead that
+ * takes as much room in the row: what a wider row costs is not what gates do.
  */
 void
 sc_gates(void)
@@ -475,9 +490,11 @@ sc_gates(void)
 					sql(c, "SELECT count(fairsched_set_quota('ws' || i, r, 1e9, burst => 10))"
 						" FROM generate_series(0, 99) i, unnest('{cpu,memory}'::text[]) r");
 					sql(c, "SELECT count(fairsched_set_throttle('ws' || i, true)) FROM generate_series(0, 99) i");
+					sql(c, "SELECT count(fairsched_set_budget('budget' || i, 1e9, workspace => 'ws' || i)) FROM generate_series(0, 99) i");
 				}
 				disconnect(c);
-				load(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 100, MIXED);
+				load_with(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 100, MIXED,
+						  on ? "budgets" : "run_id", on ? "ARRAY['budget' || i % 100]" : "lpad((i % 100)::text, 33, 'run')");
 				settle();
 				to_stock(stock[on]);
 			}
@@ -491,6 +508,101 @@ sc_gates(void)
 			}
 			go(&r, on ? "all gates set" : "nothing set", "fairsched");
 		}
+}
+
+/* ---- a dashboard ---- */
+
+/* Whole views, every column: more than a dashboard shows of them. */
+static const char *const dashboard[] = {
+	"SELECT * FROM fairsched.workspace_status",
+	"SELECT * FROM fairsched.queue_status",
+	"SELECT * FROM fairsched.fairness",
+	"SELECT * FROM fairsched.fairness_summary",
+	"SELECT * FROM fairsched.claim_stats",
+};
+
+#define NDASHBOARD ((int) (sizeof(dashboard) / sizeof(dashboard[0])))
+
+typedef struct Poll
+{
+	PGconn	   *conn;
+	int			stop;
+	int			polls;
+	int			rows;			/* of the last poll */
+	uint64_t	cpu_ns;			/* of its backend */
+	char		error[256];
+} Poll;
+
+static void *
+poll_views(void *arg)
+{
+	Poll	   *p = arg;
+	int			pid = PQbackendPID(p->conn);
+
+	while (p->error[0] == 0 && !__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE))
+	{
+		uint64_t	t = now_ns();
+		uint64_t	before = sched_pid_ns(pid);
+
+		p->rows = 0;
+		for (int i = 0; i < NDASHBOARD && p->error[0] == 0; i++)
+		{
+			PGresult   *res = PQexec(p->conn, dashboard[i]);
+
+			if (PQresultStatus(res) != PGRES_TUPLES_OK)
+				snprintf(p->error, sizeof(p->error), "%s", PQerrorMessage(p->conn));
+			p->rows += PQntuples(res);
+			PQclear(res);
+		}
+		p->cpu_ns += sched_pid_ns(pid) - before;
+		p->polls++;
+		while (now_ns() < t + UINT64_C(1000000000) && !__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE))
+			sleep_ns(1000000);
+	}
+	return NULL;
+}
+
+/* With and without somebody who reads five views each second, 2,000 workspaces. */
+void
+sc_dashboard(void)
+{
+	double		cpu = 0;
+	int			polls = 0;
+	int			rows = 0;
+
+	if (skip(SYS_FS))
+		return;
+	for (int rep = 0; rep < reps(5, 5); rep++)
+		/* in turns first and second */
+		for (int k = 0; k < 2; k++)
+		{
+			bool		on = (rep + k) % 2 == 1;
+			Run			r = new_run(SYS_FS, M_DRAIN, 1);
+			Poll		p = {0};
+			pthread_t	th;
+
+			r.seconds = secs(2, 4);
+			prepare_copy(SYS_FS, supply(SYS_FS, 1, r.seconds, false), 2000);
+			if (on)
+			{
+				p.conn = connect_or_give_up(DB);
+				pthread_create(&th, NULL, poll_views, &p);
+			}
+			go(&r, on ? "with a dashboard" : "without", "fairsched");
+			if (on)
+			{
+				__atomic_store_n(&p.stop, 1, __ATOMIC_RELEASE);
+				pthread_join(th, NULL);
+				disconnect(p.conn);
+				if (p.error[0])
+					give_up("dashboard", p.error);
+				cpu += (double) p.cpu_ns / 1e6;
+				polls += p.polls;
+				rows = p.rows;
+			}
+		}
+	fact("dashboard", "five views, %d rows: %.1f ms of CPU a poll", rows, cpu / polls);
+	reach("dashboard.cpu", cpu / polls);
 }
 
 /* Beside 50,000 jobs of 1,000 workspaces that are all refused. */

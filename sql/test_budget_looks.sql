@@ -71,6 +71,36 @@ SELECT take();
 SELECT count(*) FROM more();
 SELECT fairsched_set_budget('lk_few', 12, throttle_at => NULL, pause_at => NULL);
 SELECT * FROM more();
+-- what a job gives back is room for one of hundreds: it looks at one, whoever else waits, also where nobody serves the lane of most
+SELECT count(fairsched_cancel(job_id)) > 0 AS cancelled FROM fairsched.jobs WHERE lane = 'lk';
+SELECT fairsched_set_budget('lk_one', 10, warn_at => NULL, throttle_at => NULL, pause_at => NULL);
+SELECT count(fairsched_enqueue('lk_o' || n, lane => CASE WHEN n % 3 = 0 THEN 'lk' ELSE 'lk_nobody' END, budgets => '{lk_one}', resources => '{"cost": 10}'))
+FROM generate_series(1, 300) n, generate_series(1, 3);
+-- all are met once, in both lanes
+SELECT count(*) FROM fairsched_claim('lk', 1, lanes => '{lk}', lease => '1 hour');
+SELECT take(), count(*) FROM fairsched_claim('lk', 1, lanes => '{lk_nobody}');
+SELECT parked_reason, count(*) FROM fairsched.queue_status WHERE workspace LIKE 'lk\_o%' GROUP BY 1;
+SELECT count(*) FROM more();
+-- a completion counts at its commit, so each is a statement of its own
+SELECT count(fairsched_complete(job_id, token, usage => '{"cost": 0}')) FROM fairsched.running_jobs WHERE lane = 'lk';
+SELECT * FROM more() WHERE budget = 'lk_one';
+SELECT count(*) FROM fairsched_claim('lk', 5, lanes => '{lk}', lease => '1 hour');
+SELECT more BETWEEN 1 AND 201 AS those_of_the_other_lane_once FROM more() WHERE budget = 'lk_one';
+SELECT count(fairsched_complete(job_id, token, usage => '{"cost": 0}')) FROM fairsched.running_jobs WHERE lane = 'lk';
+SELECT count(*) FROM fairsched_claim('lk', 5, lanes => '{lk}', lease => '1 hour');
+SELECT more <= 3 AS few FROM more() WHERE budget = 'lk_one';
+SELECT count(fairsched_complete(job_id, token, usage => '{"cost": 0}')) FROM fairsched.running_jobs WHERE lane = 'lk';
+SELECT count(*) FROM fairsched_claim('lk', 5, lanes => '{lk}', lease => '1 hour');
+SELECT more <= 3 AS few FROM more() WHERE budget = 'lk_one';
+-- two free places: two are let in, and a claim that is undone leaves them to others
+SELECT fairsched_set_budget('lk_one', 20, warn_at => NULL, throttle_at => NULL, pause_at => NULL);
+BEGIN;
+SELECT count(*) FROM fairsched_claim('lk', 5, lanes => '{lk}', lease => '1 hour');
+ROLLBACK;
+SELECT count(*) FROM fairsched_claim('lk', 5, lanes => '{lk}', lease => '1 hour');
+SELECT count(fairsched_complete(job_id, token, usage => '{"cost": 0}')) FROM fairsched.running_jobs WHERE lane = 'lk';
+SELECT count(*) FROM fairsched_claim('lk', 5, lanes => '{lk_nobody}', lease => '1 hour');
+SELECT count(fairsched_cancel(job_id)) > 0 AS cancelled FROM fairsched.jobs WHERE lane = 'lk_nobody';
 SELECT count(fairsched_cancel(job_id)) > 0 AS cancelled FROM fairsched.jobs WHERE lane = 'lk';
 SELECT * FROM fairsched_check() WHERE NOT ok;
 DELETE FROM fairsched.budgets WHERE budget LIKE 'lk%';

@@ -3,11 +3,11 @@
 SELECT fairsched_create_workspace('scan', max_running => 1000, own_table => false);
 SELECT count(fairsched_enqueue_many('scan', ARRAY(SELECT jsonb_build_object('n', n) FROM generate_series(1, 900) n), lane => 'scan'));
 
--- the first scans of a queue look at rows, and find nothing else than jobs that wait
+-- a queue is read from its first job on
 DO $$ BEGIN FOR i IN 1 .. 12 LOOP PERFORM fairsched_claim('scan', 24, lanes => '{scan}'); END LOOP; END $$;
 SELECT count(*) FROM fairsched.running_jobs WHERE lane = 'scan';
 
--- later ones do not: no row is fetched by the index
+-- by the index alone: it fetches no row
 BEGIN;
 SELECT idx_tup_fetch AS before FROM pg_stat_xact_all_tables WHERE relid = 'fairsched.jobs_0'::regclass \gset
 SELECT count(*), min((payload ->> 'n')::int), max((payload ->> 'n')::int) FROM fairsched_claim('scan', 36, lanes => '{scan}');

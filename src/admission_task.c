@@ -18,6 +18,7 @@
  */
 #include "admission_task.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -49,6 +50,7 @@ typedef struct FsRateNote
 {
 	char		workspace[FS_NAME_LEN + 1];
 	FsWindow	window;
+	int64		epoch;			/* the last one whose claims are in it */
 } FsRateNote;
 
 static const char *const severities[] = {"low", "medium", "high", "critical"};
@@ -175,7 +177,9 @@ collect_rates(FsDatabase *db, FsRateNote *notes, int max, bool *rest)
 		if (!(limits->set.has & FS_LIMIT_RATE))
 			continue;
 		strcpy(notes[n].workspace, limits->name);
-		notes[n++].window = limits->rate;
+		notes[n].window = limits->rate;
+		notes[n++].epoch = limits->rate_epoch++;
+		limits->rate_unsaved = limits->rate_booked = 0;
 	}
 	return n;
 }
@@ -262,25 +266,42 @@ write_breach(const FsNote *note)
 			   3, (Oid[]) {TEXTOID, TEXTOID, TEXTOID}, (Datum[]) {args[0], args[1], args[4]}, NULL);
 }
 
+/* Windows, and what was booked of the claims in them; an older copy does not go before a newer one. */
 static void
-write_rate(const FsRateNote *note)
+write_rates(const FsRateNote *notes, int n)
 {
-	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8ARRAYOID};
-	int64		count[FS_WINDOW_KEPT];
-	Datum		counts[FS_WINDOW_KEPT];
-	Datum		args[4];
+	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8ARRAYOID, INT8OID, INT8OID};
+	Datum	   *workspaces = palloc(sizeof(Datum) * n);
+	Datum	   *epochs = palloc(sizeof(Datum) * n);
 
-	window_counts(&note->window, count);
-	for (int i = 0; i < FS_WINDOW_KEPT; i++)
-		counts[i] = Int64GetDatum(count[i]);
-	args[0] = CStringGetTextDatum(note->workspace);
-	args[1] = Int64GetDatum(note->window.width);
-	args[2] = Int64GetDatum(note->window.head);
-	args[3] = PointerGetDatum(construct_array(counts, FS_WINDOW_KEPT, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-											  TYPALIGN_DOUBLE));
-	fs_spi("INSERT INTO fairsched.rate_windows (workspace, width, head, counts) VALUES ($1, $2, $3, $4) "
-		   "ON CONFLICT (workspace) DO UPDATE SET width = excluded.width, head = excluded.head, "
-		   "counts = excluded.counts, saved_at = clock_timestamp()", 4, types, args, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		int64		count[FS_WINDOW_KEPT];
+		Datum		counts[FS_WINDOW_KEPT];
+		Datum		args[6];
+
+		window_counts(&notes[i].window, count);
+		for (int k = 0; k < FS_WINDOW_KEPT; k++)
+			counts[k] = Int64GetDatum(count[k]);
+		workspaces[i] = args[0] = CStringGetTextDatum(notes[i].workspace);
+		args[1] = Int64GetDatum(notes[i].window.width);
+		args[2] = Int64GetDatum(notes[i].window.head);
+		args[3] = PointerGetDatum(construct_array(counts, FS_WINDOW_KEPT, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+												  TYPALIGN_DOUBLE));
+		epochs[i] = args[4] = Int64GetDatum(notes[i].epoch);
+		args[5] = Int64GetDatum((int64) GetWALInsertionTimeLine());
+		fs_spi("INSERT INTO fairsched.rate_windows AS w (workspace, width, head, counts, epoch, timeline) "
+			   "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (workspace) DO UPDATE SET width = excluded.width, "
+			   "head = excluded.head, counts = excluded.counts, epoch = excluded.epoch, timeline = excluded.timeline, "
+			   "saved_at = clock_timestamp() WHERE w.epoch < excluded.epoch", 6, types, args, NULL);
+	}
+	if (n > 0)
+		fs_spi("DELETE FROM fairsched.rate_bookings b USING unnest($1, $2) AS s (workspace, epoch) "
+			   "WHERE b.workspace = s.workspace AND b.epoch <= s.epoch", 2, (Oid[]) {TEXTARRAYOID, INT8ARRAYOID},
+			   (Datum[]) {
+				   PointerGetDatum(construct_array(workspaces, n, TEXTOID, -1, false, TYPALIGN_INT)),
+				   PointerGetDatum(construct_array(epochs, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))
+			   }, NULL);
 }
 
 /* Write what was collected; an error leaves it to be written. */
@@ -294,8 +315,7 @@ write_notes(FsDatabase *db, FsNote *notes, const int nnotes, const FsRateNote *r
 		fs_spi_begin();
 		for (int i = 0; i < nnotes; i++)
 			write_breach(&notes[i]);
-		for (int i = 0; i < nrates; i++)
-			write_rate(&rates[i]);
+		write_rates(rates, nrates);
 		fs_spi_end();
 	}
 	PG_CATCH();

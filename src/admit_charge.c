@@ -87,12 +87,17 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 	if (fs_dbs[ws->db].nrooms > 0)
 		lease->room_until = fs_capacity_claimed(&fs_dbs[ws->db], lease->flow);
 	lease->rate_gen = 0;
+	lease->rate_owed = false;
 	if ((how & FS_CHARGE_RATE) && ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
 		FsLimits   *limits = &fs_limits[ws->limits];
 
 		lease->rate_slice = window_add(&limits->rate, now, 1);
 		lease->rate_gen = limits->rate_gen;
+		lease->rate_owed = limits->rate_booked == 0;
+		if (!lease->rate_owed)
+			limits->rate_booked--;
+		limits->rate_unsaved++;
 		limits->rate_dirty = true;
 		fs_admit_dirty(&fs_dbs[ws->db]);
 	}
@@ -256,7 +261,7 @@ fs_admit_end(int32 l, TimestampTz now)
 	FsWorkspace *ws = &fs_workspaces[lease->workspace];
 
 	if (lease->budget_set != FS_NONE)
-		fs_budget_end(l, now);
+		fs_budget_end(l);
 	for_each_need(r, lease->held.mask)
 	{
 		hold(ws, r, -lease->held.amount[r]);

@@ -57,12 +57,14 @@ fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, T
 		why->retry_at = Max(why->retry_at, 0);
 		return true;
 	}
+	if (quota_fit(q, used + held, need, false) != FS_FITS_NOT)
+		return false;
 	if (FsResourceBit(r) & FS_BURST_MASK)
 	{
 		burst = burst_may(&limits->burst[r], q, now);
 		retry_at = burst_lifts_at(&limits->burst[r], q);
 	}
-	if (quota_fit(q, used + held, need, burst) != FS_FITS_NOT)
+	if (burst && quota_fit(q, used + held, need, true) != FS_FITS_NOT)
 		return false;
 	if (FsResourceBit(r) & FS_CONSUMED_MASK)
 		retry_at = Max(window_lifts_at(FsWindowOf(limits, r), q->quota - need - held), 0);

@@ -151,6 +151,7 @@ link_waiter(int32 flow)
 	if (*head != FS_NONE)
 		fs_flows[*head].wait_prev = flow;
 	*head = flow;
+	fs_budget_wait(flow, fs_room_rounds(flow));
 }
 
 static void
@@ -164,6 +165,7 @@ unlink_waiter(int32 flow)
 		*waiters_of(flow) = f->wait_next;
 	if (f->wait_next != FS_NONE)
 		fs_flows[f->wait_next].wait_prev = f->wait_prev;
+	fs_budget_wait_over(flow);
 }
 
 static void

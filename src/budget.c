@@ -189,6 +189,7 @@ fs_budget_attach(int32 db, const FsBudgetSpec *spec)
 	set->key[1] = spec->key[1];
 	set->refs = 1;
 	set->flows = set->waiters = FS_NONE;
+	set->wait_root = RINGHEAP_NONE;
 	set->need = spec->need;
 	set->next = *bucket;
 	*bucket = s;
@@ -279,7 +280,7 @@ fs_budget_gift_room(int32 gift, int32 budget)
 {
 	int			i = fs_budget_place(gift, budget);
 
-	return i < 0 ? 0 : fs_budget_holds[gift].reserved[i] - fs_budget_holds[gift].actual[i];
+	return i < 0 ? 0 : fs_budget_holds[gift].of[i].reserved - fs_budget_holds[gift].of[i].actual;
 }
 
 /* ---------- the end ---------- */
@@ -288,6 +289,7 @@ fs_budget_gift_room(int32 gift, int32 budget)
 void
 fs_budget_sweep(int32 db)
 {
+	fs_budget_notices[db].hopeful = FS_NONE;
 	for (int s = 0; s < fs->budget_sets.capacity; s++)
 		if (fs_budget_sets[s].db == db)
 		{
@@ -310,5 +312,6 @@ fs_budget_forget(int32 db)
 {
 	memset(&fs_budget_notices[db], 0, sizeof(FsBudgetNotices));
 	fs_budget_notices[db].next_reset = DT_NOEND;
+	fs_budget_notices[db].hopeful = FS_NONE;
 	fs_budget_notices[db].spend_limit = FS_SPEND_ROWS;
 }

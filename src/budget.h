@@ -86,6 +86,12 @@ typedef struct FsBudgetSet
 	int32		refs;			/* flows and leases */
 	int32		flows;			/* list of its flows */
 	int32		waiters;		/* list of these that are parked for a budget (admit_parked.c) */
+	int32		wait_root;		/* heap of those, in the order in which room lets them in (fs_budget_waits) */
+	uint32		wait_stamp;		/* of the last one */
+	uint64		wait_clock;		/* key of the last one that was let in */
+	bool		hopeful;		/* there may be room for one of them: it is in the database's circle */
+	int32		hope_next;
+	int32		hope_prev;
 	uint8		refused;		/* bits of the classes that one of its budgets holds back */
 	TimestampTz refused_at;		/* since when it is these */
 	int			n;
@@ -103,10 +109,13 @@ typedef struct FsBudgetSet
 /* What a lease reserved, in the order of its set's budgets. */
 typedef struct FsBudgetHold
 {
-	int64		reserved[FS_JOB_BUDGETS];
-	int64		taken[FS_JOB_BUDGETS];	/* CLAIMING: of it, taken over from lease slot_from */
-	int64		actual[FS_JOB_BUDGETS]; /* ENDING: what will have been spent of it */
-	int64		recorded[FS_JOB_BUDGETS];	/* spent since the claim, by fairsched_record_spend */
+	struct
+	{
+		int64		reserved;
+		int64		taken;		/* CLAIMING: of it, taken over from lease slot_from */
+		int64		actual;		/* ENDING: what will have been spent of it */
+		int64		recorded;	/* spent since the claim, by fairsched_record_spend */
+	}			of[FS_JOB_BUDGETS];
 } FsBudgetHold;
 
 /* Recent mean of what jobs of a kind used of a dimension. */
@@ -153,6 +162,7 @@ typedef struct FsBudgetNotices
 	TimestampTz stale_at;		/* when they did last */
 	bool		ask_again;		/* repeat the preemptions that are in force: memory is new, or a claim came late */
 	bool		resume;			/* jobs that were preempted for a budget may go on */
+	int32		hopeful;		/* circle of the sets whose waiters may find room; FS_NONE: none */
 	uint64		signal;			/* grows when the scheduler has something to do */
 	uint64		seen;			/* of it, what the scheduler saw */
 	int64		spend_rows;		/* in fairsched.budget_spend, about */
@@ -256,6 +266,10 @@ extern void fs_budget_notice(int32 budget, FsBudgetNoticeKind kind, int32 id, un
 
 /* budget_wake.c: who may be let in now */
 extern void fs_budget_recheck(int32 budget, TimestampTz now);
+extern void fs_budget_room(int32 budget);
+extern void fs_budget_wait(int32 flow, uint64 due);
+extern void fs_budget_wait_over(int32 flow);
+extern bool fs_budget_offer(int32 db, int *visits, TimestampTz now);
 extern void fs_budget_hold_back(int32 budget, TimestampTz now);
 
 /* budget_hold.c: what jobs reserve and spend */
@@ -263,7 +277,7 @@ extern void fs_budget_charge(int32 lease, int32 set, int32 gift);
 extern void fs_budget_confirm(int32 lease);
 extern void fs_budget_unclaim(int32 lease);
 extern void fs_budget_ungift(int32 lease);
-extern void fs_budget_end(int32 lease, TimestampTz now);
+extern void fs_budget_end(int32 lease);
 extern void fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now);
 extern void fs_budget_spend_abort(const FsSpendItem *item);
 extern void fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *budget, int64 amount);
@@ -273,6 +287,13 @@ extern void fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *
 extern void fs_budget_stale(int32 db, TimestampTz now);
 extern void fs_budget_run_commit(int32 db, const FsBudgetRun *run, TimestampTz now);
 extern void fs_budget_run_abort(int32 db, const FsBudgetRun *run);
+
+/* May fs_budget_offer find somebody? Any lock mode. */
+static inline bool
+fs_budget_hopeful(int32 db)
+{
+	return fs_budget_notices[db].hopeful != FS_NONE;
+}
 
 static inline bool
 fs_budget_paused(const FsBudget *b)

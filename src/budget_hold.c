@@ -22,7 +22,7 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 	FsBudgetSet *set = &fs_budget_sets[s];
 	FsBudgetHold *hold = &fs_budget_holds[l];
 
-	memset(hold, 0, sizeof(FsBudgetHold));
+	memset(hold->of, 0, sizeof(hold->of[0]) * set->n);
 	fs_leases[l].budget_set = s;
 	set->refs++;
 	for (int i = 0; i < set->n; i++)
@@ -30,14 +30,14 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 		FsBudget   *b = &fs_budgets[set->budget[i]];
 		int			from = fs_budget_place(gift, set->budget[i]);
 
-		hold->reserved[i] = fs_budget_estimate(&set->need, set->budget[i]);
+		hold->of[i].reserved = fs_budget_estimate(&set->need, set->budget[i]);
 		fs_average_used(&set->need, set->budget[i]);
 		if (from >= 0)
 		{
-			hold->taken[i] = Min(Max(fs_budget_gift_room(gift, set->budget[i]), 0), hold->reserved[i]);
-			fs_budget_holds[gift].reserved[from] -= hold->taken[i];
+			hold->of[i].taken = Min(Max(fs_budget_gift_room(gift, set->budget[i]), 0), hold->of[i].reserved);
+			fs_budget_holds[gift].of[from].reserved -= hold->of[i].taken;
 		}
-		hold->reserved[i] = hold->taken[i] + meter_reserve(&b->meter, hold->reserved[i] - hold->taken[i]);
+		hold->of[i].reserved = hold->of[i].taken + meter_reserve(&b->meter, hold->of[i].reserved - hold->of[i].taken);
 		b->refs++;
 		b->running++;
 	}
@@ -45,7 +45,7 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 
 /* The lease holds nothing any more; room that others may use goes back. */
 static void
-let_go(int32 l, TimestampTz now)
+let_go(int32 l)
 {
 	int32		s = fs_leases[l].budget_set;
 	FsBudgetSet *set = &fs_budget_sets[s];
@@ -55,11 +55,11 @@ let_go(int32 l, TimestampTz now)
 	{
 		FsBudget   *b = &fs_budgets[set->budget[i]];
 
-		meter_release(&b->meter, fs_budget_holds[l].reserved[i]);
+		meter_release(&b->meter, fs_budget_holds[l].of[i].reserved);
 		Assert(b->meter.reserved >= 0 && b->running > 0);
 		b->running--;
-		if (fs_budget_holds[l].reserved[i] > 0)
-			fs_budget_recheck(set->budget[i], now);
+		if (fs_budget_holds[l].of[i].reserved > 0)
+			fs_budget_room(set->budget[i]);
 		fs_budget_unref(set->budget[i]);
 	}
 	fs_budget_detach(s);
@@ -92,13 +92,13 @@ fs_budget_unclaim(int32 l)
 	{
 		int			to = fs_budget_place(gift, set->budget[i]);
 
-		if (to >= 0 && fs_budget_holds[l].taken[i] > 0)
+		if (to >= 0 && fs_budget_holds[l].of[i].taken > 0)
 		{
-			fs_budget_holds[gift].reserved[to] += fs_budget_holds[l].taken[i];
-			fs_budget_holds[l].reserved[i] -= fs_budget_holds[l].taken[i];
+			fs_budget_holds[gift].of[to].reserved += fs_budget_holds[l].of[i].taken;
+			fs_budget_holds[l].of[i].reserved -= fs_budget_holds[l].of[i].taken;
 		}
 	}
-	let_go(l, GetCurrentTimestamp());
+	let_go(l);
 }
 
 /* fs_budget_ungift: what the claim took over from slot_from is that lease's again; the claim was aborted. */
@@ -113,15 +113,15 @@ fs_budget_ungift(int32 l)
 
 		if (to < 0)
 			continue;
-		fs_budget_holds[fs_leases[l].slot_from].reserved[to] += fs_budget_holds[l].taken[i];
-		fs_budget_holds[l].reserved[i] -= fs_budget_holds[l].taken[i];
-		fs_budget_holds[l].taken[i] = 0;
+		fs_budget_holds[fs_leases[l].slot_from].of[to].reserved += fs_budget_holds[l].of[i].taken;
+		fs_budget_holds[l].of[i].reserved -= fs_budget_holds[l].of[i].taken;
+		fs_budget_holds[l].of[i].taken = 0;
 	}
 }
 
 /* fs_budget_end: what ended the lease was committed; what it still holds goes back. */
 void
-fs_budget_end(int32 l, TimestampTz now)
+fs_budget_end(int32 l)
 {
 	const FsLease *lease = &fs_leases[l];
 
@@ -134,7 +134,7 @@ fs_budget_end(int32 l, TimestampTz now)
 		fs_budget_notices[lease->db].resume = true;
 		fs_budget_signal(lease->db);
 	}
-	let_go(l, now);
+	let_go(l);
 }
 
 /* ---------- spending ---------- */
@@ -161,10 +161,10 @@ fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now)
 	{
 		FsBudgetHold *hold = &fs_budget_holds[item->lease];
 
-		promised = Min(hold->reserved[i], item->amount);
-		hold->reserved[i] -= promised;
-		hold->recorded[i] = meter_add(hold->recorded[i], item->amount);
-		hold->actual[i] = 0;
+		promised = Min(hold->of[i].reserved, item->amount);
+		hold->of[i].reserved -= promised;
+		hold->of[i].recorded = meter_add(hold->of[i].recorded, item->amount);
+		hold->of[i].actual = 0;
 	}
 	if (item->id == b->set.id && item->period == b->set.period)
 	{
@@ -176,7 +176,7 @@ fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now)
 	{
 		/* spent before a reset that was committed since: not of this period */
 		meter_release(&b->meter, promised);
-		fs_budget_recheck(item->budget, now);
+		fs_budget_room(item->budget);
 	}
 	fs_budget_unref(item->budget);
 }
@@ -187,7 +187,7 @@ fs_budget_spend_abort(const FsSpendItem *item)
 	int			i = place_of_item(item);
 
 	if (i >= 0 && item->ends)
-		fs_budget_holds[item->lease].actual[i] = 0;
+		fs_budget_holds[item->lease].of[i].actual = 0;
 	fs_budget_unref(item->budget);
 }
 
@@ -203,8 +203,8 @@ fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *name, int64 
 
 	if (i < 0)
 		return;
-	promised = Min(hold->reserved[i], amount);
-	hold->reserved[i] -= promised;
-	hold->recorded[i] = meter_add(hold->recorded[i], amount);
+	promised = Min(hold->of[i].reserved, amount);
+	hold->of[i].reserved -= promised;
+	hold->of[i].recorded = meter_add(hold->of[i].recorded, amount);
 	meter_release(&fs_budgets[budget].meter, promised);
 }

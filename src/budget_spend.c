@@ -273,9 +273,9 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		if (budget == FS_NONE)
 			continue;
 		place = fs_budget_place(lease, budget);
-		amount = place >= 0 ? fs_budget_holds[lease].reserved[place]
+		amount = place >= 0 ? fs_budget_holds[lease].of[place].reserved
 			: fs_budget_estimate(&spec->need, budget);
-		if (place >= 0 && fs_budget_holds[lease].recorded[place] > 0)
+		if (place >= 0 && fs_budget_holds[lease].of[place].recorded > 0)
 			amount = 0;
 		for (int u = 0; u < nused; u++)
 			if (dimension[u] == fs_budgets[budget].dimension)
@@ -285,7 +285,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			}
 		if (reported || amount == 0)
 		{
-			int64		all = meter_add(amount, place >= 0 ? fs_budget_holds[lease].recorded[place] : 0);
+			int64		all = meter_add(amount, place >= 0 ? fs_budget_holds[lease].of[place].recorded : 0);
 			bool		again = false;
 
 			/* one observation for each dimension, not for each budget */
@@ -301,7 +301,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		if (amount == 0 || !spend(budget, amount, lease, job_id, token, true, &rows[n]))
 			continue;
 		if (place >= 0)
-			fs_budget_holds[lease].actual[place] = amount;
+			fs_budget_holds[lease].of[place].actual = amount;
 		n++;
 	}
 	FsUnlock();

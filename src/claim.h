@@ -46,13 +46,4 @@ extern void fs_claim_args(FunctionCallInfo fcinfo, int first, FsClaimArgs *args)
 extern int	fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *args,
 					 int ngifts, int32 *gifts);
 
-/* After fs_sched_fill_begin: read the index. May raise. */
-extern void fs_claim_fill(FsDatabase *db, int32 flow, int slot);
-
-/* This session's worker name where none is given. */
-extern char *fs_session_worker(void);
-
-/* Make a worker known or refresh when it was seen; raises when there is no room. */
-extern int32 fs_worker_seen(FsDatabase *db, const char *name, const char *caps, int caps_len);
-
 #endif							/* FS_CLAIM_H */

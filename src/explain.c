@@ -14,7 +14,7 @@
 #include "amount.h"
 #include "budget.h"
 #include "capacity.h"
-#include "claim.h"
+#include "candidates.h"
 #include "config.h"
 #include "flows.h"
 #include "hints.h"
@@ -144,7 +144,7 @@ lock_workspace(FsDatabase *db, const char *name, const char *lane, bool *wait)
 			fs_sched_doubt(flow, slot, fs_sched_flow_head(&fs_flows[flow], slot));	/* its row was not looked at */
 		fs_sched_fill_begin(flow, slot);
 		FsUnlock();
-		fs_claim_fill(db, flow, slot);
+		fs_candidates_fill(db, flow, slot);
 	}
 }
 

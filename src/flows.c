@@ -353,7 +353,6 @@ flow_make(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 id)
 	if (f == FS_NONE)
 		return FS_NONE;
 	memset(&fs_flows[f], 0, sizeof(FsFlow));
-	fs_flows[f].look = FS_LOOKS;
 	fs_flows[f].id = id;
 	fs_flows[f].member = m;
 	fs_flows[f].spec[0] = spec->hash[0];
@@ -426,7 +425,10 @@ fs_sched_flow_adopt(int32 workspace, int32 ring, const FsFlowSpec *spec, int32 i
 	if (f != FS_NONE)
 		return f;
 	d->next_flow = Max(d->next_flow, abs(id));
-	return flow_make(workspace, ring, spec, id);
+	f = flow_make(workspace, ring, spec, id);
+	if (f != FS_NONE)
+		fs_flows[f].look = 1;	/* what its jobs were before is not known */
+	return f;
 }
 
 /* fs_sched_flow_move: an overflow flow follows its head to the ring that can serve it. */

@@ -6,7 +6,7 @@
  * nobody claimed the job: it is taken again through admission, with its old
  * token, where the workspace has a slot for it.
  */
-#include "claim.h"
+#include "claimer.h"
 #include "claimlog.h"
 #include "held.h"
 #include "heartbeat.h"

@@ -14,9 +14,10 @@
  *
  * What lies behind a cursor was never handed out, so most entries of the index
  * there stand for jobs that wait: a scan takes them as they are, and who claims
- * sees the row.  Where that is not so (the cursor went back, memory is new, a
- * claim met an entry of a job that is gone or not committed) the next FS_LOOKS
- * scans look at the rows, until so many in a row met none but waiting jobs.
+ * sees the row.  Where that may not be so (the cursor went back, a claim met an
+ * entry of a job that is gone or not committed) the next FS_LOOKS scans look at
+ * the rows, until so many in a row met none but waiting jobs; where the queue is
+ * read from its start, by a flow that memory learnt from rows, one that does is enough.
  *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises, so that commit and abort callbacks may call it.
@@ -132,7 +133,7 @@ fs_sched_forget_places(int32 flow)
 	f->fill_min = 0;
 	for (int i = 0; i < FS_RANKS; i++)
 		f->cursor[i] = 0;
-	f->look = FS_LOOKS;
+	f->look = Max(f->look, 1);
 	fs_sched_flow_relink(flow);
 }
 

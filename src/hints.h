@@ -9,7 +9,7 @@
 #include "shmem.h"
 
 /* Scans that look at rows after something unexpected. */
-#define FS_LOOKS 8
+#define FS_LOOKS 4
 
 /* Something became ready, at a commit or an abort. */
 extern void fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand);

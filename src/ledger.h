@@ -25,6 +25,9 @@ extern void fs_ledger_unfinish(int32 lease);
 extern void fs_ledger_harden(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 extern void fs_ledger_frozen(int32 workspace);
 extern bool fs_ledger_freezes(int32 workspace);
+extern bool fs_ledger_holds_up(int32 workspace);
+extern bool fs_ledger_closing(int32 workspace, int64 position);
+extern bool fs_ledger_closes(int32 workspace);
 extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand,
 							int cls_delta, int waiting_delta, TimestampTz due,
 							bool hint_on_commit, bool hint_on_abort);
@@ -42,6 +45,7 @@ extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, int64 job_
 							TimestampTz now);
 extern void fs_ledger_placement(FsPlacementChange *change);
 extern void fs_ledger_limits(int32 limits, uint32 part, FsLimitSettings *set);
+extern void fs_ledger_booked(int32 limits, int64 left);
 extern void fs_ledger_place(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 
 /* Room must be reserved; the lock is not needed. */

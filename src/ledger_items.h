@@ -17,6 +17,7 @@ typedef enum FsItemKind
 	ITEM_RESERVED,
 	ITEM_HARD,
 	ITEM_PLACE,
+	ITEM_CLOSING,
 	ITEM_FROZEN,
 	ITEM_SETTINGS,
 	ITEM_DRAINED,
@@ -27,6 +28,7 @@ typedef enum FsItemKind
 	ITEM_WORKER,
 	ITEM_LOGGED,
 	ITEM_LIMITS,
+	ITEM_BOOKED,
 	ITEM_USAGE,
 	ITEM_USAGE_STALE,
 	ITEM_PREEMPT,
@@ -129,6 +131,12 @@ typedef struct FsLedgerItem
 			uint32		part;	/* 0: only keeps the entry */
 			FsLimitSettings *set;
 		}			limits;
+		struct
+		{
+			int32		limits;
+			int64		epoch;
+			int64		left;	/* claims that others may make on it after the commit */
+		}			booked;
 		struct
 		{
 			int32		limits;

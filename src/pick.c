@@ -20,6 +20,8 @@
 #include "pick.h"
 
 #include "admit.h"
+#include "budget.h"
+#include "closing.h"
 #include "fairness.h"
 #include "hints.h"
 #include "park.h"
@@ -44,7 +46,7 @@ fs_sched_has_work(int32 db, const FsEligible *e)
 	for (int32 w = fs_dbs[db].capped; w != FS_NONE && e->nrings > 0; w = fs_workspaces[w].capped_next)
 		if (fs_holders_serve(fs_workspaces[w].holders, e->node))
 			return true;
-	return false;
+	return e->nrings > 0 && fs_budget_hopeful(db);
 }
 
 /* Nobody else is admissible: the cap on a workspace's share is void for those this claimer may serve. */
@@ -234,6 +236,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		fs_admit_wake_due(d, e->now);
 	if (d->room_rings != FS_NONE)
 		(void) fs_room_offer(d, e, visits);
+	if (fs_budget_hopeful(db))
+		(void) fs_budget_offer(db, visits, e->now);
 	for (;;)
 	{
 		int32		m = first_member(e, true);
@@ -254,6 +258,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		if (m == FS_NONE)
 		{
 			if (d->room_rings != FS_NONE && fs_room_offer(d, e, visits))
+				continue;
+			if (fs_budget_hopeful(db) && fs_budget_offer(db, visits, e->now))
 				continue;
 			if (*visits > fs_max_visits)
 				return FS_PICK_TIRED;
@@ -306,6 +312,11 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_FILL;
 		}
 
+		if (fs_closing_bars(share->workspace, fs_sched_flow_cands(f)[fs_sched_flow_candidate(f, s)].position))
+		{
+			fs_sched_park(share->workspace, FS_PARK_MOVING);
+			continue;
+		}
 		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, s, e))
 			continue;			/* parked, with a reason */
 

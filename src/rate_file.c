@@ -3,8 +3,8 @@
  *		Rate windows across a clean shutdown.
  *
  * What the scheduler saves each second (fairsched.rate_windows) is at most a
- * moment old, but nobody knows what was claimed after it.  At a clean shutdown
- * everything is known: the postmaster is the last process, all transactions are
+ * moment old, and of what was claimed after it only a bound is known.  At a clean
+ * shutdown everything is known: the postmaster is the last process, all transactions are
  * over and what they counted is confirmed or taken back.  It then writes the
  * windows to a file.
  *
@@ -12,7 +12,7 @@
  * a crash finds none, and only used when the control file says that the server
  * was shut down cleanly, and not as a standby, and does not begin as one: else
  * claims may have been made elsewhere, or after it.  Without it the saved rows
- * are used, and what is not known counts as used (ws_limits_load.c).
+ * are used, and what was booked since (rate_book.c) counts as claimed.
  *
  * Errors on the way out are logged: nothing is lost but the knowledge.
  */
@@ -123,7 +123,7 @@ save(int code, Datum arg)
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not save the rate windows of fairsched to file \"%s\": %m", FILE_SAVED),
-				 errdetail("After the start they count as used up, for one period at most.")));
+				 errdetail("After the start they are what was saved last, and what was booked since counts as claimed.")));
 		unlink(FILE_NEW);
 	}
 }

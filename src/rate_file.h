@@ -12,6 +12,8 @@ typedef struct FsSavedRate
 {
 	char		workspace[FS_NAME_LEN + 1];
 	bool		complete;		/* by a clean shutdown: no claim was made after it */
+	bool		booked;			/* else: what was claimed after it is in fairsched.rate_bookings */
+	int64		epoch;
 	int64		width;
 	int64		head;
 	int			n;

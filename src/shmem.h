@@ -37,6 +37,7 @@
 #define FS_AGE_MARKS 128
 #define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
 #define FS_ROOMS 16
+#define FS_CLOSING 16			/* workspaces that are moved at a time with their heads being served */
 #define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
 /* A pool of equal things: a free list by index. */
@@ -116,6 +117,7 @@ typedef struct FsWorkspace
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
 	bool		misplaced;		/* not all its members are in rings of `holders` */
+	bool		settled;		/* frozen, and nobody's transaction that began before is left */
 	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
@@ -361,6 +363,7 @@ typedef struct FsLease
 	bool		open;			/* counted in its workspace's `open` */
 	uint32		rate_gen;		/* the window it was counted in; 0: none */
 	int64		rate_slice;
+	bool		rate_owed;		/* CLAIMING: no booking covers it yet (rate_book.c) */
 	int32		budget_set;		/* budget.c's; FS_NONE: reserves nothing */
 
 	TimestampTz claimed_at;
@@ -657,6 +660,13 @@ typedef struct FsAway
 	int			holders;
 } FsAway;
 
+/* A workspace that is about to be frozen: jobs behind this position wait for that (closing.h). */
+typedef struct FsClosing
+{
+	int32		workspace;
+	int64		position;
+} FsClosing;
+
 typedef struct FsShared
 {
 	LWLock	   *lock;
@@ -692,6 +702,9 @@ typedef struct FsShared
 	int			nguards;
 	int			max_procs;
 	uint64		stamps;			/* of ledger items that end leases */
+	int			nclosing;
+	FsClosing	closing[FS_CLOSING];
+	int			nsettled;		/* workspaces that are settled */
 
 	/* the database whose queues are being counted, FS_NONE = none (count.c) */
 	int32		counting_db;
@@ -710,6 +723,7 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
+extern RingNode *fs_budget_waits;	/* by flow: those that wait for a budget */
 #define fs_room_nodes ((NeedNode *) fs_aging_nodes) /* by flow: those of a flow that is in_room */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;

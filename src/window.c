@@ -17,14 +17,13 @@ window_init(FsWindow *w, int64_t period, int64_t now)
 	if (w->width < 1)
 		w->width = 1;
 	w->head = now / w->width;
+	w->until = (w->head + 1) * w->width;
 }
 
-/* window_advance: drop what is older than the window that ends now. Time does not run backwards. */
+/* window_advance_to: of window_advance: this is the newest slice. */
 void
-window_advance(FsWindow *w, int64_t now)
+window_advance_to(FsWindow *w, int64_t head)
 {
-	int64_t		head = now / w->width;
-
 	if (head - w->head >= FS_WINDOW_KEPT)
 	{
 		memset(w->count, 0, sizeof(w->count));
@@ -37,6 +36,7 @@ window_advance(FsWindow *w, int64_t now)
 		w->total -= AT(w, w->head);
 		AT(w, w->head) = 0;
 	}
+	w->until = (w->head + 1) * w->width;
 }
 
 /* window_add: count n now; returns the slice, for window_take_back. */

@@ -84,6 +84,7 @@ fs_limits_get(int32 db, const char *workspace)
 	fs_dbs[db].nlimits++;
 	for (int i = 0; i < lengthof(fs_limits[l].used); i++)
 		window_init(&fs_limits[l].used[i], USECS_PER_DAY, GetCurrentTimestamp());
+	fs_limits[l].rate_epoch = GetCurrentTimestamp();
 	fs_limits[l].workspace = fs_admit_bind(db, workspace, l);
 	return l;
 }
@@ -136,7 +137,11 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 	if (part & FS_LIMIT_RATE)
 	{
 		if (!(set->has & FS_LIMIT_RATE))
+		{
 			memset(&limits->rate, 0, sizeof(FsWindow));
+			limits->rate_epoch++;
+			limits->rate_unsaved = limits->rate_booked = 0;
+		}
 		else if (limits->rate.width == 0)
 			window_init(&limits->rate, set->period, now);
 		else if (limits->set.period != set->period)
@@ -147,6 +152,8 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 		limits->set.max_claims = set->max_claims;
 		limits->set.period = set->period;
 		limits->set.jitter = set->jitter;
+		limits->rate_dirty = true;
+		fs_admit_dirty(&fs_dbs[limits->db]);
 	}
 	if (part & FS_LIMIT_THROTTLE)
 	{

@@ -70,6 +70,10 @@ typedef struct FsLimits
 	FsWindow	rate;
 	uint32		rate_gen;		/* grows when `rate` begins anew; never 0 */
 	bool		rate_dirty;		/* changed since it was saved */
+	int64		rate_epoch;		/* grows with every save (rate_book.c) */
+	int64		rate_unsaved;	/* counted in this epoch */
+	int64		rate_booked;	/* claims that bookings of this epoch cover and nobody made yet */
+	int64		rate_owed;		/* within fs_rate_book */
 
 	/* usage */
 	FsWindow	used[2];		/* tokens, cost: of a day; what open transactions add is in it */

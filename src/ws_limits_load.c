@@ -15,6 +15,7 @@
 #include "ws_limits.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -52,6 +53,14 @@ typedef struct FsUsed
 	TimestampTz at;
 	int64		amount;
 } FsUsed;
+
+/* Claims that were made, or might have been, since a window was saved. */
+typedef struct FsBooked
+{
+	char		workspace[FS_NAME_LEN + 1];
+	int64		claims;
+	int64		epoch;			/* the last one */
+} FsBooked;
 
 /* A violation that was open when memory was lost, or a burst that is not long over. */
 typedef struct FsPastBreach
@@ -251,13 +260,15 @@ read_rates(int *count)
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_spi_begin();
-	rows = query("SELECT workspace, width, head, counts FROM fairsched.rate_windows%s", "", NULL);
+	rows = query("SELECT workspace, width, head, counts, epoch, timeline FROM fairsched.rate_windows%s", "", NULL);
 	rates = MemoryContextAllocHuge(mine, sizeof(FsSavedRate) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
 	{
 		int64	   *counts;
 
 		rates[i].complete = false;
+		rates[i].booked = DatumGetInt64(COLUMN(i, 6)) == GetWALInsertionTimeLine();
+		rates[i].epoch = DatumGetInt64(COLUMN(i, 5));
 		strlcpy(rates[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(rates[i].workspace));
 		rates[i].width = DatumGetInt64(COLUMN(i, 2));
 		rates[i].head = DatumGetInt64(COLUMN(i, 3));
@@ -270,6 +281,31 @@ read_rates(int *count)
 		qsort(rates, rows, sizeof(FsSavedRate), by_workspace);
 	*count = (int) rows;
 	return rates;
+}
+
+static FsBooked *
+read_booked(int *count)
+{
+	FsBooked   *booked;
+	uint64		rows;
+	bool		isnull;
+	MemoryContext mine = CurrentMemoryContext;
+
+	fs_spi_begin();
+	rows = query("SELECT workspace, sum(claims)::bigint, max(epoch) FROM fairsched.rate_bookings%s GROUP BY workspace",
+				 "", NULL);
+	booked = MemoryContextAllocHuge(mine, sizeof(FsBooked) * (rows + 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		strlcpy(booked[i].workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(booked[i].workspace));
+		booked[i].claims = DatumGetInt64(COLUMN(i, 2));
+		booked[i].epoch = DatumGetInt64(COLUMN(i, 3));
+	}
+	fs_spi_end();
+	if (rows > 1)
+		qsort(booked, rows, sizeof(FsBooked), by_workspace);
+	*count = (int) rows;
+	return booked;
 }
 
 static FsPastBreach *
@@ -320,6 +356,17 @@ seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
 	}
 }
 
+/* What is known of rate windows when memory is built; each array in the order of workspaces. */
+typedef struct FsOldRates
+{
+	FsSavedRate *exact;			/* by a clean shutdown */
+	int			nexact;
+	FsSavedRate *saved;
+	int			nsaved;
+	FsBooked   *booked;			/* claims since */
+	int			nbooked;
+} FsOldRates;
+
 static const FsSavedRate *
 find_rate(const FsSavedRate *rates, int n, const char *workspace)
 {
@@ -330,19 +377,23 @@ find_rate(const FsSavedRate *rates, int n, const char *workspace)
 
 /*
  * The rate window of before.  After a clean shutdown it is known.  Else a row
- * says what it was when the scheduler saved it, and between that and the crash,
- * which may have come as late as now, as many jobs may have been claimed as the
- * limit allowed: they count as claimed now, so for one period.
+ * says what it was when the scheduler saved it, and bookings how many claims may
+ * have been made since (rate_book.c): they count as claimed now, so for one
+ * period.  Where no row was saved by this server, or since it was promoted, as
+ * many as the limit leaves count.
  */
 static void
-seed_rate(int32 l, const FsSavedRate *exact, int nexact, const FsSavedRate *rows, int nrows, TimestampTz now)
+seed_rate(int32 l, const FsOldRates *old, TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
-	const FsSavedRate *rate = find_rate(exact, nexact, limits->name);
+	const FsSavedRate *exact = find_rate(old->exact, old->nexact, limits->name);
+	const FsSavedRate *saved = find_rate(old->saved, old->nsaved, limits->name);
+	const FsSavedRate *rate = exact ? exact : saved;
+	int			b = first_of(old->booked, old->nbooked, sizeof(FsBooked), limits->name);
+	const FsBooked *booked = b < old->nbooked && strcmp(old->booked[b].workspace, limits->name) == 0 ?
+		&old->booked[b] : NULL;
 	int64		missing;
 
-	if (rate == NULL)
-		rate = find_rate(rows, nrows, limits->name);
 	for (int k = 0; rate && k < rate->n; k++)
 	{
 		int64		slice = rate->head - rate->n + 1 + k;
@@ -353,9 +404,18 @@ seed_rate(int32 l, const FsSavedRate *exact, int nexact, const FsSavedRate *rows
 							  : (slice + 1) * rate->width - 1, now),
 						  rate->count[k]);
 	}
-	if (rate && rate->complete)
+	/* the next save is later than what is there, whatever the clocks did */
+	if (saved)
+		limits->rate_epoch = Max(limits->rate_epoch, saved->epoch + 1);
+	if (booked)
+		limits->rate_epoch = Max(limits->rate_epoch, booked->epoch + 1);
+	limits->rate_dirty = true;
+	fs_admit_dirty(&fs_dbs[limits->db]);
+	if (exact)
 		return;
 	missing = limits->set.max_claims - limits->rate.total;
+	if (saved && saved->booked)
+		missing = Min(missing, booked ? booked->claims : 0);
 	if (missing > 0)
 		(void) window_add(&limits->rate, now, missing);
 }
@@ -402,10 +462,7 @@ fs_limits_load(FsDatabase *db)
 		FsPart	   *parts = read_parts(NULL, &nparts);
 		int			nused = 0;
 		FsUsed	   *used = NULL;
-		int			nrates = 0;
-		FsSavedRate *rates = NULL;
-		int			nexact = 0;
-		FsSavedRate *exact = NULL;
+		FsOldRates	old = {0};
 		int			npast = 0;
 		FsPastBreach *past = NULL;
 		uint32	   *seen;
@@ -433,10 +490,11 @@ fs_limits_load(FsDatabase *db)
 			used = read_used(NULL, &nused);
 			if (building)
 			{
-				rates = read_rates(&nrates);
-				exact = fs_rate_file_read(db, &nexact);
-				if (nexact > 1)
-					qsort(exact, nexact, sizeof(FsSavedRate), by_workspace);
+				old.saved = read_rates(&old.nsaved);
+				old.booked = read_booked(&old.nbooked);
+				old.exact = fs_rate_file_read(db, &old.nexact);
+				if (old.nexact > 1)
+					qsort(old.exact, old.nexact, sizeof(FsSavedRate), by_workspace);
 				past = read_breaches(&npast);
 			}
 		}
@@ -461,7 +519,7 @@ fs_limits_load(FsDatabase *db)
 			}
 			fs_limits_apply(l, parts[i].part, &parts[i].set, now);
 			if (building && parts[i].part == FS_LIMIT_RATE)
-				seed_rate(l, exact, nexact, rates, nrates, now);
+				seed_rate(l, &old, now);
 			seen[l] |= parts[i].part;
 		}
 		for (int l = 0; l < fs->limits.capacity && !again && !full; l++)

@@ -132,14 +132,29 @@ CREATE TABLE fairsched.rate_windows (
 	width bigint NOT NULL,
 	head bigint NOT NULL,
 	counts bigint[] NOT NULL,
-	saved_at timestamptz NOT NULL DEFAULT now()
+	saved_at timestamptz NOT NULL DEFAULT now(),
+	epoch bigint NOT NULL,
+	timeline bigint NOT NULL
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE fairsched.rate_windows IS 'Rate windows as they were, saved each second by the scheduler and read after a crash or a promotion. Claims after saved_at are not in it: as much as the limit left counts as claimed at the start of the server. At a clean shutdown the server writes the windows to a file of its own, which is exact and goes before these rows.';
+COMMENT ON TABLE fairsched.rate_windows IS 'Rate windows as they were, saved each second by the scheduler and read after a crash or a promotion. Claims after saved_at are not in it: what fairsched.rate_bookings has counts as claimed at the start of the server; after a promotion, or where nothing was saved, as much as the limit left. At a clean shutdown the server writes the windows to a file of its own, which is exact and goes before these rows.';
 COMMENT ON COLUMN fairsched.rate_windows.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.rate_windows.width IS 'Length of a slice, in microseconds.';
 COMMENT ON COLUMN fairsched.rate_windows.head IS 'Number of the newest slice: microseconds since 2000-01-01 UTC / width.';
 COMMENT ON COLUMN fairsched.rate_windows.counts IS 'Claims in the last 65 slices, oldest first.';
 COMMENT ON COLUMN fairsched.rate_windows.saved_at IS 'When.';
+COMMENT ON COLUMN fairsched.rate_windows.epoch IS 'Claims that were booked up to this epoch are in it.';
+COMMENT ON COLUMN fairsched.rate_windows.timeline IS 'Timeline of the server that saved it: after a promotion claims of another server may be unknown.';
+
+-- C appends rows by the order of the columns (rate_book.c).
+CREATE TABLE fairsched.rate_bookings (
+	workspace text COLLATE "C" NOT NULL,
+	epoch bigint NOT NULL,
+	claims bigint NOT NULL
+);
+COMMENT ON TABLE fairsched.rate_bookings IS 'Claims against rate limits that fairsched.rate_windows may not have yet. A claim that no earlier row covers appends one, for itself and some that follow: at least a 64th of the limit, or as many as were claimed since the last save. Saving the window removes them. After a crash they count as claimed at the start of the server.';
+COMMENT ON COLUMN fairsched.rate_bookings.workspace IS 'Name of the workspace.';
+COMMENT ON COLUMN fairsched.rate_bookings.epoch IS 'Grows with every save of its window.';
+COMMENT ON COLUMN fairsched.rate_bookings.claims IS 'Claims that it covers.';
 
 CREATE FUNCTION fairsched.quota_defaults() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -288,6 +303,7 @@ BEGIN
 		PERFORM fairsched.own_changes(true);
 		DELETE FROM fairsched.workspace_rate_limits WHERE workspace = fairsched_set_rate_limit.workspace;
 		DELETE FROM fairsched.rate_windows WHERE workspace = fairsched_set_rate_limit.workspace;
+		DELETE FROM fairsched.rate_bookings WHERE workspace = fairsched_set_rate_limit.workspace;
 		PERFORM fairsched.own_changes(false);
 		PERFORM fairsched.apply_limits(fairsched_set_rate_limit.workspace, 'rate');
 		RETURN;
@@ -370,6 +386,7 @@ BEGIN
 		PERFORM fairsched.apply_limits(workspace, 'throttle');
 	END IF;
 	DELETE FROM fairsched.rate_windows r WHERE r.workspace = forget_limits.workspace;
+	DELETE FROM fairsched.rate_bookings r WHERE r.workspace = forget_limits.workspace;
 	DELETE FROM fairsched.workspace_levels l WHERE l.workspace = forget_limits.workspace;
 	PERFORM fairsched.own_changes(false);
 END
@@ -460,5 +477,5 @@ $$;
 COMMENT ON FUNCTION fairsched_workspace_health(text) IS 'A figure for dashboards, 100 (well) to 0: cpu and memory each -20 above 90 % of their quota, -10 above 75 %; cost -30 above 95 %, -15 above 80 %; -5 for each open violation seen in the last hour. Error: 22023 and 22004 for arguments.';
 
 REVOKE ALL ON fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles, fairsched.workspace_levels,
-	fairsched.workspace_usage, fairsched.quota_violations, fairsched.rate_windows, fairsched.workspace_usage_current FROM PUBLIC;
+	fairsched.workspace_usage, fairsched.quota_violations, fairsched.rate_windows, fairsched.rate_bookings, fairsched.workspace_usage_current FROM PUBLIC;
 COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of violations.';

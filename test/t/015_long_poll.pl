@@ -67,6 +67,14 @@ my %event = (
     q{SELECT fairsched_enqueue('due', '{"n": 8}', lane => 'wait',
       run_at => clock_timestamp() + interval '700 ms')},
     'SELECT 1', 'due|8' ],
+  'room in a budget' => [
+    # those of a lane that nobody serves are before it
+    q{SELECT fairsched_set_budget('tight', 10, warn_at => NULL, throttle_at => NULL, pause_at => NULL);
+      SELECT count(fairsched_enqueue('tight' || n, '{"n": 10}', lane => CASE n WHEN 4 THEN 'wait' ELSE 'none' || n END, budgets => '{tight}',
+        resources => '{"cost": 10}')) FROM generate_series(1, 4) n;
+      CREATE TABLE spender AS SELECT * FROM fairsched_claim('v', 1, lease => '10 min', lanes => '{none1}');
+      SELECT (SELECT count(*) FROM fairsched_claim('v', 1, lanes => '{none2}')) + (SELECT count(*) FROM fairsched_claim('v', 1, lanes => '{none3}'))},
+    q{SELECT fairsched_complete(job_id, token, usage => '{"cost": 0}') FROM spender}, 'tight4|10' ],
   'an INSERT into the inbox' => [ 'SELECT 1',
     q{INSERT INTO fairsched.inbox (workspace, payload, lane) VALUES ('inbox', '{"n": 9}', 'wait')},
     'inbox|9' ]);

@@ -42,6 +42,15 @@ foreach my $round (1 .. 220)
     push @sql, "SELECT fairsched_register_worker('capable', '" . pick('{x}', '{x,y}', '{x,y}') . "')";
     $claim = "fairsched_claim('capable', 1, lease => '1 h', lanes => '{$ws}')";
   }
+  # placed on a node: who claims is there, or nobody is
+  my $placed = $caps eq '{}' && rand() < 0.15;
+  if ($placed)
+  {
+    push @sql, "INSERT INTO fairsched.nodes (node) VALUES ('n$round'), ('m$round')",
+      "SELECT fairsched_place('$ws', '{" . pick("n$round", "m$round", "m$round,n$round") . "}')",
+      "SELECT fairsched_register_worker('there', node => 'n$round')";
+    $claim = "fairsched_claim('there', 1, lease => '1 h', lanes => '{$ws}')";
+  }
   # some run already, before anything is set
   push @sql, $put->($needs[0], pick(0, 0, 1, 2)), "SELECT count(*) FROM $claim", "SELECT count(*) FROM $claim";
   foreach my $r (qw(cpu memory gpu concurrent_runs storage tokens cost))
@@ -60,6 +69,11 @@ foreach my $round (1 .. 220)
   push @sql, "SELECT count(fairsched_complete(job_id, token, usage => '{\"cost\": 0.25}')) FROM fairsched.running_jobs WHERE workspace = '$ws'" if rand() < 0.3;
   push @sql, map { "SELECT fairsched_set_capacity('$_->[0]', $_->[1])" } grep { rand() < 0.2 } [ cpu => pick(1, 3, 6) ], [ memory => pick(3, 9) ], [ gpu => pick(0, 1, 2) ];
   push @sql, $put->($needs[0], 3), $put->($needs[1], pick(0, 1, 2));
+  if (rand() < 0.2)
+  {
+    push @sql, "SELECT fairsched_enqueue('$ws', lane => '$ws', resources => '{\"cpu\": 0.125}', capabilities => '$caps', min_deliberation => 0.9)";
+    push @sql, "SELECT fairsched_release_review(job_id) FROM fairsched.jobs WHERE workspace = '$ws' AND state = 'scheduled'" if rand() < 0.5;
+  }
   push @sql, "SELECT count(*) FROM $claim" if rand() < 0.3;
   push @sql, "SELECT fairsched_pause_workspace('$ws')" if rand() < 0.1;
   # somebody else who waits for the same workers
@@ -72,7 +86,7 @@ foreach my $round (1 .. 220)
   foreach my $step (1 .. 5)
   {
     my %job = map { split /\|/ } split /\n/, $db->ask("SELECT resources, min(job_id) FROM fairsched.jobs
-      WHERE workspace = '$ws' AND state = 'available' GROUP BY resources");
+      WHERE workspace = '$ws' AND state IN ('available', 'scheduled') GROUP BY resources");
 
     last unless %job;
     my %why = map { $_ => $db->ask("SELECT refusals($job{$_})") } keys %job;
@@ -90,12 +104,12 @@ foreach my $round (1 .. 220)
     last if $ours && $step > 3;
   }
   $db->ask('SELECT tidy()');
-  $db->try("SELECT fairsched_unregister_worker('$_')") foreach qw(capable other);
+  $db->try("SELECT fairsched_unregister_worker('$_')") foreach qw(capable other there);
   $db->ask("SELECT fairsched_set_capacity('$_', NULL)") foreach qw(cpu memory gpu);
   $db->ask('SELECT fairsched_undrain()');
 }
 is(join("\n\n", @wrong), '', 'explain says what claim does');
-foreach my $gate (qw(nothing drain pause capabilities ceiling workspace_share rate quota_cpu quota_memory quota_gpu quota_concurrent_runs
+foreach my $gate (qw(nothing drain pause review placement capabilities ceiling workspace_share rate quota_cpu quota_memory quota_gpu quota_concurrent_runs
   quota_storage quota_tokens quota_cost budget throttle capacity_cpu capacity_memory capacity_gpu))
 {
   ok($seen{$gate}, "$gate was met " . ($seen{$gate} || 0) . ' times');

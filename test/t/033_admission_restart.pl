@@ -61,36 +61,122 @@ is(rate($primary, 'hour'), 'refuse|10|10', 'again: full is full');
 is(claim($primary, 'hour', 100), '0', 'again: nothing more');
 is(claim($primary, 'idle', 1), '1', 'again: another one goes on');
 
-# ---------- a crash: what was claimed since it was saved counts as used, and no more ----------
+# ---------- a crash: what was saved is known, and of what was claimed since, what was booked counts as used ----------
+# The scheduler saved all that was claimed of a workspace, and nothing was claimed since.
+sub saved
+{
+  my ($node, $workspace, $n) = @_;
+
+  ok($node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM fairsched.rate_windows w WHERE workspace = '$workspace'
+      AND (SELECT sum(c) FROM unnest(counts) c) = $n AND NOT EXISTS (SELECT FROM fairsched.rate_bookings b WHERE b.workspace = w.workspace)}),
+    "the scheduler saved the window of $workspace");
+  return;
+}
+
 # slices of two seconds: what was saved leaves the window when it would have left it
-$primary->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('late', 4, '128 s')});
+$primary->safe_psql('postgres', q{SELECT fairsched_create_workspace('unsaved', max_running => 2000);
+  SELECT fairsched_set_rate_limit('late', 4, '128 s'), fairsched_set_rate_limit('unsaved', 1000, '1 hour'),
+  count(fairsched_enqueue('unsaved', lane => 'unsaved')) FROM generate_series(1, 1100)});
 $primary->safe_psql('postgres', q{CREATE TABLE claimed AS SELECT lease_expires_at - interval '1 h' AS at
   FROM fairsched_claim('w', 3, lease => '1 h', lanes => '{late}')});
-ok($primary->poll_query_until('postgres', q{SELECT sum(c) = 3 FROM fairsched.rate_windows, unnest(counts) c WHERE workspace = 'late'}),
-  'the scheduler saved the window');
+saved($primary, @$_) foreach [ late => 3 ], [ idle => 1 ], [ hour => 10 ], [ unsaved => 0 ];
 ok($primary->poll_query_until('postgres', q{SELECT clock_timestamp() > min(at) + interval '6 s' FROM claimed}), 'some slices later');
+# from here on nothing can be saved
+my $holder = fs_session($primary);
+$holder->ask('BEGIN; LOCK TABLE fairsched.rate_windows IN SHARE MODE');
+is(claim($primary, 'unsaved', $_), $_, "$_ are not saved") foreach 3, 1, 7;
+$primary->safe_psql('postgres', q{BEGIN; SELECT fairsched_claim('w', 2, lanes => '{unsaved}'); SAVEPOINT a;
+  SELECT fairsched_claim('w', 5, lanes => '{unsaved}'); ROLLBACK TO a; COMMIT});
 $primary->stop('immediate');
+$holder->gone;
 $primary->start;
-is(rate($primary, 'late'), 'refuse|4|4', 'crash: what is not known counts as used');
+is(rate($primary, 'late'), 'pass|3|4', 'crash: what was saved is known');
+is(claim($primary, 'late', 2), '1', 'crash: the rest can be had');
 is($primary->safe_psql('postgres', q{SELECT max(retry_at) BETWEEN max(at) + interval '126 s' AND max(at) + interval '133 s'
     FROM claimed, fairsched_explain((SELECT max(job_id) FROM fairsched.jobs WHERE workspace = 'late')) WHERE gate = 'rate'}),
   't', 'crash: what was saved leaves the window at its time');
-is($primary->safe_psql('postgres', q{SELECT bool_and(retry_at <= now() + interval '1 hour 1 min') FROM unnest('{hour,idle,late}'::text[]) w,
+is(rate($primary, 'idle'), 'pass|1|5', 'crash: who claimed nothing since may go on');
+is(rate($primary, 'hour'), 'refuse|10|10', 'crash: full is full');
+# 13, and 5 that were undone
+my (undef, $counted) = split /\|/, rate($primary, 'unsaved');
+cmp_ok($counted, '>=', 13, 'crash: all that was claimed and not saved counts');
+cmp_ok($counted, '<=', 100, 'crash: and a small part of the limit beyond');
+is(claim($primary, 'unsaved', 1000), 1000 - $counted, 'crash: the rest can be had');
+is($primary->safe_psql('postgres', q{SELECT bool_and(retry_at <= now() + interval '1 hour 1 min') FROM unnest('{hour,unsaved}'::text[]) w,
     fairsched_explain((SELECT max(job_id) FROM fairsched.jobs WHERE workspace = w)) WHERE gate = 'rate'}),
   't', 'crash: nothing is refused for longer than one period');
-is(rate($primary, 'idle'), 'refuse|5|5', 'crash: what an earlier clean stop knew is forgotten');
-$primary->restart;
-is(rate($primary, 'idle'), 'refuse|5|5', 'crash: and stays so');
+$primary->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('unsaved', NULL, NULL)});
+is($primary->safe_psql('postgres', q{SELECT count(*) FROM fairsched.rate_bookings WHERE workspace = 'unsaved'}), '0', 'no limit, no bookings');
+
+# What a session was told survives, though nothing else of it does: bookings are flushed.
+$primary->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('async', 60, '1 hour'), count(fairsched_enqueue('async', lane => 'async')) FROM generate_series(1, 100)});
+saved($primary, 'async', 0);
+sub durable
+{
+  my ($to) = @_;
+
+  $primary->safe_psql('postgres', "ALTER SYSTEM SET fairsched.durable_claims = $to");
+  $primary->reload;
+  ok($primary->poll_query_until('postgres', "SELECT current_setting('fairsched.durable_claims') = '$to'"), "durable_claims is $to");
+  return;
+}
+durable('off');
+my $async = fs_session($primary);
+$async->ask('SET synchronous_commit = off');
+my $told = 0;
+$told += $async->ask(q{SELECT count(*) FROM fairsched_claim('w', 3, lanes => '{async}')}) foreach 1 .. 5;
+$primary->stop('immediate');
+$async->gone;
+$primary->start;
+is($told, 15, 'claims that leave no row');
+(undef, $counted) = split /\|/, rate($primary, 'async');
+cmp_ok($counted, '>=', $told, 'all that was told counts');
+cmp_ok($counted, '<', 60, 'and not all of the limit');
+durable('on');
+
+# Under load, in random moments: never more than the limit, and nearly all of it. What is committed is in a table.
+$primary->safe_psql('postgres', q{CREATE TABLE taken (workspace text, job_id bigint)});
+my $crashes = 4;
+foreach my $round (1 .. $crashes)
+{
+  my $ws = "rush$round";
+  my $take = "\\set n random(1, 6)\nBEGIN;\nINSERT INTO taken SELECT '$ws', job_id FROM fairsched_claim('w' || :client_id, :n, lease => '1 h', lanes => '{$ws}');\n";
+  my $done = "WITH h AS MATERIALIZED (SELECT job_id, token FROM fairsched.running_jobs WHERE workspace = '$ws' LIMIT 3)\nSELECT count(fairsched_complete(job_id, token)) FROM h;\n";
+
+  $primary->safe_psql('postgres', qq{SELECT fairsched_create_workspace('$ws', max_running => 5000);
+    SELECT fairsched_set_rate_limit('$ws', 2000, '1 hour'),
+    count(fairsched_enqueue('$ws', lane => '$ws')) FROM generate_series(1, 2200)});
+  saved($primary, $ws, 0);
+  durable('off') if $round == $crashes;
+  my $load = fs_pgbench($primary, { "${take}COMMIT;\n$done" => 4, "${take}ROLLBACK;\n" => 1, "${take}SAVEPOINT a;\n" . ($take =~ s/^.*BEGIN;\n//sr) .
+      "ROLLBACK TO a;\nCOMMIT;\n" => 1 }, clients => 6, transactions => 1000000);
+  my $enough = 100 * $round;
+  ok($primary->poll_query_until('postgres', "SELECT count(*) > $enough FROM taken WHERE workspace = '$ws'"), "crash $round: a load");
+  $primary->stop('immediate');
+  eval { $load->{handle}->finish };
+  $primary->start;
+  my $taken = $primary->safe_psql('postgres', "SELECT count(*) FROM taken WHERE workspace = '$ws'");
+  my (undef, $used) = split /\|/, rate($primary, $ws) || '|2000';
+  my $rest = 0;
+  while (my $n = claim($primary, $ws, 1000)) { $rest += $n; }
+  cmp_ok($used, '>=', $taken, "crash $round: all $taken claims that were committed count");
+  cmp_ok($used, '<=', 2000, "crash $round: not more than the limit does");
+  is($rest, 2000 - $used, "crash $round: the rest can be had, and no more");
+}
+
+durable('on');
 
 # a backend that is killed takes the memory of all with it
 $primary->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('shot', 3, '1 hour'), count(fairsched_enqueue('shot', lane => 'shot')) FROM generate_series(1, 5)});
 $primary->restart;
 is(rate($primary, 'shot'), 'pass|0|3', 'killed: before');
+is(claim($primary, 'shot', 1), '1', 'killed: one is claimed');
+saved($primary, 'shot', 1);
 my $victim = fs_session($primary);
 kill 'KILL', $victim->pid;
 ok($primary->poll_query_until('postgres', 'SELECT true'), 'killed: the server is back');
 $victim->gone;
-is(rate($primary, 'shot'), 'refuse|3|3', 'killed: what is not known counts as used');
+is(rate($primary, 'shot'), 'pass|1|3', 'killed: after');
 
 # ---------- bursts and throttles ----------
 $primary->safe_psql('postgres', q{
@@ -183,7 +269,7 @@ is($standby->safe_psql('postgres', q{
     FROM fairsched.workspace_usage_current u JOIN fairsched.workspace_levels l USING (workspace, resource)
     WHERE workspace = 'use' AND resource = 'storage'}), 't', 'promoted: so is the level');
 same($standby, 'promoted');
-is(rate($standby, 'pace'), 'refuse|50|50', 'promoted: the rate window is as saved');
+is(rate($standby, 'pace'), 'refuse|50|50', 'promoted: the rate window is full');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('after', 1000, lease => '1 h', lanes => '{load}') WHERE workspace = 'pace'}), '0',
   'promoted: and refuses');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM fairsched.workspace_usage_current WHERE used > quota}), '0',
@@ -192,32 +278,50 @@ is($standby->safe_psql('postgres', q{SELECT used FROM fairsched.workspace_usage_
   'promoted: and what is left of it is handed out');
 fs_check_ok($standby, 'promoted: fairsched_check finds nothing');
 
-# What a clean shutdown saved is not there, or not whole: not known.
+# What a clean shutdown saved is not there, or not whole: what the scheduler saved tells, and what was booked.
 my $file = $standby->data_dir . '/pg_stat/fairsched_rates.stat';
-$standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit(w, 4, '1 hour'), fairsched_enqueue(w, lane => w) FROM unnest('{cut,gone}'::text[]) w});
+$standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit(w, 4, '1 hour'), count(fairsched_enqueue(w, lane => w)) FROM unnest('{cut,gone}'::text[]) w, generate_series(1, 5) GROUP BY w});
 $standby->restart;
 is(rate($standby, 'cut'), 'pass|0|4', 'file: a restart knows');
+is(claim($standby, 'cut', 2), '2', 'file: two of four');
+saved($standby, 'cut', 2);
 $standby->stop;
 ok(truncate($file, (-s $file) - 10), 'file: cut off');
 $standby->start;
-is(rate($standby, 'cut'), 'refuse|4|4', 'file: cut off, so not known');
+is(rate($standby, 'cut'), 'pass|2|4', 'file: cut off, so as saved before');
 $standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('gone', NULL, NULL)});
 $standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('gone', 4, '1 hour')});
 is(rate($standby, 'gone'), 'pass|0|4', 'file: set anew, the window begins anew');
+saved($standby, 'gone', 0);
+is(claim($standby, 'gone', 1), '1', 'file: one of four');
 $standby->stop;
 ok(unlink($file), 'file: removed');
 $standby->start;
-is(rate($standby, 'gone'), 'refuse|4|4', 'file: removed, so not known');
+is(rate($standby, 'gone'), 'pass|1|4', 'file: removed, so as saved before, or booked since');
 ok(!-e $file, 'file: it counts for one start');
+# what was never saved is not known
+$holder = fs_session($standby);
+$holder->ask('BEGIN; LOCK TABLE fairsched.rate_windows IN SHARE MODE');
+$standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('new', 7, '1 hour'), fairsched_enqueue('new', lane => 'new')});
+is(rate($standby, 'new'), 'pass|0|7', 'never saved: before');
+$standby->stop('immediate');
+$holder->gone;
+$standby->start;
+is(rate($standby, 'new'), 'refuse|7|7', 'never saved: not known, so used');
 
 # A server that was stopped cleanly and is then a standby: others may have claimed meanwhile.
 $standby->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('role', 9, '1 hour'), fairsched_enqueue('role', lane => 'role')});
 $standby->restart;
 is(rate($standby, 'role'), 'pass|0|9', 'roles: known after a clean restart');
+saved($standby, 'role', 0);
 $standby->stop;
 $standby->set_standby_mode;
 $standby->start;
 $standby->promote;
 is(rate($standby, 'role'), 'refuse|9|9', 'roles: not known after a time as a standby');
+saved($standby, 'role', 9);
+$standby->stop('immediate');
+$standby->start;
+is(rate($standby, 'role'), 'refuse|9|9', 'roles: nor after a crash that follows');
 $standby->stop;
 done_testing();

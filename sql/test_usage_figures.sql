@@ -1,0 +1,78 @@
+-- Health, the throttle that is armed again, and retention: figures at and next to each bound.
+SET client_min_messages = warning;
+SELECT fairsched_set_throttle(w, false) FROM unnest('{uf_cpu,uf_memory,uf_cost,uf_all}'::text[]) w;
+CREATE FUNCTION uf_health(w text, r text, n numeric) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	-- of the quota, what is used makes n percent
+	IF r = 'cost' THEN
+		PERFORM fairsched_set_quota(w, r, 1000 / n);
+	ELSE
+		PERFORM fairsched_set_quota(w, r, 300 / n);
+	END IF;
+	RETURN NULL;
+END
+$$;
+SELECT fairsched_workspace_health('uf_unknown');
+SELECT count(fairsched_enqueue('uf_cpu', lane => 'uf', resources => '{"cpu": 3}')), count(fairsched_enqueue('uf_memory', lane => 'uf', resources => '{"memory": 3}'));
+SELECT count(*) FROM fairsched_claim('uf', 10, lanes => '{uf}', lease => '1 h');
+SELECT fairsched_record_usage('uf_cost', 'cost', 10);
+-- cpu and memory: above 75 and above 90 percent
+SELECT uf_health('uf_cpu', 'cpu', 75), uf_health('uf_memory', 'memory', 75), uf_health('uf_cost', 'cost', 80);
+SELECT fairsched_workspace_health(w) AS h FROM unnest('{uf_cpu,uf_memory,uf_cost}'::text[]) w;
+SELECT uf_health('uf_cpu', 'cpu', 76), uf_health('uf_memory', 'memory', 76), uf_health('uf_cost', 'cost', 81);
+SELECT fairsched_workspace_health(w) AS h FROM unnest('{uf_cpu,uf_memory,uf_cost}'::text[]) w;
+SELECT uf_health('uf_cpu', 'cpu', 90), uf_health('uf_memory', 'memory', 90), uf_health('uf_cost', 'cost', 95);
+SELECT fairsched_workspace_health(w) AS h FROM unnest('{uf_cpu,uf_memory,uf_cost}'::text[]) w;
+SELECT uf_health('uf_cpu', 'cpu', 91), uf_health('uf_memory', 'memory', 91), uf_health('uf_cost', 'cost', 96);
+SELECT fairsched_workspace_health(w) AS h FROM unnest('{uf_cpu,uf_memory,uf_cost}'::text[]) w;
+-- each open violation of the last hour: -5; not one that is resolved, nor an older one
+BEGIN;
+INSERT INTO fairsched.quota_violations (workspace, resource, quota, actual, overage, action, severity, last_seen, resolved_at)
+	VALUES ('uf_cpu', 'gpu', 1, 2, 1, 'reject', 'low', now() - interval '59 min', NULL), ('uf_cpu', 'tokens', 1, 2, 1, 'alert', 'low', now(), NULL),
+	('uf_cpu', 'cost', 1, 2, 1, 'alert', 'low', now() - interval '61 min', NULL), ('uf_cpu', 'storage', 1, 2, 1, 'alert', 'low', now(), now());
+SELECT fairsched_workspace_health('uf_cpu');
+-- 0 is the least
+INSERT INTO fairsched.quota_violations (workspace, resource, quota, actual, overage, action, severity)
+	SELECT 'uf_cpu', r, 1, 2, 1, a, 'low' FROM unnest('{cpu,memory,gpu,concurrent_runs,storage}'::text[]) r, unnest('{pause,throttle,burst_allowed,reject}'::text[]) a ON CONFLICT DO NOTHING;
+SELECT fairsched_workspace_health('uf_cpu');
+ROLLBACK;
+
+-- A throttle once, until the level was below the threshold; then again
+CREATE FUNCTION uf_throttled() RETURNS boolean LANGUAGE sql AS $$
+	SELECT throttled_until > now() FROM fairsched.workspace_usage_current WHERE workspace = 'uf_arm' AND resource = 'storage'
+$$;
+SELECT fairsched_set_throttle('uf_arm', true, duration => '1 h', resources => '{storage}'), fairsched_set_quota('uf_arm', 'storage', 10);
+SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
+SELECT coalesce(uf_throttled(), false) AS below;
+SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
+SELECT uf_throttled() AS crossed;
+-- switched off and on again: the level is above still, so no crossing
+SELECT fairsched_set_throttle('uf_arm', false, resources => '{storage}');
+SELECT fairsched_set_throttle('uf_arm', true, duration => '1 h', resources => '{storage}');
+SELECT fairsched_record_usage('uf_arm', 'storage', 9.5, absolute => true);
+SELECT coalesce(uf_throttled(), false) AS still_above;
+-- below and above in a transaction that is rolled back, or that ends above: never below as of commit
+BEGIN;
+SELECT fairsched_record_usage('uf_arm', 'storage', 1, absolute => true);
+ROLLBACK;
+SELECT fairsched_record_usage('uf_arm', 'storage', 9.6, absolute => true);
+SELECT coalesce(uf_throttled(), false) AS never_below;
+SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
+SELECT coalesce(uf_throttled(), false) AS armed;
+SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
+SELECT uf_throttled() AS again;
+-- of a held resource that the list names: armed again when jobs end
+SELECT fairsched_set_throttle('uf_held', true, 0.5, '1 h', '{cpu}'), fairsched_set_quota('uf_held', 'cpu', 2);
+SELECT count(fairsched_enqueue('uf_held', lane => 'uf_held', resources => '{"cpu": 1}')) FROM generate_series(1, 3);
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_held}', lease => '1 h');
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_held}', lease => '1 h');
+SELECT fairsched_set_throttle('uf_held', false);
+SELECT fairsched_set_throttle('uf_held', true, 0.5, '1 h', '{cpu}');
+-- above still: it goes on
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_held}', lease => '1 h');
+SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE workspace = 'uf_held';
+SELECT throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_held' AND resource = 'cpu';
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_held}', lease => '1 h');
+SELECT throttled_until > now() AS throttled_again FROM fairsched.workspace_usage_current WHERE workspace = 'uf_held' AND resource = 'cpu';
+SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE workspace LIKE 'uf\_%';
+SELECT fairsched_drop_quota(workspace, resource) FROM fairsched.workspace_quotas WHERE workspace LIKE 'uf\_%';

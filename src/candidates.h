@@ -1,0 +1,19 @@
+/*
+ * candidates.h
+ *		Reading queues.
+ */
+#ifndef FS_CANDIDATES_H
+#define FS_CANDIDATES_H
+
+#include "rows.h"
+
+/* After fs_sched_fill_begin: read the index.  May raise. */
+extern void fs_candidates_fill(FsDatabase *db, int32 flow, int slot);
+
+/* Look again at rows that were locked, where it is time; fs->lock held. */
+extern void fs_candidates_revisit(FsDatabase *db, TimestampTz now);
+
+/* The row at this position was locked: look again in a moment; fs->lock held. */
+extern void fs_candidates_revisit_later(FsDatabase *db, int32 flow, int slot, int64 position, TimestampTz now);
+
+#endif							/* FS_CANDIDATES_H */
