@@ -14,7 +14,7 @@ $node->safe_psql('postgres', q{SELECT fairsched_create_workspace('acme', max_run
 
 # Taken over by another worker: the ceiling of one proves that the slot was given back.
 my ($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token
-  FROM fairsched_claim('slow', 1, lease => '500 ms')}))[0] };
+  FROM fairsched_claim('slow', 1, lease => '3 s')}))[0] };
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('next', 1)}), '0',
   'the lease holds');
 my ($again, $new, $attempt) = fs_claim_until($node, q{'next', 1, lease => '10 min'});
@@ -84,7 +84,7 @@ is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't',
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('kept', lane => 'kept')
   FROM generate_series(1, 2)});
 my @kept = fs_rows($node, q{SELECT job_id, token
-  FROM fairsched_claim('beats', 2, lease => '2 s', lanes => '{kept}')});
+  FROM fairsched_claim('beats', 2, lease => '1 min', lanes => '{kept}')});
 is($node->safe_psql('postgres', "SELECT directive
   FROM fairsched_heartbeat(ARRAY[$kept[0][0]], ARRAY[$kept[0][1]], '1 hour')"), 'continue', 'heartbeat');
 is($node->safe_psql('postgres', "SELECT job_id, lease_expires_at > now() + interval '59 min'
