@@ -91,7 +91,12 @@ SELECT adm_done();
 ALTER SYSTEM SET fairsched.default_quota = 4;
 ALTER SYSTEM SET fairsched.enterprise_quota = 6;
 SELECT pg_reload_conf();
-SELECT pg_sleep(0.5);
+-- until this session has read that
+\set ECHO none
+\o /dev/null
+SELECT 'SELECT pg_sleep(0.1) WHERE current_setting(''fairsched.enterprise_quota'') <> ''6''' FROM generate_series(1, 600) \gexec
+\o
+\set ECHO all
 SHOW fairsched.enterprise_quota;
 SELECT adm_put('adm_e', 50), adm_put('adm_d', 50);
 SELECT workspace, max_running FROM adm_ws WHERE workspace IN ('adm_d', 'adm_e', 'adm_o');
@@ -101,7 +106,12 @@ SELECT adm_claim();
 ALTER SYSTEM RESET fairsched.default_quota;
 ALTER SYSTEM RESET fairsched.enterprise_quota;
 SELECT pg_reload_conf();
-SELECT pg_sleep(0.5);
+-- until this session has read that
+\set ECHO none
+\o /dev/null
+SELECT 'SELECT pg_sleep(0.1) WHERE current_setting(''fairsched.enterprise_quota'') <> ''100''' FROM generate_series(1, 600) \gexec
+\o
+\set ECHO all
 SHOW fairsched.enterprise_quota;
 SELECT fairsched_alter_workspace('adm_o', max_running => -1), fairsched_alter_workspace('adm_d', quota_class => 'default');
 SELECT adm_done();

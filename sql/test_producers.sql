@@ -107,6 +107,18 @@ COMMIT;
 SELECT queue_position FROM fairsched_enqueue('prod_many', lane => 'prod');
 SELECT fairsched_drop_workspace('prod_many', force => true);
 
+-- the estimated wait: unknown before anything was claimed, then by the measured rate, which falls while nothing is
+SELECT queue_position, estimated_wait FROM fairsched_enqueue('prod_e', lane => 'prod_e');
+SELECT queue_position, estimated_wait FROM fairsched_enqueue('prod_e', lane => 'prod_e');
+SELECT cardinality(fairsched_enqueue_many('prod_e', array_fill('{}'::jsonb, ARRAY[58]), lane => 'prod_e'));
+SELECT count(*) FROM prod_claim(20, '{prod_e}');
+CREATE TABLE prod_e AS SELECT queue_position AS ahead, extract(epoch FROM estimated_wait) AS wait FROM fairsched_enqueue('prod_e', lane => 'prod_e');
+SELECT cardinality(fairsched_enqueue_many('prod_e', array_fill('{}'::jsonb, ARRAY[39]), lane => 'prod_e'));
+INSERT INTO prod_e SELECT queue_position, extract(epoch FROM estimated_wait) FROM fairsched_enqueue('prod_e', lane => 'prod_e');
+SELECT a.ahead, b.ahead, a.wait > 0 AS known, b.wait > 1.9 * a.wait AS longer FROM prod_e a, prod_e b WHERE a.ahead < b.ahead;
+DROP TABLE prod_e;
+SELECT fairsched_drop_workspace('prod_e', force => true);
+
 -- Unique keys: at most one live job of the workspace has it
 SELECT is_duplicate FROM fairsched_enqueue('prod_u', '{"n": "u1"}', unique_key => 'k1', lane => 'prod');
 SELECT d.is_duplicate, d.job_id = prod_id('u1') AS same, d.queue_position, d.estimated_wait
@@ -232,15 +244,12 @@ SELECT count(*) AS "completed jobs are not kept by default" FROM fairsched_job_s
 -- Status of a job at every stage; results are kept for fairsched.completed_retention
 ALTER SYSTEM SET fairsched.completed_retention = '1 h';
 SELECT pg_reload_conf();
-DO $$
-BEGIN
-	FOR i IN 1..100 LOOP
-		EXIT WHEN (SELECT setting <> '0' FROM pg_settings WHERE name = 'fairsched.completed_retention');
-		PERFORM pg_sleep(0.05);
-	END LOOP;
-END
-$$;
-SELECT pg_sleep(0.2);
+-- until this session has read that
+\set ECHO none
+\o /dev/null
+SELECT 'SELECT pg_sleep(0.1) WHERE current_setting(''fairsched.completed_retention'') <> ''1h''' FROM generate_series(1, 600) \gexec
+\o
+\set ECHO all
 SHOW fairsched.completed_retention;
 SELECT job_id AS f FROM fairsched_enqueue('prod_f', '{"n": "f"}', lane => 'prod_f', run_id => 'run f') \gset
 \x on

@@ -33,12 +33,12 @@ SELECT count(*), min((payload ->> 'n')::int), max((payload ->> 'n')::int) FROM f
 -- costs, also those that a position has no room for
 ALTER SYSTEM SET fairsched.max_cost = 1000000;
 SELECT pg_reload_conf();
-DO $$ BEGIN
-	FOR i IN 1 .. 1000 LOOP
-		EXIT WHEN current_setting('fairsched.max_cost') = '1000000';
-		PERFORM pg_sleep(0.02);
-	END LOOP;
-END $$;
+-- until this session has read that
+\set ECHO none
+\o /dev/null
+SELECT 'SELECT pg_sleep(0.1) WHERE current_setting(''fairsched.max_cost'') <> ''1000000''' FROM generate_series(1, 600) \gexec
+\o
+\set ECHO all
 SELECT count(fairsched_enqueue('scan_cost', lane => 'scan_cost', cost => c)) FROM unnest('{1,65534,65535,65536,1000000,2}'::int[]) c;
 SELECT cost, position & 65535 AS told FROM fairsched.jobs WHERE lane = 'scan_cost' ORDER BY position;
 SELECT count(*) FROM fairsched_claim('scan', 10, lanes => '{scan_cost}');

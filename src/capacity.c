@@ -184,18 +184,6 @@ fs_capacity_flow_gone(FsDatabase *d, int32 flow)
 	fs_room_freed(d, GetCurrentTimestamp());
 }
 
-/* fs_capacity_outgrown: the flow waits, with nothing above this class: room that was made for more urgent work goes. */
-void
-fs_capacity_outgrown(FsDatabase *d, int32 flow, int cls)
-{
-	for (int i = 0; i < d->nrooms; i++)
-		if (room_is_of(&d->rooms[i], flow) && d->rooms[i].cls < cls)
-		{
-			fs_capacity_flow_gone(d, flow);
-			return;
-		}
-}
-
 /* fs_capacity_forget_rooms: those whose time is over, or that nobody waits for any more, or could not take. */
 void
 fs_capacity_forget_rooms(FsDatabase *d, TimestampTz now)

@@ -128,8 +128,6 @@ fs_room_relink(int32 flow)
 	}
 	f->room_class = cls;
 	f->room_resource = f->why.resource;
-	if (d->nrooms > 0)
-		fs_capacity_outgrown(d, flow, cls);
 }
 
 /* fs_room_member_moves: those of its flows that wait do so in the other ring.  O(such flows of its workspace). */

@@ -88,5 +88,14 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 100,
 is($node->safe_psql('postgres', q{SELECT last_error IS NULL AND last_run IS NOT NULL
   FROM fairsched.maintenance_status WHERE task ~ 'promote'}), 't', 'maintenance_status says so');
 
+# Due after a restart, and after a crash, with nobody else about: still the scheduler's business.
+foreach my $mode ('fast', 'immediate')
+{
+  $node->safe_psql('postgres', qq{SELECT fairsched_enqueue('asleep', lane => '$mode', run_at => now() + interval '2 s')});
+  $node->stop($mode);
+  $node->start;
+  ok($node->poll_query_until('postgres', "SELECT state = 'available' FROM fairsched.jobs WHERE lane = '$mode'"), "$mode: and due: it gets ready");
+}
+
 $node->stop;
 done_testing();

@@ -69,6 +69,16 @@ is($node->safe_psql('postgres', qq{SELECT value FROM fairsched_explain((SELECT m
   'rate: it counts once');
 is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't', 'rate: done');
 
+# Nor is a job taken again while the database is drained.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('still', lane => 'still')});
+($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token FROM fairsched_claim('slow', 1, lease => '300 ms', lanes => '{still}')}))[0] };
+ok($node->poll_query_until('postgres', "SELECT state = 'available' FROM fairsched.jobs WHERE job_id = $job"), 'drained: the lease runs out');
+$node->safe_psql('postgres', q{CALL fairsched_drain('0')});
+is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token], '1 h')"), 'lost', 'drained: heartbeat says lost');
+$node->safe_psql('postgres', 'SELECT fairsched_undrain()');
+is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token], '1 h')"), 'continue', 'undrained: it goes on');
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't', 'undrained: done');
+
 # Jitter: workspaces that are refused at one moment do not return at one moment.
 $node->safe_psql('postgres', q{
   SELECT fairsched_set_rate_limit(kind || n, 1, '2 s', CASE kind WHEN 'even' THEN '0' ELSE '1 hour' END::interval)

@@ -46,15 +46,10 @@ is(marks(1), "lane|other\nnode|a", 'so are a lane, and a node with new labels');
 $node->safe_psql('postgres', q{BEGIN; SELECT fairsched_place('acme', '{b}'); ROLLBACK});
 is(marks(), '', 'not by a rollback');
 $node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.worker_timeout = '1 s'; SELECT pg_reload_conf()});
-ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.worker_timeout') = '1s'}), 'workers live for a second');
-$node->safe_psql('postgres', q{SELECT fairsched_register_worker('b1', node => 'b')});	# deaths are looked for when workers change
 $node->poll_query_until('postgres', q{SELECT current_setting('fairsched.worker_timeout') = '1s'});
 $node->safe_psql('postgres', q{SELECT fairsched_register_worker(w || '1', node => w) FROM unnest('{a,b}'::text[]) w});
 
 # The worker there dies: the workspace waits, visibly. (Until here a slow machine's workers lived, or their nodes' deaths were marks too.)
-$node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.worker_timeout = '1 s'; SELECT pg_reload_conf()});
-ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.worker_timeout') = '1s'}), 'workers live for a second');
-$node->safe_psql('postgres', q{SELECT fairsched_register_worker('b1', node => 'b')});	# deaths are looked for when workers change
 ok($node->poll_query_until('postgres', q{SELECT parked_reason = 'waiting_for_node' AND parked_detail = 'placed on a'
     AND parked_since <= now() FROM fairsched.queue_status}), 'its worker died: it waits, in queue_status');
 is($node->safe_psql('postgres', q{SELECT parked_reason, parked_since <= now() FROM fairsched.workspace_status WHERE workspace = 'acme'}),

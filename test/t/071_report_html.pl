@@ -198,6 +198,21 @@ END \$\$});
 my $full = $node->safe_psql('postgres', 'SELECT fairsched_report_html()');
 unlike($full, qr/<script/i, 'a name is text');
 unlike($full, qr{(?:src|href)\s*=|url\(|\@import}i, 'nothing is loaded');
+# what each part shows, where there is something to show
+my %part = map { m{<h2>(.*?)</h2>(.*)}s ? ($1 => $2) : () } split /<section /, $full;
+my %shows = (
+  'What to change' => qr{<li>.*<code>}s,
+  'Shares against entitlement' => qr{<rect class="s1" width="[1-9][\d.]*" height="14"/><rect class="mark" x="\d}s,
+  'Waiting times' => qr{<rect class="s1 faint" .*<rect class="s1" .*<rect class="mark" }s,
+  'Depth' => qr{<polyline class="l2" points="\d.*<polyline class="l1" points="\d}s,
+  'Fairness over time' => qr{<polyline class="l2" points="\d.*<polyline class="l1" points="\d}s,
+  'Budgets' => qr{<rect class="bad" .*<rect class="good" }s,
+  'Quota violations' => qr{<svg class="lines".*<rect class="s1" .*<table>.*throttle}s,
+  'Preemptions' => qr{<svg class="lines".*<rect class="s1" .*<table>.*resource_constraint}s,
+  'Tiers' => qr{<table>.*enterprise.*growth}s,
+  'Alerts' => qr{<table>.*<span class="critical">.*<span class="low">}s);
+is(join(', ', sort keys %part), join(', ', sort keys %shows), 'the parts of the page');
+like($part{$_}, $shows{$_}, "$_: its plot, or rows") foreach sort keys %shows;
 judged('full', $full);
 
 # A period without samples; one that is long.
