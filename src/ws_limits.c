@@ -12,6 +12,7 @@
 #include "common/hashfn.h"
 
 #include "admit.h"
+#include "park.h"
 #include "preempt.h"
 
 struct FsLimits *fs_limits;
@@ -176,7 +177,15 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 		fs_limits_throttled(l, limits->throttled_by, limits->throttled_until);
 	}
 	if (limits->workspace != FS_NONE)
+	{
+		FsWorkspace *ws = &fs_workspaces[limits->workspace];
+
+		/* still refused, perhaps, but until another time: the pick asks again, and says until when */
+		if (ws->parked == FS_PARK_RATE ? (part & FS_LIMIT_RATE) != 0 :
+			ws->parked == FS_PARK_RESOURCE && (part & FsResourceBit(ws->why.resource)) != 0)
+			fs_sched_unpark(limits->workspace);
 		fs_admit_changed(limits->workspace, now);
+	}
 }
 
 void

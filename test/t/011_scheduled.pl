@@ -32,12 +32,12 @@ sub claims
 
 my $claim = q{SELECT count(*) FROM fairsched_claim('w', 10, lanes => };
 
-my $soon = enqueue('soon', '700 ms');
-is($node->safe_psql('postgres', "$state($soon)"), 'scheduled', 'a job of the future is scheduled');
-is($node->safe_psql('postgres', "$claim '{soon}')"), '0', 'and not handed out');
+my $far = enqueue('far', '1 day');
+is($node->safe_psql('postgres', "$state($far)"), 'scheduled', 'a job of the future is scheduled');
+is($node->safe_psql('postgres', "$claim '{far}')"), '0', 'and not handed out');
 is($node->safe_psql('postgres', q{SELECT ready, scheduled FROM fairsched.workspace_status
   WHERE workspace = 'acme'}), '0|1', 'it counts as scheduled');
-claims('soon', $soon, 'until it is due');
+claims('soon', enqueue('soon', '700 ms'), 'until it is due');
 
 # Nobody calls anything: the worker does it by itself.
 my $alone = enqueue('alone', '300 ms');
@@ -61,9 +61,10 @@ is($node->safe_psql('postgres', "$state($later)"), 'scheduled', 'it is scheduled
 
 my $back = enqueue('back', '0 s');
 $node->safe_psql('postgres', qq{SELECT fairsched_release(job_id, token,
-    clock_timestamp() + interval '500 ms')
+    clock_timestamp() + interval '1 day')
   FROM fairsched_claim('w', 1, lanes => '{back}')});
 is($node->safe_psql('postgres', "$state($back)"), 'scheduled', 'released for later: it is scheduled');
+$node->safe_psql('postgres', qq{SELECT fairsched_reschedule($back, clock_timestamp() + interval '300 ms')});
 claims('back', $back, 'and comes back');
 is($node->safe_psql('postgres', "SELECT attempt FROM fairsched.jobs WHERE job_id = $back"), '1',
   'on the same attempt');

@@ -88,7 +88,7 @@ is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't',
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('kept', lane => 'kept')
   FROM generate_series(1, 2)});
 my @kept = fs_rows($node, q{SELECT job_id, token
-  FROM fairsched_claim('beats', 2, lease => '2 s', lanes => '{kept}')});
+  FROM fairsched_claim('beats', 2, lease => '1 min', lanes => '{kept}')});
 is($node->safe_psql('postgres', "SELECT directive
   FROM fairsched_heartbeat(ARRAY[$kept[0][0]], ARRAY[$kept[0][1]], '1 hour')"), 'continue', 'heartbeat');
 is($node->safe_psql('postgres', "SELECT job_id, lease_expires_at > now() + interval '59 min'

@@ -13,7 +13,7 @@ my $claim = q{FROM fairsched_claim('w', 1, lease => '10 min')};
 my $job = $node->safe_psql('postgres', q{SELECT job_id
   FROM fairsched_enqueue('acme', '{"n": 7}', max_attempts => 3)});
 
-is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'first', retry_in => '300 ms') $claim"),
+is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'first', retry_in => '3 s') $claim"),
   'retryable', 'a failed job is retryable');
 is($node->safe_psql('postgres', "SELECT count(*) $claim"), '0', 'not before its time');
 is($node->safe_psql('postgres', "SELECT error FROM fairsched_job_status($job)"), 'first',

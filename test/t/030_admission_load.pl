@@ -173,7 +173,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.workspace_usage
   'and no quota is passed');
 
 # A parked workspace whose time has come wakes who waits, without anybody else's doing.
-$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('late', 1, '700 ms');
+$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('late', 1, '5 s');
   SELECT count(fairsched_enqueue('late', lane => 'late')) FROM generate_series(1, 2);
   SELECT * FROM fairsched_claim('late', lanes => '{late}')});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('late', lanes => '{late}')}), '0', 'refused at first');

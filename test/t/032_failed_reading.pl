@@ -75,14 +75,14 @@ is($node->safe_psql('postgres', 'SELECT fairsched.recount()'), 't', 'recount: an
 
 # A job that is due, and a lease that runs out.
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme', '{"n": "due"}', lane => 'due',
-  run_at => clock_timestamp() + interval '1 s')});
+  run_at => clock_timestamp() + interval '3 s')});
 $admin->ask('BEGIN; LOCK TABLE fairsched.jobs_0 IN ACCESS EXCLUSIVE MODE');
 break_off('promote');
 $admin->ask('ROLLBACK');
 poll_seen(q{SELECT state = 'available' FROM fairsched.jobs WHERE lane = 'due'},
   'promote: the job is promoted after all');
 well('promote');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 1, lease => '1 s', lanes => '{due}')}),
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 1, lease => '3 s', lanes => '{due}')}),
   '1', 'a job runs');
 $admin->ask('BEGIN; LOCK TABLE fairsched.jobs_0 IN ACCESS EXCLUSIVE MODE');
 break_off('expire');

@@ -200,7 +200,10 @@ my $until = q{SELECT throttled_until FROM fairsched.workspace_usage_current WHER
 my $throttled = $primary->safe_psql('postgres', $until);
 is(claim($primary, 'held', 1), '1', 'throttle: one of two gpus is half of them');
 is(claim($primary, 'held', 1), '0', 'throttle: held resources throttle where the list names them');
+my $breaches = q{FROM fairsched.quota_violations WHERE workspace = 'held' AND action = 'throttle'};
+ok($primary->poll_query_until('postgres', "SELECT count(*) = 1 $breaches AND resolved_at IS NULL"), 'throttle: that is on record as well');
 $primary->safe_psql('postgres', q{SELECT fairsched_set_throttle('held', false)});
+ok($primary->poll_query_until('postgres', "SELECT count(*) = 1 $breaches AND resolved_at IS NOT NULL"), 'throttle: until it is turned off');
 $primary->safe_psql('postgres', q{SELECT fairsched_set_throttle('held', true, 0.5, '20 s', '{gpu}')});
 
 sub same

@@ -84,12 +84,12 @@ $node->safe_psql('postgres', q{
   SELECT fairsched_set_rate_limit(kind || n, 1, '2 s', CASE kind WHEN 'even' THEN '0' ELSE '1 hour' END::interval)
     FROM unnest('{even,spread}'::text[]) kind, generate_series(1, 20) n;
   SELECT fairsched_enqueue(kind || n, lane => kind) FROM unnest('{even,spread}'::text[]) kind, generate_series(1, 20) n, generate_series(1, 2)});
+# parked until, and the earliest that could be: the end of the window, a slice of 31250 us later at most; looked at before that
 $node->safe_psql('postgres', q{CREATE TABLE jitter AS SELECT workspace, lane, lease_expires_at - interval '1 h' AS at
-  FROM fairsched_claim('w', 100, lease => '1 h', lanes => '{even,spread}')});
-is($node->safe_psql('postgres', q{SELECT lane, count(*) FROM jitter GROUP BY 1 ORDER BY 1}), "even|20\nspread|20", 'jitter: one job of each');
-# parked until, and the earliest that could be: the end of the window, a slice of 31250 us later at most
-$node->safe_psql('postgres', q{CREATE TABLE returns AS SELECT lane, parked_until - at AS after
+    FROM fairsched_claim('w', 100, lease => '1 h', lanes => '{even,spread}');
+  CREATE TABLE returns AS SELECT lane, parked_until - at AS after
   FROM jitter JOIN fairsched.workspace_status USING (workspace) WHERE parked_reason = 'rate_limited' AND lane = 'spread'});
+is($node->safe_psql('postgres', q{SELECT lane, count(*) FROM jitter GROUP BY 1 ORDER BY 1}), "even|20\nspread|20", 'jitter: one job of each');
 is($node->safe_psql('postgres', q{SELECT count(*), min(after) >= '2 s', max(after) <= '1 hour 2.04 s' FROM returns}), '20|t|t',
   'jitter: a workspace returns at the end of its window at the earliest, and so much later at most');
 is($node->safe_psql('postgres', q{SELECT max(after) - min(after) > interval '10 min' AND count(DISTINCT after) > 15 FROM returns}), 't', 'jitter: at moments of their own');
@@ -103,6 +103,13 @@ is($node->safe_psql('postgres', q{SELECT bool_and(e.verdict = 'refuse' AND e.ret
 # of a moment: it comes by itself
 $node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('brief', 1, '200 ms', '300 ms'), count(fairsched_enqueue('brief', lane => 'brief')) FROM generate_series(1, 3)});
 is(scalar(map { fs_claim_until($node, q{'w', 1, lease => '1 h', lanes => '{brief}', max_wait => '1 s'}) ? 1 : () } 1 .. 3), 3, 'jitter: and then they go on');
+
+# A limit that is changed while it refuses: until when is decided by the new one.
+$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('shorter', 1, '1 day'), count(fairsched_enqueue('shorter', lane => 'shorter')) FROM generate_series(1, 3)});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 3, lease => '1 h', lanes => '{shorter}')}), '1', 'shorter: one a day');
+is($node->safe_psql('postgres', q{SELECT parked_until > now() + interval '1 h' FROM fairsched.workspace_status WHERE workspace = 'shorter'}), 't', 'shorter: the next one tomorrow');
+$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('shorter', 1, '1 s')});
+ok(fs_claim_until($node, q{'w', 1, lease => '1 h', lanes => '{shorter}'}), 'shorter: with a shorter period the next one in a moment');
 fs_check_ok($node, 'fairsched_check finds nothing');
 
 $node->stop;
