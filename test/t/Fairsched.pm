@@ -208,6 +208,8 @@ sub new
   my ($class, $node, $db) = @_;
   my $self = bless { psql => $node->background_psql($db, on_error_stop => 0) }, $class;
 
+  # the time-out is that of a query, not of all that the session ever does
+  $self->{psql}{query_timer_restart} = 1;
   $self->ask('\set VERBOSITY verbose');
   $self->{pid} = $self->ask('SELECT pg_backend_pid()');
   return $self;
