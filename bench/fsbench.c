@@ -87,6 +87,7 @@ static const struct
 	{"limits", sc_limits, 'f', "weights and ceilings on against off"},
 	{"gates", sc_gates, 'f', "all gates set against none, jobs that declare needs"},
 	{"refused", sc_refused, 'f', "beside 50,000 jobs that are refused"},
+	{"dashboard", sc_dashboard, 'f', "beside somebody who reads five views of 2,000 workspaces each second"},
 	{"conn64", sc_conn64, 'q', "64 connections against 8"},
 	{"own500", sc_own500, 'f', "500 workspaces with tables of their own"},
 	{"wakeup", sc_wakeup, 'q', "from commit of an enqueue to an idle worker"},

@@ -242,6 +242,7 @@ extern void sc_backlog10m(void);
 extern void sc_limits(void);
 extern void sc_gates(void);
 extern void sc_refused(void);
+extern void sc_dashboard(void);
 extern void sc_conn64(void);
 extern void sc_own500(void);
 extern void sc_held(void);

@@ -4,6 +4,7 @@
 #include "fsbench.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -507,6 +508,101 @@ sc_gates(void)
 			}
 			go(&r, on ? "all gates set" : "nothing set", "fairsched");
 		}
+}
+
+/* ---- a dashboard ---- */
+
+/* Whole views, every column: more than a dashboard shows of them. */
+static const char *const dashboard[] = {
+	"SELECT * FROM fairsched.workspace_status",
+	"SELECT * FROM fairsched.queue_status",
+	"SELECT * FROM fairsched.fairness",
+	"SELECT * FROM fairsched.fairness_summary",
+	"SELECT * FROM fairsched.claim_stats",
+};
+
+#define NDASHBOARD ((int) (sizeof(dashboard) / sizeof(dashboard[0])))
+
+typedef struct Poll
+{
+	PGconn	   *conn;
+	int			stop;
+	int			polls;
+	int			rows;			/* of the last poll */
+	uint64_t	cpu_ns;			/* of its backend */
+	char		error[256];
+} Poll;
+
+static void *
+poll_views(void *arg)
+{
+	Poll	   *p = arg;
+	int			pid = PQbackendPID(p->conn);
+
+	while (p->error[0] == 0 && !__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE))
+	{
+		uint64_t	t = now_ns();
+		uint64_t	before = sched_pid_ns(pid);
+
+		p->rows = 0;
+		for (int i = 0; i < NDASHBOARD && p->error[0] == 0; i++)
+		{
+			PGresult   *res = PQexec(p->conn, dashboard[i]);
+
+			if (PQresultStatus(res) != PGRES_TUPLES_OK)
+				snprintf(p->error, sizeof(p->error), "%s", PQerrorMessage(p->conn));
+			p->rows += PQntuples(res);
+			PQclear(res);
+		}
+		p->cpu_ns += sched_pid_ns(pid) - before;
+		p->polls++;
+		while (now_ns() < t + UINT64_C(1000000000) && !__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE))
+			sleep_ns(1000000);
+	}
+	return NULL;
+}
+
+/* With and without somebody who reads five views each second, 2,000 workspaces. */
+void
+sc_dashboard(void)
+{
+	double		cpu = 0;
+	int			polls = 0;
+	int			rows = 0;
+
+	if (skip(SYS_FS))
+		return;
+	for (int rep = 0; rep < reps(5, 5); rep++)
+		/* in turns first and second */
+		for (int k = 0; k < 2; k++)
+		{
+			bool		on = (rep + k) % 2 == 1;
+			Run			r = new_run(SYS_FS, M_DRAIN, 1);
+			Poll		p = {0};
+			pthread_t	th;
+
+			r.seconds = secs(2, 4);
+			prepare_copy(SYS_FS, supply(SYS_FS, 1, r.seconds, false), 2000);
+			if (on)
+			{
+				p.conn = connect_or_give_up(DB);
+				pthread_create(&th, NULL, poll_views, &p);
+			}
+			go(&r, on ? "with a dashboard" : "without", "fairsched");
+			if (on)
+			{
+				__atomic_store_n(&p.stop, 1, __ATOMIC_RELEASE);
+				pthread_join(th, NULL);
+				disconnect(p.conn);
+				if (p.error[0])
+					give_up("dashboard", p.error);
+				cpu += (double) p.cpu_ns / 1e6;
+				polls += p.polls;
+				rows = p.rows;
+			}
+		}
+	fact("dashboard", "five views, %d rows: %.1f ms of CPU a poll", rows, cpu / polls);
+	reach("dashboard.cpu", cpu / polls);
 }
 
 /* Beside 50,000 jobs of 1,000 workspaces that are all refused. */

@@ -69,6 +69,8 @@ static const struct
 	{"limits.cpu", 'f', MOST, 1.05, "x", "weights and ceilings on against off: CPU a job"},
 	{"gates.cpu", 'f', MOST, 1.05, "x", "all gates set against none, batch 100: CPU of a claim"},
 	{"refused.cpu", 'f', MOST, 1.05, "x", "beside 50,000 refused jobs of 1,000 workspaces, batch 1: CPU of a claim"},
+	{"dashboard.speed", 'f', LEAST, 0.97, "x", "a dashboard that reads five views of 2,000 workspaces each second, batch 1, 8 clients: jobs/s against none"},
+	{"dashboard.cpu", 'f', MOST, 20, " ms", "the same: CPU of one look at all five"},
 	/* waiting */
 	{"wake.1.p50", 'q', MOST, 0.3, " ms", "wake-up in max_wait, from commit to claim in hand, p50"},
 	{"wake.1.p99", 'q', MOST, 1.5, " ms", "the same, p99"},
@@ -279,6 +281,7 @@ targets_of_medians(void)
 	reach("limits.cpu", of("limits", "weights and ceilings", "fairsched", "cpu_us", "all equal, no ceiling", "fairsched"));
 	reach("gates.cpu", of("gates", "all gates set", "fairsched", "claim_cpu_us", "nothing set", "fairsched"));
 	reach("refused.cpu", of("refused", "beside 50,000 refused jobs", "fairsched", "claim_cpu_us", "alone", "fairsched"));
+	reach("dashboard.speed", of("dashboard", "with a dashboard", "fairsched", "jobs_s", "without", "fairsched"));
 	reach("conn64.1", of("conn64", "1 workspaces, 64 clients", "fairsched", "jobs_s",
 						 "1 workspaces, 8 clients", "fairsched"));
 	reach("conn64.10000", of("conn64", "10000 workspaces, 64 clients", "fairsched", "jobs_s",

@@ -121,10 +121,16 @@ SELECT fairsched_drop_workspace(w, true) FROM unnest('{adm_d,adm_e,adm_o}'::text
 -- Tiers: a table; a change is in force for the backlog
 SELECT tier, weight, quantum FROM fairsched.tiers ORDER BY quantum;
 SELECT fairsched_create_workspace('adm_t1', own_table => false), fairsched_create_workspace('adm_t2', own_table => false);
-SELECT adm_put('adm_t1', 20, 'adm_t', 10), adm_put('adm_t2', 40, 'adm_t', 10);
+SELECT adm_put('adm_t1', 40, 'adm_t', 10), adm_put('adm_t2', 60, 'adm_t', 10);
 SELECT adm_claim(8, 'adm_t');
 SELECT fairsched_alter_workspace('adm_t2', 'scale');
 SELECT adm_claim(12, 'adm_t');
+-- a job dearer than its quantum is due after fewer rounds, from now on
+SELECT fairsched_create_workspace('adm_t3', own_table => false), adm_put('adm_t3', 1, 'adm_t', 200);
+SELECT adm_claim(8, 'adm_t');
+SELECT fairsched_alter_workspace('adm_t3', 'enterprise');
+SELECT adm_claim(16, 'adm_t');
+SELECT fairsched_drop_workspace('adm_t3', true);
 INSERT INTO fairsched.tiers VALUES ('adm tier', 3, 60);
 SELECT fairsched_alter_workspace('adm_t2', 'adm tier');
 SELECT adm_claim(16, 'adm_t');
@@ -207,6 +213,22 @@ ROLLBACK;
 SELECT adm_claim();
 SELECT adm_done();
 SELECT fairsched_drop_workspace('adm_c');
+-- not after changes of its jobs in the same transaction; moved, filled and dropped in one transaction
+SELECT fairsched_create_workspace('adm_m', own_table => false), adm_put('adm_m', 2);
+BEGIN;
+SELECT adm_put('adm_m', 1);
+SELECT fairsched_isolate_workspace('adm_m');
+ROLLBACK;
+BEGIN;
+SELECT fairsched_isolate_workspace('adm_m');
+SELECT adm_put('adm_m', 1);
+ROLLBACK;
+SELECT job_table, count(*) FROM fairsched.jobs WHERE workspace = 'adm_m' GROUP BY 1;
+BEGIN;
+SELECT fairsched_isolate_workspace('adm_m');
+SELECT fairsched_drop_workspace('adm_m', true);
+COMMIT;
+SELECT count(*) FROM fairsched.workspaces WHERE workspace = 'adm_m';
 -- history stays without force
 SELECT adm_put('adm_h', 1);
 SELECT fairsched_cancel(job_id) FROM fairsched.jobs WHERE workspace = 'adm_h';

@@ -43,8 +43,9 @@ SELECT fairsched.raise_alert('al', 'low', '', NULL, 'x');
 \set VERBOSITY default
 DELETE FROM fairsched.alerts WHERE type = 'al';
 
--- fairness: by the samples of the last five minutes. al_a got half, of two samples; al_b 90 %; al_c lacks less than a visit;
+-- fairness: by the samples of the last five minutes (days that are made as the sampler makes them). al_a got half, of two samples; al_b 90 %; al_c lacks less than a visit;
 -- al_d is not paid for; al_e lacked before
+SELECT count(fairsched.make_day_partition('fairness_samples', d::date)) FROM generate_series(timestamp '2029-12-31', '2030-01-08', '1 day') d;
 INSERT INTO fairsched.fairness_samples (sampled_at, scope, workspace, tier, seconds, weight, entitled, competed, served, lacking, tolerance, lag, bound, running)
 VALUES ('2030-01-01 00:01', 'workspace', 'al_a', 'scale', 60, 2, 500, 400, 0, 0, 50, 1, 22, 0),
 	('2030-01-01 00:04', 'workspace', 'al_a', 'scale', 60, 2, 500, 100, 0, 0, 50, 1, 22, 0),
@@ -100,7 +101,10 @@ VALUES ('2030-01-06', 'workspace', 'al_cap', 60, 1, 1, 1, 0, 1, 0, NULL), ('2030
 SELECT count(fairsched_drop_workspace(w, force => true)) FROM unnest('{al_wait,al_paused,al_cap}'::text[]) w;
 SELECT count(*) FROM fairsched.alerts WHERE workspace IN ('al_wait', 'al_cap');
 SELECT scope, worst_workspace FROM fairsched.fairness_samples WHERE sampled_at = '2030-01-06';
-DELETE FROM fairsched.fairness_samples WHERE sampled_at > '2029-01-01';
+-- days that are over go as a whole, those that are not stay
+SELECT fairsched.drop_old_days('fairness_samples', now() - '2030-01-03'), fairsched.drop_old_days('fairness_samples', now() - '2030-01-03');
+SELECT min(sampled_at) > '2030-01-03' FROM fairsched.fairness_samples WHERE sampled_at > '2029-01-01';
+SELECT fairsched.drop_old_days('fairness_samples', now() - '2031-01-01') >= 6;
 
 -- quotas
 INSERT INTO fairsched.quota_violations (workspace, resource, quota, actual, overage, action, severity)

@@ -305,6 +305,35 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT payload, fairsched_complete(job_id, token) FROM fairsched_claim('bad', lanes => '{bad_rr}');
 COMMIT;
 SELECT payload ->> 'n' FROM fairsched.jobs WHERE lane = 'bad_rr';
+-- a change that must see every job of the workspace, also those that came after the snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT bad($$SELECT fairsched_isolate_workspace('bad')$$);
+SELECT bad($$SELECT fairsched_alter_workspace('bad', own_table => true)$$);
+SELECT bad($$SELECT fairsched_drop_workspace('bad', true)$$);
+SELECT bad($$SELECT fairsched_create_workspace('bad2')$$);
+SELECT fairsched_create_workspace('bad_rr', own_table => false);
+SELECT fairsched_drop_workspace('bad_rr');
+\echo :SQLSTATE
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT bad($$SELECT fairsched_drop_workspace('bad')$$);
+COMMIT;
+
+\echo -- retry where the job cannot be again
+SELECT job_id AS dead2 FROM fairsched_enqueue('bad', '{"n": "dead2"}', lane => 'bad', unique_key => 'dead') \gset
+SELECT replace(bad_job('SELECT fairsched_retry(%s)', :dead), :'dead2', '<id>');
+SELECT fairsched_cancel(:dead2);
+SELECT fairsched_retry(:dead);
+SELECT fairsched_fail(job_id, token, 'x', discard => true) FROM fairsched_claim('bad', lanes => '{bad}');
+SELECT fairsched_create_workspace('bad_own', own_table => true);
+SELECT job_id AS lost FROM fairsched_enqueue('bad_own', lane => 'bad') \gset
+SELECT fairsched_fail(job_id, token, 'x', discard => true) FROM fairsched_claim('bad', lanes => '{bad}');
+SELECT fairsched_drop_workspace('bad_own');
+SELECT bad_job('SELECT fairsched_retry(%s)', :lost);
+SELECT fairsched_create_workspace('bad_own', own_table => true);
+SELECT bad_job('SELECT fairsched_retry(%s)', :lost);
+SELECT state FROM fairsched_job_status(:lost);
+SELECT fairsched_drop_workspace('bad_own', true);
 
 \echo -- none of it changed anything
 SELECT payload ->> 'n', state, priority, attempt FROM fairsched.jobs WHERE workspace LIKE 'bad%' OR lane LIKE 'bad%' ORDER BY 1;

@@ -95,6 +95,18 @@ SELECT queue_position FROM fairsched_enqueue('prod_many', '{"n": "first"}', lane
 SELECT * FROM prod_claim(4) WHERE workspace = 'prod_many';
 SELECT fairsched_drop_workspace('prod_many', force => true);
 
+-- what this transaction put in before counts, what it rolled back does not, and lower classes never do
+BEGIN;
+SELECT queue_position FROM fairsched_enqueue('prod_many', lane => 'prod');
+SAVEPOINT a;
+SELECT queue_position FROM fairsched_enqueue('prod_many', lane => 'prod');
+SELECT queue_position FROM fairsched_enqueue('prod_many', priority => 'P1', lane => 'prod');
+ROLLBACK TO a;
+SELECT queue_position FROM fairsched_enqueue('prod_many', lane => 'prod');
+COMMIT;
+SELECT queue_position FROM fairsched_enqueue('prod_many', lane => 'prod');
+SELECT fairsched_drop_workspace('prod_many', force => true);
+
 -- Unique keys: at most one live job of the workspace has it
 SELECT is_duplicate FROM fairsched_enqueue('prod_u', '{"n": "u1"}', unique_key => 'k1', lane => 'prod');
 SELECT d.is_duplicate, d.job_id = prod_id('u1') AS same, d.queue_position, d.estimated_wait

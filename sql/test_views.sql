@@ -204,6 +204,37 @@ SET ROLE regress_views_reader;
 SELECT worker, running FROM fairsched.worker_status WHERE worker = 'views_both';
 RESET ROLE;
 
+-- The oldest ready job is the one that the rows tell, however far behind the queue's known head it is
+CREATE VIEW views_age AS
+SELECT (SELECT oldest_ready_age FROM fairsched.workspace_status WHERE workspace = 'views_gap') =
+		statement_timestamp() - min(run_at) AS right_age, count(*) AS ready
+FROM fairsched.jobs WHERE workspace = 'views_gap' AND state = 'available';
+SELECT fairsched_create_workspace(w, own_table => false) FROM unnest('{views_gap,views_fill}'::text[]) w;
+CREATE TABLE views_gaps AS SELECT 0 AS n, job_id FROM fairsched_enqueue('views_gap', lane => 'views_gap');
+DO $$
+BEGIN
+	FOR i IN 1..6 LOOP
+		PERFORM fairsched_enqueue_many('views_fill', array_fill('{}'::jsonb, ARRAY[(ARRAY[1, 40, 40, 6000, 6000, 40])[i]]), lane => 'views_gap');
+		INSERT INTO views_gaps SELECT i, job_id FROM fairsched_enqueue('views_gap', lane => 'views_gap', priority => (ARRAY['P2', 'P1'])[1 + i % 2]);
+		COMMIT;
+	END LOOP;
+END
+$$;
+SELECT * FROM views_age;
+SELECT fairsched_cancel(job_id) FROM views_gaps WHERE n = 0;
+SELECT * FROM views_age;
+SELECT fairsched_cancel(job_id) FROM views_gaps WHERE n IN (1, 2);
+SELECT * FROM views_age;
+SELECT count(*) FROM fairsched_claim('views_w', 1, lanes => '{views_gap}', lease => '1 h');
+SELECT * FROM views_age;
+SELECT fairsched_cancel(job_id) FROM views_gaps WHERE n IN (3, 4) ORDER BY n;
+SELECT * FROM views_age;
+DELETE FROM fairsched.jobs WHERE workspace = 'views_gap' AND job_id = (SELECT job_id FROM views_gaps WHERE n = 5);
+SELECT * FROM views_age;
+DROP VIEW views_age;
+DROP TABLE views_gaps;
+SELECT count(fairsched_drop_workspace(w, force => true)) FROM unnest('{views_gap,views_fill}'::text[]) w;
+
 -- Odd arguments
 SELECT fairsched.oldest_ready_age(NULL), fairsched.oldest_ready_age(''), fairsched.oldest_ready_age(repeat('x', 5000));
 SELECT fairsched.job_kind(NULL, 1), fairsched.job_kind(-1, 1), fairsched.job_kind(4095, 1), fairsched.job_kind(0, -1);

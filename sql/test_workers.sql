@@ -102,6 +102,11 @@ SELECT wk(max_jobs => 4, lanes => '{wk_p,wk_q}'), wk(max_jobs => 4, lanes => '{w
 SELECT wk(lanes => '{wk_p,wk_p}'), wk(lanes => '{wk_r}');
 SELECT wk_done();
 
+-- a lane that is named a thousand times is one lane
+SELECT wk_put('wk_a', 'n1', lane => 'wk_n'), wk_put('wk_a', 'n2', lane => 'wk_n', capabilities => '{a}'), wk_put('wk_a', 'n3', lane => 'wk_n', capabilities => '{b}');
+SELECT wk(max_jobs => 5, lanes => array_fill('wk_n'::text, ARRAY[1000]), capabilities => '{a,b}');
+SELECT wk_done();
+
 -- Capabilities: all that a job needs; given with the claim, or registered
 SELECT wk_put('wk_a', 'none'), wk_put('wk_a', 'gpu', capabilities => '{gpu}'), wk_put('wk_a', 'both', capabilities => '{gpu,eu}');
 SELECT wk(max_jobs => 5), wk(max_jobs => 5, capabilities => '{eu}'), wk(max_jobs => 5, capabilities => '{gpu,us}'), wk(max_jobs => 5, capabilities => '{eu,gpu}');

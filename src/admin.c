@@ -31,6 +31,7 @@
 #include "tasks.h"
 #include "text.h"
 
+PG_FUNCTION_INFO_V1(fs_workspace_close);
 PG_FUNCTION_INFO_V1(fs_workspace_freeze);
 PG_FUNCTION_INFO_V1(fs_workspace_apply);
 PG_FUNCTION_INFO_V1(fs_workspace_memory);
@@ -78,6 +79,26 @@ leases_in_flux(int32 w)
 	return false;
 }
 
+/*
+ * fairsched.close_workspace(workspace, position): until the end of the transaction
+ * it is served up to this position only.  False: it has to be frozen at once.
+ */
+Datum
+fs_workspace_close(PG_FUNCTION_ARGS)
+{
+	FsDatabase *db = fs_state_ready("a change of a workspace");
+	char	   *name = fs_arg_name(fcinfo, 0, "workspace");
+	int32		w;
+	bool		closes;
+
+	fs_need_arg(fcinfo, 1, "position");
+	fs_ledger_reserve(1);
+	w = fs_workspace_lock(db, name);
+	closes = fs_workspaces[w].parked != FS_PARK_MOVING && fs_ledger_closing(w, PG_GETARG_INT64(1));
+	FsUnlock();
+	PG_RETURN_BOOL(closes);
+}
+
 /* fairsched.freeze_workspace(workspace): until the end of the transaction. */
 Datum
 fs_workspace_freeze(PG_FUNCTION_ARGS)
@@ -86,14 +107,35 @@ fs_workspace_freeze(PG_FUNCTION_ARGS)
 	char	   *name = fs_arg_name(fcinfo, 0, "workspace");
 	TimestampTz give_up = GetCurrentTimestamp() + FREEZE_TIMEOUT;
 	int32		w;
+	bool		closes;
 	bool		moving;
+	bool		ours;
 
+	/* with a snapshot of before, jobs that came since would not be seen: neither moved nor known to be there */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot move or drop a workspace, or create one with its own table, under REPEATABLE READ or SERIALIZABLE"),
+				 errhint("Use BEGIN ISOLATION LEVEL READ COMMITTED.")));
 	fs_ledger_reserve(1);
 	w = fs_workspace_lock(db, name);
-	moving = fs_workspaces[w].parked == FS_PARK_MOVING;
-	if (!moving)
+	if (fs_ledger_freezes(w))
+	{
+		FsUnlock();				/* it is frozen, by an earlier call in this transaction */
+		PG_RETURN_VOID();
+	}
+	closes = fs_ledger_closes(w);	/* then somebody may have begun the freeze already */
+	moving = fs_workspaces[w].parked == FS_PARK_MOVING && !closes;
+	ours = fs_ledger_holds_up(w);
+	if (!moving && !ours)
 		fs_ledger_frozen(w);
 	FsUnlock();
+	if (ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_FS_BUSY),
+				 errmsg("workspace \"%s\" is in use by this transaction", name),
+				 errdetail("It has claimed, finished, changed or enqueued jobs of it."),
+				 errhint("Commit first.")));
 	if (moving)
 		ereport(ERROR,
 				(errcode(ERRCODE_FS_BUSY),
@@ -103,8 +145,13 @@ fs_workspace_freeze(PG_FUNCTION_ARGS)
 	{
 		bool		busy;
 
-		FsLockShared();
-		busy = fs_workspaces[w].refs > 1 || leases_in_flux(w);
+		FsLock();
+		busy = fs_workspaces[w].refs > (closes ? 2 : 1) || leases_in_flux(w);
+		if (!busy)
+		{
+			fs_workspaces[w].settled = true;
+			fs->nsettled++;
+		}
 		FsUnlock();
 		if (!busy)
 			break;
@@ -583,7 +630,11 @@ fs_memory_leases(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* fairsched.drop_leases(job_ids): at commit. */
+/*
+ * fairsched.drop_leases(job_ids): those whose rows are not running, at commit.
+ * Whoever asks may have seen rows of before the claim, so they are looked at
+ * here: a lease that is active is of a claim that committed before.
+ */
 Datum
 fs_drop_leases(PG_FUNCTION_ARGS)
 {
@@ -592,18 +643,40 @@ fs_drop_leases(PG_FUNCTION_ARGS)
 	int64	   *ids = fs_int8_array(PG_GETARG_DATUM(0), &n, "job_ids");
 	int			dropped = 0;
 
-	fs_ledger_reserve(n);
-	FsLock();
 	for (int i = 0; i < n; i++)
 	{
-		int32		l = fs_lease_find(FsDbIndex(db), ids[i]);
+		FsHeld		held = {.job_id = ids[i]};
+		FsJobRel   *jr;
+		HeapTuple	row;
+		int32		l;
 
+		FsLockShared();
+		l = fs_lease_find(FsDbIndex(db), ids[i]);
 		if (l != FS_NONE && fs_leases[l].state == FS_LEASE_ACTIVE)
+			fs_held_by(&held, &fs_leases[l]);
+		FsUnlock();
+		if (!held.leased)
+			continue;
+		row = fs_rows_find(ids[i], &jr);
+		if (row)
+		{
+			bool		right = fs_job_state(row) == FS_JOB_RUNNING ? FsJob(row)->token == held.token
+				: held.soft && fs_job_state(row) == FS_JOB_AVAILABLE;
+
+			fs_rows_close(jr);
+			if (right)
+				continue;
+		}
+		fs_ledger_reserve(1);
+		FsLock();
+		l = fs_lease_find(FsDbIndex(db), ids[i]);
+		if (l != FS_NONE && fs_leases[l].state == FS_LEASE_ACTIVE && fs_leases[l].token == held.token)
 		{
 			fs_ledger_finish(l, FS_CONTINUE, 0);
 			dropped++;
 		}
+		FsUnlock();
+		CHECK_FOR_INTERRUPTS();
 	}
-	FsUnlock();
 	PG_RETURN_INT32(dropped);
 }

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "alerts.h"
 #include "flows.h"
+#include "holders.h"
 #include "ring.h"
 #include "tasks.h"
 #include "views.h"
@@ -190,21 +191,6 @@ find_oldest(FsDatabase *db, FsOldest *oldest)
 	return n;
 }
 
-/* Is there a live worker for the ring? fs->lock held. */
-static bool
-somebody_serves(int32 db, int32 ring, TimestampTz now)
-{
-	for (int i = 0; i < fs->workers.capacity; i++)
-	{
-		const FsWorker *w = &fs_workers[i];
-
-		if (w->db == db && fs_view_alive(w, now) &&
-			fs_sched_caps_subset(FsCapsOfRing(ring)->caps, FsCapsOfRing(ring)->len, w->caps, w->caps_len))
-			return true;
-	}
-	return false;
-}
-
 /* How long the oldest ready job of a workspace has been ready, in usec; -1: none, or not known. */
 static int64
 oldest_age(const char *workspace)
@@ -243,7 +229,7 @@ check_waiting(FsDatabase *db, TimestampTz now)
 		{
 			strlcpy(workspace, fs_workspaces[oldest[i].workspace].name, sizeof(workspace));
 			strlcpy(lane, fs_lanes[fs_rings[oldest[i].ring].lane].name, sizeof(lane));
-			served = somebody_serves(FsDbIndex(db), oldest[i].ring, real);
+			served = fs_holders_ring_served(oldest[i].ring, real);
 		}
 		FsUnlock();
 		if (workspace[0] == '\0')

@@ -10,7 +10,8 @@
  * Room that is made by preemption is kept for the flow it is made for: others,
  * unless their class is higher, find so much less left, until that flow claims
  * or the time is over.  Otherwise whoever comes first would take it, perhaps the
- * very work that was stopped.
+ * very work that was stopped.  It is made for a job of a class: when that is gone
+ * (cancelled, or less urgent now), what else the flow has is not entitled to it.
  *
  * high_at remembers for every percent when so much was in use last, so that
  * "below for a while" needs no history: it is one comparison.
@@ -23,6 +24,7 @@
 #include "executor/spi.h"
 #include "amount.h"
 #include "admit.h"
+#include "holders.h"
 #include "ws_limits.h"
 #include "preempt.h"
 #include "ring.h"
@@ -107,14 +109,15 @@ room_is_of(const FsRoom *room, int32 flow)
 	return room->flow == flow && flow != FS_NONE && fs_flows[flow].id == room->flow_id;
 }
 
-/* fs_capacity_kept: how much of a resource is kept for others than this flow. */
+/* fs_capacity_kept: how much of a resource is kept for others than jobs of this flow and class. */
 int64
 fs_capacity_kept(const FsDatabase *d, FsResource r, int32 flow, int cls, TimestampTz now)
 {
 	int64		sum = 0;
 
 	for (int i = 0; i < d->nrooms; i++)
-		if (d->rooms[i].until > now && d->rooms[i].cls <= cls && !room_is_of(&d->rooms[i], flow))
+		if (d->rooms[i].until > now &&
+			(d->rooms[i].cls < cls || (d->rooms[i].cls == cls && !room_is_of(&d->rooms[i], flow))))
 			sum = Min(sum + d->rooms[i].amount[r], FS_AMOUNT_MAX);
 	return sum;
 }
@@ -181,7 +184,19 @@ fs_capacity_flow_gone(FsDatabase *d, int32 flow)
 	fs_room_freed(d, GetCurrentTimestamp());
 }
 
-/* fs_capacity_forget_rooms: those whose time is over, or that nobody waits for any more. */
+/* fs_capacity_outgrown: the flow waits, with nothing above this class: room that was made for more urgent work goes. */
+void
+fs_capacity_outgrown(FsDatabase *d, int32 flow, int cls)
+{
+	for (int i = 0; i < d->nrooms; i++)
+		if (room_is_of(&d->rooms[i], flow) && d->rooms[i].cls < cls)
+		{
+			fs_capacity_flow_gone(d, flow);
+			return;
+		}
+}
+
+/* fs_capacity_forget_rooms: those whose time is over, or that nobody waits for any more, or could not take. */
 void
 fs_capacity_forget_rooms(FsDatabase *d, TimestampTz now)
 {
@@ -192,7 +207,8 @@ fs_capacity_forget_rooms(FsDatabase *d, TimestampTz now)
 		FsRoom	   *room = &d->rooms[i];
 
 		if (room->until > now && fs_flows[room->flow].member != FS_NONE && room_is_of(room, room->flow) &&
-			fs_capacity_class(room->flow) < FS_CLASSES)
+			fs_capacity_class(room->flow) <= room->cls &&
+			fs_holders_ring_served(fs_members[fs_flows[room->flow].member].ring, now))
 		{
 			fs_preempt_wake(d, room->until);
 			continue;

@@ -15,6 +15,7 @@ extern bool fs_capacity_refuses(FsDatabase *db, int32 flow, const FsNeeds *needs
 extern void fs_capacity_hold(FsDatabase *db, FsResource r, int64 delta);
 extern void fs_capacity_refused(FsDatabase *db, int32 flow, TimestampTz now);
 extern TimestampTz fs_capacity_claimed(FsDatabase *db, int32 flow);
+extern void fs_capacity_outgrown(FsDatabase *db, int32 flow, int cls);
 extern void fs_capacity_flow_gone(FsDatabase *db, int32 flow);
 extern bool fs_capacity_keep(FsDatabase *db, int32 flow, int cls, const FsNeeds *needs, TimestampTz until);
 extern void fs_capacity_unknown(FsDatabase *db, TimestampTz now);

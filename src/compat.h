@@ -87,6 +87,22 @@ fs_heap_update(Relation rel, ItemPointer tid, HeapTuple tup, CommandId cid,
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* The leaf of a btree for a key, locked for writing. */
+#if PG_VERSION_NUM >= 170000
+#define FsBtreeSearch(index, heap, key, buf) _bt_search(index, heap, key, buf, BT_WRITE)
+#elif PG_VERSION_NUM >= 160000
+#define FsBtreeSearch(index, heap, key, buf) _bt_search(index, heap, key, buf, BT_WRITE, NULL)
+#else
+#define FsBtreeSearch(index, heap, key, buf) _bt_search(index, key, buf, BT_WRITE, NULL)
+#endif
+
+/* Pin a buffer if it still holds this block. */
+#if PG_VERSION_NUM >= 160000
+#define FsReadRecentBuffer(rel, block, buffer) ReadRecentBuffer((rel)->rd_locator, MAIN_FORKNUM, block, buffer)
+#else
+#define FsReadRecentBuffer(rel, block, buffer) ReadRecentBuffer((rel)->rd_node, MAIN_FORKNUM, block, buffer)
+#endif
+
 /* May the current user own-level operate on this database? */
 #if PG_VERSION_NUM >= 160000
 #define FsOwnsDatabase(dboid) object_ownercheck(DatabaseRelationId, dboid, GetUserId())

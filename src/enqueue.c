@@ -371,7 +371,8 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 			own_table = set.job_table;
 			continue;
 		}
-		if (own_table >= 0)
+		/* where the move waits for us we must not wait for it */
+		if (own_table >= 0 || (moving && fs_ledger_holds_up(p->workspace)))
 			moving = false;
 		limit = queue_limit(ws);
 		queued = queue_length(ws);

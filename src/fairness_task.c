@@ -15,12 +15,14 @@
 
 #include <math.h>
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "day_partition.h"
 #include "fairness.h"
 #include "views.h"
 
@@ -316,6 +318,8 @@ fs_fairness_sample(FsDatabase *db, TimestampTz now)
 			if (d->lacking > 0 && (worst == NULL || d->lacking / d->entitled > worst->lacking / worst->entitled))
 				worst = d;
 		}
+		/* its day, in case nobody made it ahead */
+		table_close(fs_day_partition_open("fairness_samples", now), NoLock);
 		fs_spi_begin();
 		write_row(now, seconds, "all", &all, NULL, &score,
 				  worst && workspace_text(db, worst, &text) ? text.workspace : NULL);

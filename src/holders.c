@@ -13,6 +13,7 @@
 #include "holders.h"
 
 #include "common/hashfn.h"
+#include "flows.h"
 
 /* ---------- nodes ---------- */
 
@@ -187,6 +188,30 @@ fs_holders_live(int32 set, TimestampTz now)
 	for (int i = 0; i < fs_holders[set].n; i++)
 		if (fs_place_node_serves(fs_holders[set].node[i], now))
 			return true;
+	return false;
+}
+
+/*
+ * fs_holders_ring_served: is there a worker that jobs of the ring may be handed out
+ * to?  One that lives, or holds jobs: it comes back when these are done.
+ * O(workers).
+ */
+bool
+fs_holders_ring_served(int32 ring, TimestampTz now)
+{
+	const FsRing *r = &fs_rings[ring];
+
+	for (int i = 0; i < fs->workers.capacity; i++)
+	{
+		const FsWorker *w = &fs_workers[i];
+
+		if (w->db == r->db && (w->running > 0 || w->last_seen + FsMsToUsec(fs_worker_timeout) > now) &&
+			(w->place_node == FS_NONE || !fs_place_nodes[w->place_node].draining) &&
+			fs_holders_serve(r->holders, w->place_node) &&
+			fs_holders_serve(fs_lanes[r->lane].holders, w->place_node) &&
+			fs_sched_caps_subset(FsCapsOfRing(ring)->caps, FsCapsOfRing(ring)->len, w->caps, w->caps_len))
+			return true;
+	}
 	return false;
 }
 

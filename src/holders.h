@@ -88,6 +88,7 @@ fs_place_node_serves(int32 node, TimestampTz now)
 }
 
 extern bool fs_holders_live(int32 set, TimestampTz now);
+extern bool fs_holders_ring_served(int32 ring, TimestampTz now);
 extern TimestampTz fs_holders_died(int32 set);
 extern void fs_holders_sweep(int32 db);
 extern void fs_holders_detail(int32 set, int32 lane_set, char *buf, Size len);

@@ -17,6 +17,7 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -321,6 +322,10 @@ fs_retry(PG_FUNCTION_ARGS)
 	Datum		args[2];
 	char	   *workspace;
 	char	   *state;
+	char	   *unique;
+	Datum		key = (Datum) 0;
+	static uint32 moving_event = 0;
+	bool		gone;
 	int			table;
 	int32		w;
 	FsJobRel   *jr;
@@ -336,7 +341,7 @@ fs_retry(PG_FUNCTION_ARGS)
 		wrong_state(job_id, FsJobStateNames[fs_job_state(row)], "retry",
 					"Only discarded jobs can be retried; use fairsched_reschedule to run a waiting one sooner.");
 	fs_spi_begin();
-	if (fs_spi("SELECT workspace, state FROM fairsched.job_history WHERE job_id = $1",
+	if (fs_spi("SELECT workspace, state, unique_key FROM fairsched.job_history WHERE job_id = $1",
 			   1, types, args, NULL) == 0)
 	{
 		fs_spi_end();
@@ -344,17 +349,51 @@ fs_retry(PG_FUNCTION_ARGS)
 	}
 	workspace = MemoryContextStrdup(mine, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 	state = MemoryContextStrdup(mine, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	unique = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
+	if (unique)
+	{
+		MemoryContext old = MemoryContextSwitchTo(mine);
+
+		key = CStringGetTextDatum(unique);
+		MemoryContextSwitchTo(old);
+	}
 	fs_spi_end();
 	if (strcmp(state, "discarded") != 0)
 		wrong_state(job_id, state, "retry", "Only discarded jobs can be retried; enqueue a new one.");
 
 	fs_ledger_reserve(1);
-	w = fs_workspace_lock(db, workspace);
+	for (;;)
+	{
+		w = fs_workspace_lock(db, workspace);
+		if (fs_workspaces[w].parked != FS_PARK_MOVING || fs_ledger_freezes(w) || fs_ledger_holds_up(w))
+			break;
+		FsUnlock();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 2,
+						 fs_wait_event(&moving_event, "FairschedMoving"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 	table = FsJobTableOf(job_id);
+	gone = table != 0 && table != fs_workspaces[w].set.job_table;
 	if (table == 0)
 		table = fs_workspaces[w].set.job_table;
-	fs_ledger_queue(w, FS_NONE, 0, NULL, 0, 1, 0, false, false);
+	if (!gone)
+		fs_ledger_queue(w, FS_NONE, 0, NULL, 0, 1, 0, false, false);
 	FsUnlock();
+	if (gone)
+		wrong_state(job_id, "a dead letter of a workspace that was dropped", "retry",
+					"Enqueue a new job with its payload; fairsched.dead_letters has it.");
+	if (key)
+	{
+		FsJobRel   *into = fs_rows_open(table, false);
+		int64		existing;
+		bool		taken = fs_rows_find_unique(into, workspace, key, &existing);
+
+		fs_rows_close(into);
+		if (taken)
+			wrong_state(job_id, psprintf("discarded, and job " INT64_FORMAT " has its unique key now", existing), "retry",
+						"Wait until that job is over, or cancel it.");
+	}
 	args[1] = Int32GetDatum(table);
 	fs_own_changes = true;
 	fs_spi_begin();

@@ -22,11 +22,13 @@
 #include "access/xact.h"
 #include "utils/memutils.h"
 
+#include "closing.h"
 #include "flows.h"
 #include "inbox.h"
 #include "keepaway.h"
 #include "ledger_items.h"
 #include "park.h"
+#include "placement_scorer.h"
 
 static FsLedgerItem *items = NULL;
 static int	nitems = 0;
@@ -183,6 +185,60 @@ fs_ledger_harden(int32 l, ItemPointer tid, Oid relfile, int32 job_table)
 	lease->tid = *tid;
 	lease->relfile = relfile;
 	lease->job_table = job_table;
+}
+
+/* fs_ledger_holds_up: does who freezes the workspace wait for this transaction to end? fs->lock held. */
+bool
+fs_ledger_holds_up(int32 workspace)
+{
+	if (fs_workspaces[workspace].settled)
+		return false;
+	for (int i = 0; i < nitems; i++)
+	{
+		const FsLedgerItem *item = &items[i];
+		bool		holds = false;
+
+		if (item->kind == ITEM_CLAIM)
+			holds = item->u.lease.workspace == workspace;
+		else if (item->kind == ITEM_QUEUE)
+			holds = item->u.queue.workspace == workspace;
+		else if (item->kind == ITEM_RESERVED)
+			holds = item->u.reserved.workspace == workspace;
+		else if (item->kind == ITEM_FINISH)
+		{
+			const FsLease *lease = &fs_leases[item->u.lease.lease];
+
+			holds = lease->stamp == item->u.lease.stamp && lease->state == FS_LEASE_ENDING &&
+				lease->workspace == workspace;
+		}
+		if (holds)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * fs_ledger_closing: until the transaction ends the workspace is served up to this
+ * position only; who gets there freezes it.  False: too many are being moved.
+ */
+bool
+fs_ledger_closing(int32 workspace, int64 position)
+{
+	if (!fs_closing_begin(workspace, position))
+		return false;
+	add_item(ITEM_CLOSING)->u.reserved.workspace = workspace;
+	fs_workspaces[workspace].refs++;
+	return true;
+}
+
+/* fs_ledger_closes: did this transaction? */
+bool
+fs_ledger_closes(int32 workspace)
+{
+	for (int i = 0; i < nitems; i++)
+		if (items[i].kind == ITEM_CLOSING && items[i].u.reserved.workspace == workspace)
+			return true;
+	return false;
 }
 
 /* fs_ledger_frozen: the workspace is parked as MOVING until the transaction ends. */
@@ -492,7 +548,7 @@ fs_ledger_preempt_due(TimestampTz due)
 	items[nitems - 1].u.times.preempt = due;
 }
 
-/* fs_ledger_placements_taken: marks of placements are being acted on; at abort all are marked. */
+/* fs_ledger_placements_taken: marks of placements are being acted on; at abort they are put back. */
 void
 fs_ledger_placements_taken(void)
 {
@@ -773,6 +829,7 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId 
 		case SUBXACT_EVENT_ABORT_SUB:
 			fs_state_abort_cleanup();
 			fs_inbox_discard(mySubid);
+			fs_scorer_subxact_aborted();
 			if (nitems > 0 && items[nitems - 1].subid == mySubid)
 				abort_items(mySubid);
 			break;

@@ -25,6 +25,9 @@ extern void fs_ledger_unfinish(int32 lease);
 extern void fs_ledger_harden(int32 lease, ItemPointer tid, Oid relfile, int32 job_table);
 extern void fs_ledger_frozen(int32 workspace);
 extern bool fs_ledger_freezes(int32 workspace);
+extern bool fs_ledger_holds_up(int32 workspace);
+extern bool fs_ledger_closing(int32 workspace, int64 position);
+extern bool fs_ledger_closes(int32 workspace);
 extern void fs_ledger_queue(int32 workspace, int32 flow, int slot, const FsCandidate *cand,
 							int cls_delta, int waiting_delta, TimestampTz due,
 							bool hint_on_commit, bool hint_on_abort);

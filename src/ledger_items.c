@@ -20,6 +20,7 @@
 
 #include "admit.h"
 #include "fairness.h"
+#include "closing.h"
 #include "flows.h"
 #include "hints.h"
 #include "launcher.h"
@@ -187,10 +188,24 @@ thaw(int32 db, int32 w)
 	FsWorkspace *ws = &fs_workspaces[w];
 
 	ws->refs--;
+	if (ws->settled)
+		fs->nsettled--;
+	ws->settled = false;
 	fs_sched_park(w, FS_PARK_PAUSED);	/* lifted below unless it is paused */
 	fs_sched_unpark_if_fits(w);
 	for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
 		fs_wait_wake(db, fs_shares[s].lane, PG_INT32_MAX);
+}
+
+/* A workspace that was about to be frozen, and perhaps was by who came to the end of its head. */
+static void
+open_again(int32 db, int32 w)
+{
+	fs_closing_end(w);
+	if (fs_workspaces[w].parked == FS_PARK_MOVING)
+		thaw(db, w);
+	else
+		fs_workspaces[w].refs--;
 }
 
 /* Leases whose rows were moved are found by their number from now on. */
@@ -445,6 +460,9 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 			}
 		case ITEM_PLACE:
 			break;
+		case ITEM_CLOSING:
+			open_again(item->db, item->u.reserved.workspace);
+			break;
 		case ITEM_FROZEN:
 			thaw(item->db, item->u.reserved.workspace);
 			break;
@@ -469,6 +487,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				break;
 			}
 		case ITEM_DUE:
+			if (item->u.times.placements)
+				fs_placement_taken_done();
 			break;
 		case ITEM_DRAINED:
 			set_drained(d, item->u.flag);
@@ -629,6 +649,9 @@ fs_ledger_abort_item(FsLedgerItem *item)
 					fs_sched_apply_settings(w, &item->u.settings->old);
 			}
 			break;
+		case ITEM_CLOSING:
+			open_again(item->db, item->u.reserved.workspace);
+			break;
 		case ITEM_FROZEN:
 			thaw(item->db, item->u.reserved.workspace);
 			break;
@@ -637,7 +660,7 @@ fs_ledger_abort_item(FsLedgerItem *item)
 			d->next_expiry = Min(d->next_expiry, item->u.times.expiry);
 			d->preempt_due = Min(d->preempt_due, item->u.times.preempt);
 			if (item->u.times.placements)
-				fs_placements[item->db].all_dirty = true;
+				fs_placement_put_back(item->db);
 			fs_ledger_wake_scheduler(d);
 			break;
 		case ITEM_RESCAN:
@@ -705,4 +728,6 @@ fs_ledger_prepare_item(FsLedgerItem *item)
 		unref_queue(item);
 	else if (item->kind == ITEM_RESERVED)
 		unreserve(item);
+	else if (item->kind == ITEM_DUE && item->u.times.placements)
+		fs_placement_put_back(item->db);	/* nobody tells how it ends */
 }

@@ -21,6 +21,7 @@
 
 #include "admit.h"
 #include "budget.h"
+#include "closing.h"
 #include "fairness.h"
 #include "hints.h"
 #include "park.h"
@@ -311,6 +312,11 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_FILL;
 		}
 
+		if (fs_closing_bars(share->workspace, fs_sched_flow_cands(f)[fs_sched_flow_candidate(f, s)].position))
+		{
+			fs_sched_park(share->workspace, FS_PARK_MOVING);
+			continue;
+		}
 		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, s, e))
 			continue;			/* parked, with a reason */
 

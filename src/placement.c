@@ -29,7 +29,10 @@
 #include "flows.h"
 #include "ledger_items.h"
 #include "park.h"
+#include "preempt.h"
 #include "wait.h"
+
+StaticAssertDecl(PLACEMENT_MARK_NAME == FS_NAME_LEN, "names of marks are names");
 
 const char *const FsChainKindNames[FS_CHAIN_KINDS] = {"workspace", "lane", "node"};
 
@@ -42,19 +45,7 @@ mark_dirty(int32 db, FsChainKind kind, const char *name)
 
 	p->dirtied[kind]++;
 	fs_ledger_wake_scheduler(&fs_dbs[db]);
-	if (p->all_dirty)
-		return;
-	for (int i = 0; i < p->ndirty; i++)
-		if (p->dirty[i].kind == kind && strcmp(p->dirty[i].name, name) == 0)
-			return;
-	if (p->ndirty == FS_DIRTY)
-	{
-		p->all_dirty = true;
-		p->ndirty = 0;
-		return;
-	}
-	p->dirty[p->ndirty].kind = kind;
-	strlcpy(p->dirty[p->ndirty++].name, name, FS_NAME_LEN + 1);
+	placement_marks_add(&p->marks, kind, name);
 }
 
 /* fs_placement_dirtied: how often chains of this kind, or nodes, were marked; without the lock. */
@@ -64,34 +55,33 @@ fs_placement_dirtied(FsDatabase *db, FsChainKind kind)
 	return fs_placements[FsDbIndex(db)].dirtied[kind];
 }
 
-/* fs_placement_take_dirty: takes the lock itself. */
-int
-fs_placement_take_dirty(FsDatabase *db, FsDirtyChain *chains, int max, bool *all)
+/* What the open transaction has taken. */
+static PlacementMarks taken;
+
+/* fs_placement_take: takes the lock itself. */
+void
+fs_placement_take(FsDatabase *db, PlacementMarks *marks)
 {
-	FsPlacement *p = &fs_placements[FsDbIndex(db)];
-	int			n;
+	PlacementMarks *from = &fs_placements[FsDbIndex(db)].marks;
 
 	FsLock();
-	*all = p->all_dirty;
-	p->all_dirty = false;
-	n = Min(max, p->ndirty);
-	memcpy(chains, p->dirty, sizeof(FsDirtyChain) * n);
-	p->ndirty -= n;
-	memmove(p->dirty, p->dirty + n, sizeof(FsDirtyChain) * p->ndirty);
+	*marks = *from;
+	placement_marks_clear(from);
 	FsUnlock();
-	return n;
+	placement_marks_merge(&taken, marks);
 }
 
-/* fs_placement_mark_all: takes the lock itself. */
 void
-fs_placement_mark_all(FsDatabase *db)
+fs_placement_put_back(int32 db)
 {
-	FsPlacement *p = &fs_placements[FsDbIndex(db)];
+	placement_marks_merge(&fs_placements[db].marks, &taken);
+	placement_marks_clear(&taken);
+}
 
-	FsLock();
-	p->all_dirty = true;
-	p->ndirty = 0;
-	FsUnlock();
+void
+fs_placement_taken_done(void)
+{
+	placement_marks_clear(&taken);
 }
 
 /*
@@ -179,6 +169,8 @@ fs_placement_commit(int32 db, FsPlacementChange *c)
 	int32		at;
 
 	fs_dbs[db].settings_gen++;	/* who reads rows at the moment reads them again */
+	if (fs_dbs[db].nrooms > 0)
+		fs_preempt_wake(&fs_dbs[db], GetCurrentTimestamp());	/* room for work that nobody can take now */
 	switch (c->kind)
 	{
 		case FS_CHAIN_WORKSPACE:
@@ -237,5 +229,5 @@ fs_placement_sweep(int32 db)
 {
 	fs_holders_sweep(db);
 	memset(&fs_placements[db], 0, sizeof(FsPlacement));
-	fs_placements[db].all_dirty = true;
+	fs_placements[db].marks.first = true;
 }

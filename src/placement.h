@@ -15,24 +15,9 @@
 
 #include "compat.h"
 #include "holders.h"
-
-#define FS_DIRTY		64		/* chains and nodes remembered as changed */
-
-typedef enum FsChainKind
-{
-	FS_CHAIN_WORKSPACE,
-	FS_CHAIN_LANE,
-	FS_CHAIN_NODE,				/* all chains that this node holds, or may hold */
-	FS_CHAIN_KINDS
-} FsChainKind;
+#include "placement_marks.h"
 
 extern const char *const FsChainKindNames[FS_CHAIN_KINDS];
-
-typedef struct FsDirtyChain
-{
-	FsChainKind kind;
-	char		name[FS_NAME_LEN + 1];
-} FsDirtyChain;
 
 /* Of a database. */
 typedef struct FsPlacement
@@ -41,13 +26,10 @@ typedef struct FsPlacement
 	int32		misplaced;		/* workspaces whose rings there was no room for */
 	TimestampTz replaced_at;	/* when that was tried again last */
 	int64		visits;			/* members that claims looked at */
-	bool		looked;			/* the loop has looked at what there was when memory was built */
 	int64		scorer_calls;	/* placement_scorer.c */
 	int64		scorer_failures;
 	uint64		dirtied[FS_CHAIN_KINDS];	/* how often each kind was marked */
-	bool		all_dirty;		/* more were marked than are remembered, or memory is new */
-	int32		ndirty;
-	FsDirtyChain dirty[FS_DIRTY];
+	PlacementMarks marks;
 } FsPlacement;
 
 /* A change of a chain, or of a node, that an open transaction made; in TopTransactionContext. */
@@ -75,13 +57,13 @@ extern void fs_placement_abort(FsPlacementChange *change);
 /*
  * What the loop that moves placements is told (no lock held).  Marks come from
  * commits that changed rows of a chain or node, and from nodes whose last worker
- * died or first one came.  take: up to `max` marks are taken off the list; *all:
- * there were more than are remembered, so every chain is to be looked at.  Who
- * fails to act on what was taken marks everything.
+ * died or first one came.  take: they are taken off, in a transaction whose ledger
+ * says so; put back when it is undone (fs->lock held), forgotten when it commits.
  */
 extern uint64 fs_placement_dirtied(FsDatabase *db, FsChainKind kind);
-extern int	fs_placement_take_dirty(FsDatabase *db, FsDirtyChain *chains, int max, bool *all);
-extern void fs_placement_mark_all(FsDatabase *db);
+extern void fs_placement_take(FsDatabase *db, PlacementMarks *marks);
+extern void fs_placement_put_back(int32 db);
+extern void fs_placement_taken_done(void);
 
 /* Outside the lock, in a transaction; may raise (placement_load.c). */
 extern void fs_placement_read(FsChainKind kind, const char *name, FsHolderNames *names);

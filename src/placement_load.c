@@ -199,7 +199,7 @@ fs_placement_load(FsDatabase *db)
 
 	FsLock();
 	memset(&fs_placements[slot], 0, sizeof(FsPlacement));
-	fs_placements[slot].all_dirty = true;
+	fs_placements[slot].marks.first = true;
 	FsUnlock();
 	do
 	{
@@ -449,18 +449,24 @@ fs_placement_marks(PG_FUNCTION_ARGS)
 	FsLockShared();
 	*p = fs_placements[FsDbIndex(db)];
 	FsUnlock();
-	if (p->all_dirty)
+	if (p->marks.first)
 	{
 		Datum		all[2] = {CStringGetTextDatum("all"), CStringGetTextDatum("")};
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, all, nulls);
 	}
-	for (int i = 0; i < p->ndirty; i++)
+	if (p->marks.more)
+	{
+		Datum		more[2] = {CStringGetTextDatum("more"), CStringGetTextDatum("")};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, more, nulls);
+	}
+	for (int i = 0; i < p->marks.n; i++)
 	{
 		Datum		out[2];
 
-		out[0] = CStringGetTextDatum(FsChainKindNames[p->dirty[i].kind]);
-		out[1] = CStringGetTextDatum(p->dirty[i].name);
+		out[0] = CStringGetTextDatum(FsChainKindNames[p->marks.mark[i].kind]);
+		out[1] = CStringGetTextDatum(p->marks.mark[i].name);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, out, nulls);
 	}
 	return (Datum) 0;
@@ -471,9 +477,9 @@ Datum
 fs_forget_placement_marks(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched.forget_placement_marks()");
-	FsDirtyChain *chains = palloc(sizeof(FsDirtyChain) * FS_DIRTY);
-	bool		all;
+	PlacementMarks *marks = palloc(sizeof(PlacementMarks));
 
-	(void) fs_placement_take_dirty(db, chains, FS_DIRTY, &all);
+	fs_placement_take(db, marks);
+	fs_placement_taken_done();
 	PG_RETURN_VOID();
 }

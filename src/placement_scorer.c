@@ -12,8 +12,9 @@
  * Each call is a subtransaction, so whatever the function raises ends there. The
  * time-out is one of our own, since a statement_timeout of the session may be
  * running already: it cancels as pg_cancel_backend does and leaves a mark, by
- * which the two are told apart, and fires again and again, for a function that
- * catches the cancellation.  A real cancellation passes through, and so does
+ * which the two are told apart.  Whoever catches the cancellation is cancelled
+ * again as soon as he goes on (fs_scorer_subxact_aborted), so a loop around the
+ * catching does not last either.  A real cancellation passes through, and so does
  * termination, which cannot be caught at all.
  *
  * Locking: none; counters of calls under fs->lock.
@@ -123,6 +124,7 @@ typedef struct Answer
 } Answer;
 
 static TimeoutId timeout_id = MAX_TIMEOUTS;
+static bool armed = false;
 static volatile sig_atomic_t timed_out = false;
 
 static void
@@ -134,12 +136,25 @@ on_timeout(void)
 	SetLatch(MyLatch);
 }
 
+/*
+ * fs_scorer_subxact_aborted: from the abort callback of a subtransaction.  To catch
+ * an error takes one, so this is a scorer that has caught its cancellation: it is
+ * cancelled once more, now outside of what has caught it.
+ */
+void
+fs_scorer_subxact_aborted(void)
+{
+	if (armed && timed_out)
+		on_timeout();
+}
+
 static void
 arm(void)
 {
 	if (timeout_id == MAX_TIMEOUTS)
 		timeout_id = RegisterTimeout(USER_TIMEOUT, on_timeout);
 	timed_out = false;
+	armed = true;
 	enable_timeout_every(timeout_id, GetCurrentTimestamp() + FsMsToUsec(fs_scorer_timeout), fs_scorer_timeout);
 }
 
@@ -147,6 +162,7 @@ arm(void)
 static void
 disarm(void)
 {
+	armed = false;
 	disable_timeout(timeout_id, false);
 	if (timed_out)
 		QueryCancelPending = false;
@@ -172,7 +188,7 @@ ask(Oid func, const char *sql, Oid second, Datum chain, Datum arg, MemoryContext
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_RESTRICTED_OPERATION);
-	level = NewGUCNestLevel();
+	level = fs_safe_search_path();	/* that of who runs the loop is not the owner's */
 	XactReadOnly = true;		/* until the end of the subtransaction */
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

@@ -36,4 +36,6 @@ extern PlacementScore fs_scorer_score(FsDatabase *db, FsScorer *scorer,
 extern PlacementScore fs_scorer_alternative(FsDatabase *db, FsScorer *scorer, const char *chain,
 											char **exclude, int nexclude, char **node);
 
+extern void fs_scorer_subxact_aborted(void);
+
 #endif							/* FS_PLACEMENT_SCORER_H */

@@ -38,7 +38,7 @@
 PG_FUNCTION_INFO_V1(fs_evaluate_placement);
 
 #define CHAINS_A_ROUND	500
-#define ACTS_A_ROUND	(FS_DIRTY / 2)	/* each chain that is moved is marked */
+#define ACTS_A_ROUND	(PLACEMENT_MARKS / 2)	/* each chain that is moved is marked */
 #define ROUND_USEC		(250 * INT64CONST(1000))	/* other tasks have their turn then */
 #define BUSY_USEC		USECS_PER_SEC	/* somebody else is at it */
 #define LOCK_TIMEOUT	"200ms"
@@ -53,7 +53,7 @@ fs_placement_wanted(FsDatabase *db)
 {
 	const FsPlacement *p = &fs_placements[FsDbIndex(db)];
 
-	return fs_move_placements && p->any && (p->all_dirty || p->ndirty > 0);
+	return fs_move_placements && p->any && placement_marks_any(&p->marks);
 }
 
 static bool
@@ -78,14 +78,14 @@ with_time(const char *sql, TimestampTz now)
 /* ---------- what changed ---------- */
 
 static void
-chain_due(const FsDirtyChain *chain, TimestampTz now)
+chain_due(FsChainKind kind, const char *name, TimestampTz now)
 {
 	Oid			types[3] = {TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum		args[3];
 
 	args[0] = TimestampTzGetDatum(now);
-	args[1] = CStringGetTextDatum(FsChainKindNames[chain->kind]);
-	args[2] = CStringGetTextDatum(chain->name);
+	args[1] = CStringGetTextDatum(FsChainKindNames[kind]);
+	args[2] = CStringGetTextDatum(name);
 	fs_spi(MAKE_DUE "VALUES ($2, $3, $1)" DUE_NOW, 3, types, args, NULL);
 }
 
@@ -116,68 +116,108 @@ turned(FsDatabase *db, char (*names)[FS_NAME_LEN + 1], int max, TimestampTz now)
 	return n;
 }
 
+/* What else is marked: told from the names of all chains. */
+static void
+others_due(const PlacementMarks *marks, TimestampTz now)
+{
+	MemoryContext mine = CurrentMemoryContext;
+	PlacementMark *found = NULL;
+	int			n = 0;
+	int			room = 0;
+
+	fs_spi("SELECT c.chain_kind, c.chain, p.node FROM fairsched.placement_chains c "
+		   "LEFT JOIN fairsched.placements p USING (chain_kind, chain)", 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		FsChainKind kind = *SPI_getvalue(row, desc, 1) == 'w' ? FS_CHAIN_WORKSPACE : FS_CHAIN_LANE;
+		char	   *name = SPI_getvalue(row, desc, 2);
+		char	   *node = SPI_getvalue(row, desc, 3);
+
+		if (!placement_marks_may_have(marks, kind, name) &&
+			(node == NULL || !placement_marks_may_have(marks, FS_CHAIN_NODE, node)))
+			continue;
+		if (n == room)
+		{
+			room = room * 2 + 64;
+			found = found ? repalloc_huge(found, sizeof(PlacementMark) * room)
+				: MemoryContextAllocHuge(mine, sizeof(PlacementMark) * room);
+		}
+		found[n].kind = kind;
+		strlcpy(found[n++].name, name, sizeof(found->name));
+		CHECK_FOR_INTERRUPTS();
+	}
+	for (int i = 0; i < n; i++)
+		chain_due(found[i].kind, found[i].name, now);
+}
+
+/*
+ * Memory is new: rows tell what is not as it should be, which holders were never
+ * scored, and by a scorer that is not in force any more.
+ */
+static void
+unlike_desired_due(FsDatabase *db, TimestampTz now)
+{
+	Oid			types[2] = {TIMESTAMPTZOID, TEXTARRAYOID};
+	Datum		args[2];
+	FsFleet		fleet;
+	Datum	   *serving;
+	int			n = 0;
+
+	fs_fleet_look(db, &fleet);
+	serving = palloc(sizeof(Datum) * (fleet.n + 1));
+	for (int i = 0; i < fleet.n; i++)
+		if (!fleet.nodes[i].draining)
+			serving[n++] = CStringGetTextDatum(fleet.nodes[i].name);
+	args[0] = TimestampTzGetDatum(now);
+	args[1] = PointerGetDatum(construct_array(serving, n, TEXTOID, -1, false, TYPALIGN_INT));
+	fs_spi(MAKE_DUE "SELECT c.chain_kind, c.chain, $1 FROM fairsched.placement_chains c "
+		   "LEFT JOIN (SELECT p.chain_kind, p.chain, "
+		   "count(*) FILTER (WHERE p.state = 'holding' AND p.node = ANY ($2)) AS live, count(*) AS n, "
+		   "count(*) FILTER (WHERE s.scored_at IS NULL OR s.scored_at < p.since) AS unscored "
+		   "FROM fairsched.placements p LEFT JOIN fairsched.placement_scores s USING (chain_kind, chain, node) "
+		   "GROUP BY p.chain_kind, p.chain) p USING (chain_kind, chain) "
+		   "LEFT JOIN fairsched.placement_watch v USING (chain_kind, chain) "
+		   "WHERE coalesce(p.live, 0) <> c.desired OR coalesce(p.n, 0) <> c.desired OR p.unscored > 0 "
+		   "OR v.evaluated_at IS NULL "
+		   "OR v.evaluated_at < (SELECT i.installed_at FROM fairsched.placement_scorer i)"
+		   DUE_NOW, 2, types, args, NULL);
+}
+
 /* Make due what changed since the last round. */
 static void
 take_changes(FsDatabase *db, TimestampTz now)
 {
-	FsPlacement *p = &fs_placements[FsDbIndex(db)];
-	bool		first;
-	FsDirtyChain *dirty = palloc(sizeof(FsDirtyChain) * FS_DIRTY);
-	char		(*names)[FS_NAME_LEN + 1] = palloc(sizeof(*names) * FS_DIRTY);
-	bool		all;
-	bool		nodes = false;
-	int			n;
+	PlacementMarks *marks = palloc(sizeof(PlacementMarks));
+	char		(*names)[FS_NAME_LEN + 1] = palloc(sizeof(*names) * PLACEMENT_MARKS);
 	int			nturned;
+	bool		nodes;
 
 	fs_ledger_placements_taken();
-	FsLock();
-	first = !p->looked;
-	p->looked = true;
-	FsUnlock();
-	n = fs_placement_take_dirty(db, dirty, FS_DIRTY, &all);
-	nturned = turned(db, names, FS_DIRTY, now);
+	fs_placement_take(db, marks);
+	nturned = turned(db, names, PLACEMENT_MARKS, now);
+	nodes = marks->first || marks->more_nodes || nturned > 0;
 
 	fs_spi_begin();
-	for (int i = 0; i < n; i++)
-		if (dirty[i].kind != FS_CHAIN_NODE)
-			chain_due(&dirty[i], now);
+	for (int i = 0; i < marks->n; i++)
+		if (marks->mark[i].kind != FS_CHAIN_NODE)
+			chain_due(marks->mark[i].kind, marks->mark[i].name, now);
 		else
 		{
-			node_due(dirty[i].name, now);
+			node_due(marks->mark[i].name, now);
 			nodes = true;
 		}
 	for (int i = 0; i < nturned; i++)
 		node_due(names[i], now);
-	if (first)
-	{
-		/* memory is new: rows tell what is not as it should be */
-		Oid			types[2] = {TIMESTAMPTZOID, TEXTARRAYOID};
-		Datum		args[2];
-		FsFleet		fleet;
-		Datum	   *serving;
-		int			m = 0;
-
-		fs_fleet_look(db, &fleet);
-		serving = palloc(sizeof(Datum) * (fleet.n + 1));
-		for (int i = 0; i < fleet.n; i++)
-			if (!fleet.nodes[i].draining)
-				serving[m++] = CStringGetTextDatum(fleet.nodes[i].name);
-		args[0] = TimestampTzGetDatum(now);
-		args[1] = PointerGetDatum(construct_array(serving, m, TEXTOID, -1, false, TYPALIGN_INT));
-		fs_spi(MAKE_DUE "SELECT c.chain_kind, c.chain, $1 FROM fairsched.placement_chains c "
-			   "LEFT JOIN (SELECT chain_kind, chain, "
-			   "count(*) FILTER (WHERE state = 'holding' AND node = ANY ($2)) AS live, count(*) AS n "
-			   "FROM fairsched.placements GROUP BY chain_kind, chain) p USING (chain_kind, chain) "
-			   "WHERE coalesce(p.live, 0) <> c.desired OR coalesce(p.n, 0) <> c.desired OR NOT EXISTS "
-			   "(SELECT FROM fairsched.placement_watch v WHERE v.chain_kind = c.chain_kind AND v.chain = c.chain)"
-			   DUE_NOW, 2, types, args, NULL);
-	}
-	else if (all)
-		with_time(MAKE_DUE "SELECT chain_kind, chain, $1 FROM fairsched.placement_chains" DUE_NOW, now);
-	if (first || all)
+	if (marks->more)
+		others_due(marks, now);
+	if (marks->first)
+		unlike_desired_due(db, now);
+	if (marks->first || marks->more)
 		with_time("UPDATE fairsched.placement_watch w SET due = $1 WHERE NOT EXISTS (SELECT FROM "
 				  "fairsched.placement_chains c WHERE c.chain_kind = w.chain_kind AND c.chain = w.chain)", now);
-	if (nodes || all || nturned > 0)
+	if (nodes)
 		with_time("UPDATE fairsched.placement_watch SET due = $1 WHERE (due IS NULL OR due > $1) "
 				  "AND verdict IN ('gap', 'no_alternative', 'no_opinion', 'waiting_for_node')", now);
 	fs_spi_end();
@@ -229,17 +269,17 @@ begin_round(FsPlacementRound *round, FsDatabase *db, TimestampTz now)
 }
 
 /* Those that are due, in the order in which they became so, then by name. */
-static FsDirtyChain *
+static PlacementMark *
 read_due(int *n, TimestampTz now)
 {
 	MemoryContext mine = CurrentMemoryContext;
-	FsDirtyChain *due;
+	PlacementMark *due;
 
 	fs_spi_begin();
 	with_time("SELECT chain_kind, chain FROM fairsched.placement_watch WHERE due <= $1 "
 			  "ORDER BY due, chain_kind, chain LIMIT " CppAsString2(CHAINS_A_ROUND), now);
 	*n = (int) SPI_processed;
-	due = MemoryContextAlloc(mine, sizeof(FsDirtyChain) * (*n + 1));
+	due = MemoryContextAlloc(mine, sizeof(PlacementMark) * (*n + 1));
 	for (int i = 0; i < *n; i++)
 	{
 		const char *kind = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
@@ -253,7 +293,7 @@ read_due(int *n, TimestampTz now)
 
 /* An error put it off. */
 static void
-put_off(const FsDirtyChain *chain, TimestampTz until)
+put_off(const PlacementMark *chain, TimestampTz until)
 {
 	Oid			types[3] = {TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum		args[3];
@@ -268,7 +308,7 @@ put_off(const FsDirtyChain *chain, TimestampTz until)
 
 /* Look at a chain in a subtransaction, and memory of its own. */
 static void
-look_at(FsPlacementRound *round, const FsDirtyChain *chain, MemoryContext context)
+look_at(FsPlacementRound *round, const PlacementMark *chain, MemoryContext context)
 {
 	MemoryContext mine = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -348,7 +388,7 @@ fs_placement_task(FsDatabase *db, int *acts)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = now + FsMsToUsec(fs_placement_interval);
 	FsPlacementRound *round;
-	FsDirtyChain *due;
+	PlacementMark *due;
 	MemoryContext context;
 	int			level;
 	int			n;

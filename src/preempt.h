@@ -1,7 +1,7 @@
 /*
  * preempt.h
  *		Making running jobs give room: the protocol (preempt.c), what the scheduler
- *		does for it (preempt_task.c), and who is asked (preempt_policy.c).
+ *		does for it (preempt_task.c), who is asked (preempt_policy.c) and when they go on (preempt_resume.c).
  */
 #ifndef FS_PREEMPT_H
 #define FS_PREEMPT_H

@@ -1,7 +1,7 @@
 /*
  * preempt_task.c
  *		What the scheduler does for preemption: mark, revoke, close; evaluate the
- *		policies and resume (preempt_policy.c).
+ *		policies (preempt_policy.c) and resume (preempt_resume.c).
  *
  * Each round reads the open requests, oldest first, and sets memory right by
  * them: a lease under the request's token is marked (it is not after a restart,

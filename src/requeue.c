@@ -14,16 +14,15 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
-#include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "config.h"
+#include "day_partition.h"
 #include "enqueue.h"
 #include "flows.h"
 #include "preempt.h"
@@ -39,6 +38,44 @@ fs_row_text(FsJobRel *jr, HeapTuple row, FsJobColumn col)
 	Datum		d = heap_getattr(row, col + 1, RelationGetDescr(jr->rel), &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(d);
+}
+
+/*
+ * May this job's row be changed now? While its workspace is frozen, and nobody's
+ * transaction of before is left, its rows belong to who froze it: if we locked one
+ * and then waited for the end of the freeze (a new job does), we would wait for
+ * each other.  Otherwise FS_ROW_GONE after a wait: the row is to be looked up
+ * again; or FS_ROW_LOCKED at once.
+ */
+static FsRowResult
+wait_for_move(FsJobRel *jr, HeapTuple row, bool wait)
+{
+	static uint32 wait_event = 0;
+	char	   *name;
+	FsRowResult result = FS_ROW_DONE;
+
+	if (fs->nsettled == 0)
+		return FS_ROW_DONE;
+	name = fs_row_text(jr, row, FS_COL_WORKSPACE);
+	for (;;)
+	{
+		int32		w;
+		bool		settled;
+
+		FsLockShared();
+		w = fs_sched_workspace_find(fs_my_db, name);
+		settled = w != FS_NONE && fs_workspaces[w].settled && !fs_ledger_freezes(w);
+		FsUnlock();
+		if (!settled)
+			return result;
+		if (!wait)
+			return FS_ROW_LOCKED;
+		result = FS_ROW_GONE;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 2,
+						 fs_wait_event(&wait_event, "FairschedMoving"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /* fs_backoff: exponential with jitter of a quarter, in usec. */
@@ -180,6 +217,9 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 	FsCandidate cand;
 	FsRowResult result;
 
+	result = wait_for_move(jr, *row, wait);
+	if (result != FS_ROW_DONE)
+		return result;
 #define SET(col, datum) \
 	do { values[col] = (datum); replace[col] = true; } while (0)
 
@@ -249,43 +289,6 @@ fs_requeue(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsRequeue *q, boo
 
 /* ---------- the end of a job ---------- */
 
-/* The partition of a moment; made when it is not there (the scheduler makes them ahead). */
-static Relation
-open_history(const char *outcome, TimestampTz at)
-{
-	char		name[NAMEDATALEN];
-	int			days = (int) (at / USECS_PER_DAY) - (at < 0 && at % USECS_PER_DAY ? 1 : 0);
-	int			y,
-				m,
-				d;
-
-	j2date(days + POSTGRES_EPOCH_JDATE, &y, &m, &d);
-	snprintf(name, sizeof(name), "job_history_%s_%04d%02d%02d", outcome, y, m, d);
-	for (int try = 0; try < 2; try++)
-	{
-		Oid			relid;
-		char		date[32];
-		Datum		args[2];
-		Oid			types[2] = {TEXTOID, TEXTOID};
-
-		AcceptInvalidationMessages();
-		relid = get_relname_relid(name, fs_catalog()->nsp);
-		if (OidIsValid(relid))
-			return table_open(relid, RowExclusiveLock);
-		snprintf(date, sizeof(date), "%04d-%02d-%02d", y, m, d);
-		args[0] = CStringGetTextDatum(outcome);
-		args[1] = CStringGetTextDatum(date);
-		fs_spi_begin();
-		fs_spi("SELECT fairsched.make_history_partition($1, $2::date)", 2, types, args, NULL);
-		fs_spi_end();
-		CommandCounterIncrement();
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("history partition \"%s\" could not be made", name),
-			 errhint("See fairsched.maintenance_status.")));
-}
-
 #define HISTORY_COLUMNS 28
 
 /* The values of a history row, nothing of them stored with the job. */
@@ -350,6 +353,9 @@ fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool w
 	bool		nulls[HISTORY_COLUMNS];
 	FsRowResult result;
 
+	result = wait_for_move(jr, row, wait);
+	if (result != FS_ROW_DONE)
+		return result;
 	if (keep)
 		history_values(jr, row, end, outcome, now, values, nulls);
 	result = fs_rows_delete(jr, row, wait);
@@ -357,7 +363,7 @@ fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool w
 		return result;
 	if (keep)
 	{
-		Relation	rel = open_history(outcome, now);
+		Relation	rel = fs_day_partition_open(completed ? "job_history_completed" : "job_history_dead", now);
 
 		fs_rows_insert_plain(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
 		table_close(rel, NoLock);

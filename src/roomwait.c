@@ -28,6 +28,7 @@
 #include "admit.h"
 #include "aging.h"
 #include "capacity.h"
+#include "holders.h"
 #include "ring.h"
 #include "wait.h"
 
@@ -127,6 +128,8 @@ fs_room_relink(int32 flow)
 	}
 	f->room_class = cls;
 	f->room_resource = f->why.resource;
+	if (d->nrooms > 0)
+		fs_capacity_outgrown(d, flow, cls);
 }
 
 /* fs_room_member_moves: those of its flows that wait do so in the other ring.  O(such flows of its workspace). */
@@ -379,7 +382,7 @@ fs_room_freed(FsDatabase *d, TimestampTz now)
 }
 
 int32
-fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int64 most, int *cls)
+fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int64 most, TimestampTz now, int *cls)
 {
 	for (*cls = 0; *cls < FS_CLASSES; ++*cls)
 	{
@@ -394,7 +397,8 @@ fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int64 most, int
 
 			if (f != FS_NONE && (best == FS_NONE || fs_room_nodes[f].since < fs_room_nodes[best].since ||
 								 (fs_room_nodes[f].since == fs_room_nodes[best].since &&
-								  fs_room_nodes[f].position < fs_room_nodes[best].position)))
+								  fs_room_nodes[f].position < fs_room_nodes[best].position)) &&
+				fs_holders_ring_served(ring, now))
 				best = f;
 		}
 		if (best != FS_NONE)

@@ -35,7 +35,10 @@ extern void fs_room_freed(FsDatabase *db, TimestampTz now);
 /* May the next offer to this ring find something? Never false wrongly. */
 extern bool fs_room_unseen(const FsDatabase *db, int32 ring);
 
-/* Who is first of the most urgent of these classes, lacks the resource, and needs at most so much and what there is. */
-extern int32 fs_room_first(const FsDatabase *db, FsResource r, uint32 classes, int64 most, int *cls);
+/*
+ * Who is first of the most urgent of these classes, lacks the resource, and needs
+ * at most so much and what there is; of those that some worker may be handed out.
+ */
+extern int32 fs_room_first(const FsDatabase *db, FsResource r, uint32 classes, int64 most, TimestampTz now, int *cls);
 
 #endif							/* FS_ROOMWAIT_H */

@@ -43,6 +43,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
+#include "leaf.h"
 #include "text.h"
 
 StaticAssertDecl(FS_JOB_FIXED_LEN == 76, "FsJobFixed must match the columns of fairsched.jobs");
@@ -937,12 +938,46 @@ compare_ready(const FsNewEntry *a, const FsNewEntry *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* Enter new rows into their indexes: one after the other, the ready index in its own order. */
+#define ST_SORT sort_jobs
+#define ST_ELEMENT_TYPE FsNewEntry
+#define ST_COMPARE(a, b) ((a)->job_id < (b)->job_id ? -1 : (a)->job_id > (b)->job_id)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* The job or the ready index, in its order; keys has room for n. */
 static void
-insert_indexes_of_many(FsJobRel *jr, HeapTuple *tuples, FsNewEntry *entries, int n)
+insert_entries(FsJobRel *jr, int x, FsNewEntry *entries, int n, FsLeafKey *keys)
+{
+	bool		ready = jr->table.kind[x] == FS_INDEX_READY;
+	bool		isnull[FS_LEAF_COLUMNS] = {0};
+	int			m = 0;
+
+	if (ready)
+		sort_ready(entries, n);
+	else
+		sort_jobs(entries, n);
+	for (int i = 0; i < n; i++)
+	{
+		FsNewEntry *e = &entries[i];
+
+		if (!ready)
+			keys[m++] = (FsLeafKey) {{Int64GetDatum(e->job_id)}, e->tid};
+		else if (e->position > 0)
+			keys[m++] = (FsLeafKey) {{Int32GetDatum(e->flow), Int32GetDatum(e->rank), Int64GetDatum(e->position)}, e->tid};
+	}
+	if (fs_leaf_possible(index_at(jr, x), ready ? 3 : 1))
+		fs_leaf_insert(index_at(jr, x), jr->rel, keys, m, !ready);
+	else
+		for (int i = 0; i < m; i++)
+			insert_key(jr, x, keys[i].column, isnull, &keys[i].tid, ready ? UNIQUE_CHECK_NO : UNIQUE_CHECK_YES);
+}
+
+/* Enter new rows into their indexes: one after the other. */
+static void
+insert_indexes_of_many(FsJobRel *jr, HeapTuple *tuples, FsNewEntry *entries, FsLeafKey *keys, int n)
 {
 	bool		holds[FS_INDEX_OTHER + 1] = {[FS_INDEX_JOB] = true, [FS_INDEX_OTHER] = true};
-	bool		isnull[3] = {0};
 
 	for (int i = 0; i < n; i++)
 	{
@@ -961,27 +996,13 @@ insert_indexes_of_many(FsJobRel *jr, HeapTuple *tuples, FsNewEntry *entries, int
 	{
 		FsIndexKind kind = jr->table.kind[x];
 
-		if (kind == FS_INDEX_READY)
-			sort_ready(entries, n);
-		for (int i = 0; i < n && holds[kind]; i++)
-		{
-			FsNewEntry *e = &entries[i];
-
-			if (kind == FS_INDEX_JOB)
-			{
-				Datum		key[1] = {Int64GetDatum(e->job_id)};
-
-				insert_key(jr, x, key, isnull, &e->tid, UNIQUE_CHECK_YES);
-			}
-			else if (kind == FS_INDEX_READY && e->position > 0)
-			{
-				Datum		key[3] = {Int32GetDatum(e->flow), Int32GetDatum(e->rank), Int64GetDatum(e->position)};
-
-				insert_key(jr, x, key, isnull, &e->tid, UNIQUE_CHECK_NO);
-			}
-			else if (kind != FS_INDEX_READY)
+		if (!holds[kind])
+			continue;
+		if (kind == FS_INDEX_JOB || kind == FS_INDEX_READY)
+			insert_entries(jr, x, entries, n, keys);
+		else
+			for (int i = 0; i < n; i++)
 				insert_index(jr, x, tuples[i], UNIQUE_CHECK_YES);
-		}
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -995,12 +1016,16 @@ fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
 {
 	TupleTableSlot *slots[INSERT_CHUNK];
 	FsNewEntry *entries;
+	FsLeafKey  *keys;
 	int			nslots;
 
 	if (n == 1)
 	{
+		FsNewEntry	entry;
+		FsLeafKey	key;
+
 		heap_insert(jr->rel, tuples[0], cid, 0, NULL);
-		insert_indexes(jr, tuples[0]);
+		insert_indexes_of_many(jr, tuples, &entry, &key, 1);
 		return;
 	}
 	nslots = Min(n, INSERT_CHUNK);
@@ -1024,7 +1049,9 @@ fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
 	for (int i = 0; i < nslots; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
 	entries = palloc(sizeof(FsNewEntry) * n);
-	insert_indexes_of_many(jr, tuples, entries, n);
+	keys = palloc(sizeof(FsLeafKey) * n);
+	insert_indexes_of_many(jr, tuples, entries, keys, n);
+	pfree(keys);
 	pfree(entries);
 }
 

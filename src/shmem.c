@@ -17,6 +17,21 @@
 #include "ws_limits.h"
 #include "placement.h"
 
+/*
+ * With AddressSanitizer each area has a gap on either side of it, as large as
+ * one element, that nobody may touch: an index of -1 (FS_NONE), or one past the
+ * end, is then an error at once, as it would be in a palloc'd array.  What is
+ * poisoned is a matter of each process; backends have it from the postmaster.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define AREA_GAP(size) MAXALIGN(size)
+#define POISON(addr, size) ASAN_POISON_MEMORY_REGION(addr, size)
+#else
+#define AREA_GAP(size) ((Size) 0)
+#define POISON(addr, size) ((void) 0)
+#endif
+
 FsShared   *fs = NULL;
 FsDatabase *fs_dbs;
 FsWorkspace *fs_workspaces;
@@ -113,11 +128,19 @@ layout(char *base)
 	Size		at = 0;
 	int			flows = fs_flow_capacity();
 
+#define GAP(ptr) \
+	do { \
+		if (base) \
+			POISON(base + at, AREA_GAP(sizeof(*(ptr)))); \
+		at = add_size(at, AREA_GAP(sizeof(*(ptr)))); \
+	} while (0)
 #define AREA(ptr, n) \
 	do { \
+		GAP(ptr); \
 		if (base) \
 			(ptr) = (void *) (base + at); \
 		at = add_size(at, MAXALIGN(mul_size(sizeof(*(ptr)), (n)))); \
+		GAP(ptr); \
 	} while (0)
 
 	fs_workspace_mask = pg_nextpower2_32(fs_max_workspaces) - 1;
@@ -178,6 +201,7 @@ layout(char *base)
 	AREA(fs_budget_hash, fs_budget_mask + 1);
 	AREA(fs_budget_set_hash, fs_budget_set_mask + 1);
 #undef AREA
+#undef GAP
 	return at;
 }
 
@@ -216,6 +240,15 @@ shmem_request(void)
 	RequestNamedLWLockTranche("fairsched", 1);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* The addresses will be somebody else's: after a crash all shared memory is made anew. */
+static void
+unpoison(int code, Datum base)
+{
+	ASAN_UNPOISON_MEMORY_REGION(DatumGetPointer(base), fs_shmem_size());
+}
+#endif
+
 static void
 shmem_startup(void)
 {
@@ -230,10 +263,14 @@ shmem_startup(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	size = fs_shmem_size();
 	base = ShmemInitStruct("fairsched", size, &found);
+	if (!found)
+		memset(base, 0, size);
 	layout(base);
+#ifdef __SANITIZE_ADDRESS__
+	on_shmem_exit(unpoison, PointerGetDatum(base));
+#endif
 	if (!found)
 	{
-		memset(base, 0, size);
 		fs->lock = &(GetNamedLWLockTranche("fairsched"))->lock;
 		fs->max_procs = proc_capacity();
 		fs->counting_db = FS_NONE;

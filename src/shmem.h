@@ -37,6 +37,7 @@
 #define FS_AGE_MARKS 128
 #define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
 #define FS_ROOMS 16
+#define FS_CLOSING 16			/* workspaces that are moved at a time with their heads being served */
 #define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
 /* A pool of equal things: a free list by index. */
@@ -116,6 +117,7 @@ typedef struct FsWorkspace
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
 	bool		misplaced;		/* not all its members are in rings of `holders` */
+	bool		settled;		/* frozen, and nobody's transaction that began before is left */
 	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
@@ -658,6 +660,13 @@ typedef struct FsAway
 	int			holders;
 } FsAway;
 
+/* A workspace that is about to be frozen: jobs behind this position wait for that (closing.h). */
+typedef struct FsClosing
+{
+	int32		workspace;
+	int64		position;
+} FsClosing;
+
 typedef struct FsShared
 {
 	LWLock	   *lock;
@@ -693,6 +702,9 @@ typedef struct FsShared
 	int			nguards;
 	int			max_procs;
 	uint64		stamps;			/* of ledger items that end leases */
+	int			nclosing;
+	FsClosing	closing[FS_CLOSING];
+	int			nsettled;		/* workspaces that are settled */
 
 	/* the database whose queues are being counted, FS_NONE = none (count.c) */
 	int32		counting_db;

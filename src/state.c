@@ -67,6 +67,7 @@ static struct
 	Oid			user;
 	int			context;
 	int			level;			/* of the subtransaction */
+	int			guc_level;		/* of the search path */
 }			callers[4];
 static int	spi_depth = 0;
 
@@ -402,6 +403,21 @@ fs_state_abort_cleanup(void)
 
 /* ---------- SPI as the owner ---------- */
 
+/*
+ * fs_safe_search_path: names and operators mean what they should, whatever the
+ * session says, until AtEOXact_GUC of the level that is returned.  Without it
+ * whoever calls us could have functions of his own run as somebody else.
+ */
+int
+fs_safe_search_path(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 void
 fs_spi_begin(void)
 {
@@ -412,6 +428,7 @@ fs_spi_begin(void)
 	GetUserIdAndSecContext(&callers[spi_depth].user, &callers[spi_depth].context);
 	SetUserIdAndSecContext(owner, callers[spi_depth].context |
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	callers[spi_depth].guc_level = fs_safe_search_path();
 	callers[spi_depth++].level = GetCurrentTransactionNestLevel();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -422,6 +439,7 @@ fs_spi_end(void)
 {
 	SPI_finish();
 	spi_depth--;
+	AtEOXact_GUC(true, callers[spi_depth].guc_level);
 	SetUserIdAndSecContext(callers[spi_depth].user, callers[spi_depth].context);
 }
 

@@ -47,6 +47,7 @@ extern int32 fs_my_db;			/* slot index, valid after any of the above */
 extern bool fs_own_changes;
 
 /* SPI as the extension's owner, with a snapshot of now. */
+extern int	fs_safe_search_path(void);
 extern void fs_spi_begin(void);
 extern void fs_spi_end(void);
 extern uint64 fs_spi(const char *sql, int nargs, const Oid *types, const Datum *values,

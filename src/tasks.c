@@ -29,6 +29,7 @@
 #include "aging_task.h"
 #include "budget_task.h"
 #include "count.h"
+#include "day_partition.h"
 #include "fairness_task.h"
 #include "held.h"
 #include "lease.h"
@@ -329,17 +330,11 @@ retention(FsDatabase *db)
 {
 	Oid			types[1] = {FLOAT8OID};
 	Oid			score_types[2] = {FLOAT8OID, INT4OID};
-	Datum		args[1];
-	Datum		arg2[1];
 	Datum		alert_args[1];
-	Datum		sample_args[1];
 	Datum		score_args[2];
 	uint64		scores;
 
-	sample_args[0] = Float8GetDatum((double) fs_fairness_retention);
 	alert_args[0] = Float8GetDatum((double) fs_alert_retention);
-	args[0] = Float8GetDatum((double) fs_dead_retention);
-	arg2[0] = Float8GetDatum((double) fs_completed_retention);
 	score_args[0] = Float8GetDatum((double) fs_deliberation_retention);
 	score_args[1] = Int32GetDatum(RETENTION_SCORES);
 	fs_spi_begin();
@@ -350,20 +345,19 @@ retention(FsDatabase *db)
 		fs_spi_end();
 		return GetCurrentTimestamp() + RETENTION_AFTER_INSTALL;
 	}
-	fs_spi("SELECT fairsched.make_history_partition('dead', (now() AT TIME ZONE 'UTC')::date + d) "
-		   "FROM generate_series(0, 2) d", 0, NULL, NULL, NULL);
+	fs_day_partitions_ahead("job_history_dead");
 	if (fs_completed_retention > 0)
-		fs_spi("SELECT fairsched.make_history_partition('completed', (now() AT TIME ZONE 'UTC')::date + d) "
-			   "FROM generate_series(0, 2) d", 0, NULL, NULL, NULL);
-	fs_spi("SELECT fairsched.drop_old_history('dead', make_interval(secs => $1))", 1, types, args, NULL);
-	fs_spi("SELECT fairsched.drop_old_history('completed', make_interval(secs => $1))", 1, types, arg2, NULL);
+		fs_day_partitions_ahead("job_history_completed");
+	if (fs_fairness_interval > 0)
+		fs_day_partitions_ahead("fairness_samples");
+	fs_day_partitions_drop("job_history_dead", fs_dead_retention);
+	fs_day_partitions_drop("job_history_completed", fs_completed_retention);
+	fs_day_partitions_drop("fairness_samples", fs_fairness_retention);
 	fs_spi("SELECT fairsched.drop_old_budget_events()", 0, NULL, NULL, NULL);
 	fs_spi("DELETE FROM fairsched.alerts WHERE resolved_at < now() - make_interval(secs => $1)", 1, types, alert_args, NULL);
 	fs_spi("DELETE FROM fairsched.job_tables t WHERE dropped_at IS NOT NULL AND NOT EXISTS "
 		   "(SELECT 1 FROM fairsched.job_history h WHERE h.job_id >= t.job_table::bigint << 41 "
 		   "AND h.job_id < (t.job_table + 1)::bigint << 41)", 0, NULL, NULL, NULL);
-	fs_spi("DELETE FROM fairsched.fairness_samples WHERE sampled_at < now() - make_interval(secs => $1)", 1, types,
-		   sample_args, NULL);
 	scores = fs_spi("DELETE FROM fairsched.deliberation_scores WHERE score_id = ANY (ARRAY("
 					"SELECT score_id FROM fairsched.deliberation_scores "
 					"WHERE scored_at < now() - make_interval(secs => $1) ORDER BY scored_at LIMIT $2))",

@@ -29,27 +29,54 @@
 #define VIEW_HEADS 64			/* ready lists of a workspace whose first row is looked up */
 #define VIEW_PROBES 256			/* rows looked at for one of them */
 
+/* A job table, or NULL; its indexes in *table. */
+static Relation
+open_table(int32 job_table, const FsTable **table)
+{
+	const FsTable *t = fs_table_get(job_table);
+	Relation	rel = t ? try_relation_open(t->relid, AccessShareLock) : NULL;
+
+	if (rel == NULL)
+		return NULL;
+	if (!t->valid)
+		t = fs_table_get(job_table);	/* opening it took an invalidation in */
+	if (t == NULL || t->relid != RelationGetRelid(rel))
+	{
+		table_close(rel, AccessShareLock);
+		return NULL;
+	}
+	*table = t;
+	return rel;
+}
+
+static void
+read_begin(FsIndexRead *r, const FsTable *t, FsIndexKind kind, Snapshot snapshot, ScanKey keys, int nkeys)
+{
+	r->index = index_open(fs_table_index(t, kind), AccessShareLock);
+	r->slot = table_slot_create(r->rel, NULL);
+	r->scan = FS_INDEX_BEGINSCAN(r->rel, r->index, snapshot, nkeys);
+	index_rescan(r->scan, keys, nkeys, NULL, 0);
+}
+
+static void
+read_end(FsIndexRead *r)
+{
+	index_endscan(r->scan);
+	ExecDropSingleTupleTableSlot(r->slot);
+	index_close(r->index, AccessShareLock);
+}
+
 /* fs_view_read_begin: false when there is no such table. */
 bool
 fs_view_read_begin(FsIndexRead *r, int32 job_table, FsIndexKind kind, Snapshot snapshot,
 		   ScanKey keys, int nkeys)
 {
-	const FsTable *t = fs_table_get(job_table);
+	const FsTable *t;
 
-	r->rel = t ? try_relation_open(t->relid, AccessShareLock) : NULL;
+	r->rel = open_table(job_table, &t);
 	if (r->rel == NULL)
 		return false;
-	if (!t->valid)
-		t = fs_table_get(job_table);	/* opening it took an invalidation in */
-	if (t == NULL || t->relid != RelationGetRelid(r->rel))
-	{
-		table_close(r->rel, AccessShareLock);
-		return false;
-	}
-	r->index = index_open(fs_table_index(t, kind), AccessShareLock);
-	r->slot = table_slot_create(r->rel, NULL);
-	r->scan = FS_INDEX_BEGINSCAN(r->rel, r->index, snapshot, nkeys);
-	index_rescan(r->scan, keys, nkeys, NULL, 0);
+	read_begin(r, t, kind, snapshot, keys, nkeys);
 	return true;
 }
 
@@ -65,44 +92,63 @@ fs_view_read_next(FsIndexRead *r)
 void
 fs_view_read_end(FsIndexRead *r)
 {
-	index_endscan(r->scan);
-	ExecDropSingleTupleTableSlot(r->slot);
-	index_close(r->index, AccessShareLock);
+	read_end(r);
 	table_close(r->rel, AccessShareLock);
 }
 
 /* ---------- workspace_status.oldest_ready_age ---------- */
 
+/* The head of one queue of a workspace, as memory knows it. */
+typedef struct FsHead
+{
+	int32		flow;
+	int			slot;
+	int64		from;			/* its position, or the lowest that it can have */
+	int64		gap;			/* how far apart the flow's positions are; 0: not known */
+} FsHead;
+
 /*
- * Since when the first available row of a flow and rank from a position on is
- * ready; *since is left alone when there is none.  False: not known, the first
- * rows there all run.
+ * Since when the first available row of a queue is ready; *since is left alone
+ * when there is none.  False: not known, the first rows there all run.
+ *
+ * An index scan reads all matching entries of a leaf page before it gives the
+ * first one back, and there are hundreds.  So it looks into a window of a few
+ * first, then into a wider one, and only then at all.
  */
 static bool
-ready_since(int32 job_table, int32 flow, int rank, int64 from, TimestampTz *since)
+ready_since(Relation rel, const FsTable *table, const FsHead *head, TimestampTz *since)
 {
-	ScanKeyData keys[3];
-	FsIndexRead r;
+	const int64 width[] = {head->gap > 0 ? 4 * head->gap : FsPosition(32, 0), FsPosition(4096, 0), 0};
+	ScanKeyData keys[4];
+	FsIndexRead r = {.rel = rel};
 	HeapTuple	tuple;
+	int64		from = head->from;
 	int			probes = 0;
+	bool		found = false;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
-	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
-	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
-	if (!fs_view_read_begin(&r, job_table, FS_INDEX_READY, GetActiveSnapshot(), keys, 3))
-		return false;
-	while ((tuple = fs_view_read_next(&r)) != NULL)
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(head->flow));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(FsSlotRank(head->slot)));
+	for (int i = 0; i < lengthof(width) && !found && probes < VIEW_PROBES; i++)
 	{
-		if (fs_job_state(tuple) == FS_JOB_AVAILABLE && fs_soft_attempt(FsJob(tuple)->job_id) == 0)
+		int64		end = width[i] > 0 && from < PG_INT64_MAX - width[i] ? from + width[i] : PG_INT64_MAX;
+
+		ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+		ScanKeyInit(&keys[3], 3, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(end));
+		if (i > 0)
+			index_rescan(r.scan, keys, 4, NULL, 0);
+		else
+			read_begin(&r, table, FS_INDEX_READY, GetActiveSnapshot(), keys, 4);
+		while (!found && probes < VIEW_PROBES && (tuple = fs_view_read_next(&r)) != NULL)
 		{
-			*since = FsJob(tuple)->run_at;
-			break;
+			found = fs_job_state(tuple) == FS_JOB_AVAILABLE && fs_soft_attempt(FsJob(tuple)->job_id) == 0;
+			if (found)
+				*since = FsJob(tuple)->run_at;
+			probes++;
 		}
-		if (++probes == VIEW_PROBES)
-			break;
+		from = end;
 	}
-	fs_view_read_end(&r);
-	return probes < VIEW_PROBES;
+	read_end(&r);
+	return found || probes < VIEW_PROBES;
 }
 
 /*
@@ -115,12 +161,9 @@ PG_FUNCTION_INFO_V1(fs_view_oldest_ready_age);
 Datum
 fs_view_oldest_ready_age(PG_FUNCTION_ARGS)
 {
-	struct
-	{
-		int32		flow;
-		int			slot;
-		int64		from;
-	}			heads[VIEW_HEADS];
+	FsHead		heads[VIEW_HEADS];
+	Relation	rel;
+	const FsTable *table;
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int			n = 0;
 	bool		too_many = false;
@@ -165,14 +208,17 @@ fs_view_oldest_ready_age(PG_FUNCTION_ARGS)
 							}
 							heads[n].flow = flow->id;
 							heads[n].slot = slot;
-							heads[n++].from = from;
+							heads[n].from = from;
+							heads[n].gap = flow->gap;
+							n++;
 						}
 						f = flow->list_next;
 					} while (f != first && !too_many);
 				}
 	}
 	FsUnlock();
-	if (too_many)
+	rel = too_many || n == 0 ? NULL : open_table(job_table, &table);
+	if (rel == NULL)
 		PG_RETURN_NULL();
 
 	/* memory is ahead of the statement's snapshot */
@@ -181,11 +227,11 @@ fs_view_oldest_ready_age(PG_FUNCTION_ARGS)
 	{
 		TimestampTz since = DT_NOEND;
 
-		known = ready_since(job_table, heads[i].flow, FsSlotRank(heads[i].slot),
-							heads[i].from, &since);
+		known = ready_since(rel, table, &heads[i], &since);
 		oldest = Min(oldest, since);
 	}
 	fs_pop_snapshot();
+	table_close(rel, AccessShareLock);
 	if (!known || oldest == DT_NOEND)
 		PG_RETURN_NULL();
 	age = palloc0(sizeof(Interval));

@@ -329,11 +329,21 @@ BEGIN
 END
 $$;
 
--- A day's partition, made when it is needed and a few days ahead.
-CREATE FUNCTION fairsched.make_history_partition(outcome text, day date) RETURNS boolean
+-- Tables that keep history have a partition for each day (UTC), made when it is
+-- needed and a few days ahead; retention drops it. The parents have no indexes:
+-- each partition has its own.
+CREATE FUNCTION fairsched.make_day_partition(parent text, day date) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
-	name text := format('job_history_%s_%s', outcome, to_char(day, 'YYYYMMDD'));
+	whole regclass := format('fairsched.%I', parent);
+	name text := format('%s_%s', parent, to_char(day, 'YYYYMMDD'));
+	at text := substring(pg_get_partkeydef(whole) FROM '^RANGE \((.*)\)$');
+	indexes text := CASE WHEN parent = 'fairness_samples' THEN
+		'CREATE INDEX %1$s_at ON fairsched.%1$I (sampled_at);
+		CREATE INDEX %1$s_workspace ON fairsched.%1$I (workspace, sampled_at) WHERE scope = ''workspace'';'
+		ELSE
+		'CREATE INDEX %1$s_job ON fairsched.%1$I (job_id);
+		CREATE INDEX %1$s_workspace ON fairsched.%1$I (workspace, finished_at);' END;
 BEGIN
 	PERFORM pg_advisory_xact_lock(hashtext('fairsched'), hashtext(name));
 	-- not to_regclass: it may remember that there was none
@@ -341,21 +351,20 @@ BEGIN
 		RETURN false;
 	END IF;
 	EXECUTE format($sql$
-		CREATE TABLE fairsched.%1$I (LIKE fairsched.job_history INCLUDING DEFAULTS INCLUDING COMMENTS INCLUDING CONSTRAINTS,
-			CONSTRAINT %1$s_bounds CHECK (outcome = %2$L AND finished_at >= %3$L AND finished_at < %4$L));
-		CREATE INDEX %1$s_job ON fairsched.%1$I (job_id);
-		CREATE INDEX %1$s_workspace ON fairsched.%1$I (workspace, finished_at);
+		CREATE TABLE fairsched.%1$I (LIKE %2$s INCLUDING DEFAULTS INCLUDING COMMENTS INCLUDING CONSTRAINTS,
+			CONSTRAINT %1$s_bounds CHECK (%3$s %4$s >= %5$L AND %4$s < %6$L));
+		$sql$ || indexes || $sql$
 		REVOKE ALL ON fairsched.%1$I FROM PUBLIC;
-		ALTER TABLE fairsched.%5$I ATTACH PARTITION fairsched.%1$I FOR VALUES FROM (%3$L) TO (%4$L);
-	$sql$, name, outcome, day::timestamptz, (day + 1)::timestamptz, 'job_history_' || outcome);
+		ALTER TABLE %2$s ATTACH PARTITION fairsched.%1$I FOR VALUES FROM (%5$L) TO (%6$L);
+	$sql$, name, whole, pg_get_partition_constraintdef(whole) || ' AND', at, day::timestamptz, (day + 1)::timestamptz);
 	RETURN true;
 END
 $$;
-COMMENT ON FUNCTION fairsched.make_history_partition(text, date) IS 'Internal: makes the partition of one day (UTC) of fairsched.job_history; false when it exists.';
-REVOKE ALL ON FUNCTION fairsched.make_history_partition(text, date) FROM PUBLIC;
+COMMENT ON FUNCTION fairsched.make_day_partition(text, date) IS 'Internal: makes the partition of one day (UTC) of job_history_completed, job_history_dead or fairness_samples; false when it exists.';
+REVOKE ALL ON FUNCTION fairsched.make_day_partition(text, date) FROM PUBLIC;
 
 -- Remove partitions whose last moment is older than the retention.
-CREATE FUNCTION fairsched.drop_old_history(outcome text, retention interval) RETURNS integer
+CREATE FUNCTION fairsched.drop_old_days(parent text, retention interval) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 	SET lock_timeout = '2s' AS $$
 DECLARE
@@ -365,7 +374,7 @@ BEGIN
 	FOR p IN
 		SELECT c.oid::regclass AS part, substring(c.relname FROM '(\d{8})$') AS day
 		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = format('fairsched.job_history_%s', outcome)::regclass
+		WHERE i.inhparent = format('fairsched.%I', parent)::regclass
 		ORDER BY 2
 	LOOP
 		CONTINUE WHEN p.day IS NULL OR to_date(p.day, 'YYYYMMDD') + 1 > now() - retention;
@@ -375,8 +384,8 @@ BEGIN
 	RETURN dropped;
 END
 $$;
-COMMENT ON FUNCTION fairsched.drop_old_history(text, interval) IS 'Internal: drops the day partitions that are past their retention; returns how many.';
-REVOKE ALL ON FUNCTION fairsched.drop_old_history(text, interval) FROM PUBLIC;
+COMMENT ON FUNCTION fairsched.drop_old_days(text, interval) IS 'Internal: drops the day partitions of job_history_completed, job_history_dead or fairness_samples that are past their retention; returns how many.';
+REVOKE ALL ON FUNCTION fairsched.drop_old_days(text, interval) FROM PUBLIC;
 
 -- A restore brings changed rows of what the extension ships: they replace the
 -- shipped ones.  Any other repeated key is refused as always.

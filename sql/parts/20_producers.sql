@@ -72,7 +72,7 @@ COMMENT ON FUNCTION fairsched_cancel_run(text) IS 'Cancels all live jobs of a ru
 
 CREATE FUNCTION fairsched_retry(job_id bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_retry';
-COMMENT ON FUNCTION fairsched_retry(bigint) IS 'Makes a discarded job available again, under its id, with all its attempts; its errors stay, and it needs no new review. Errors: FS006 unknown job, FS005 it is not discarded.';
+COMMENT ON FUNCTION fairsched_retry(bigint) IS 'Makes a discarded job available again, under its id, with all its attempts; its errors stay, and it needs no new review. Errors: FS006 unknown job, FS005 it is not discarded, its workspace was dropped, or another live job has its unique key.';
 
 CREATE FUNCTION fairsched_reschedule(job_id bigint, run_at timestamptz) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 AS 'MODULE_PATHNAME', 'fs_reschedule';

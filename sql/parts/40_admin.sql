@@ -4,6 +4,9 @@
 CREATE FUNCTION fairsched.freeze_workspace(workspace text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_freeze';
 COMMENT ON FUNCTION fairsched.freeze_workspace(text) IS 'Internal: queues of the workspace stand still until the end of the transaction.';
+CREATE FUNCTION fairsched.close_workspace(workspace text, "position" bigint) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_close';
+COMMENT ON FUNCTION fairsched.close_workspace(text, bigint) IS 'Internal: until the end of the transaction jobs behind this position wait; false = too many workspaces are being moved.';
 CREATE FUNCTION fairsched.apply_workspace(workspace text, at_once boolean) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_apply';
 COMMENT ON FUNCTION fairsched.apply_workspace(text, boolean) IS 'Internal: the scheduler takes over the workspace''s row at commit, or at once and back at abort.';
@@ -32,17 +35,25 @@ CREATE FUNCTION fairsched.recount() RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_recount';
 COMMENT ON FUNCTION fairsched.recount() IS 'Internal: counts queue depths now.';
 
+CREATE FUNCTION fairsched.check_name(argument text, name text, hint text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF name IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = format('%s must not be null', argument),
+			HINT = format('Name the %s.', argument);
+	END IF;
+	IF octet_length(name) NOT BETWEEN 1 AND 128 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s must have 1 to 128 bytes', argument),
+			DETAIL = format('It has %s.', octet_length(name)), HINT = hint;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fairsched.check_name(text, text, text) IS 'Internal: refuses what cannot be a name; hint is for one of a wrong length.';
+
 CREATE FUNCTION fairsched.check_workspace_args(workspace text, tier text, quota_class text, max_running int, max_queue_size bigint) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF workspace IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'workspace must not be null',
-			HINT = 'Name the workspace.';
-	END IF;
-	IF octet_length(workspace) NOT BETWEEN 1 AND 128 THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'workspace must have 1 to 128 bytes',
-			DETAIL = format('It has %s.', octet_length(workspace)), HINT = 'Use a shorter name, or an identifier in its place.';
-	END IF;
+	PERFORM fairsched.check_name('workspace', workspace, 'Use a shorter name, or an identifier in its place.');
 	IF tier IS NOT NULL AND NOT EXISTS (SELECT 1 FROM fairsched.tiers t WHERE t.tier = check_workspace_args.tier) THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('tier "%s" does not exist', left(tier, 64)),
 			HINT = 'fairsched.tiers lists the tiers; insert a row to add one.';
@@ -164,7 +175,7 @@ BEGIN
 	PERFORM fairsched.apply_workspace(workspace, false);
 END
 $$;
-COMMENT ON FUNCTION fairsched_create_workspace(text, text, text, int, bigint, boolean) IS 'Makes a workspace known with its tier (weight), quota class and limits. max_running: its own ceiling on running jobs; NULL = that of the class. max_queue_size: jobs that may wait; NULL = fairsched.max_queue_size, 0 = no limit. own_table: a job table of its own; NULL = yes while fewer than fairsched.max_own_tables exist. Errors: 42710 it exists, FS005 it has jobs in the shared table, 22004 and 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_create_workspace(text, text, text, int, bigint, boolean) IS 'Makes a workspace known with its tier (weight), quota class and limits. max_running: its own ceiling on running jobs; NULL = that of the class. max_queue_size: jobs that may wait; NULL = fairsched.max_queue_size, 0 = no limit. own_table: a job table of its own; NULL = yes while fewer than fairsched.max_own_tables exist. Errors: 42710 it exists, FS005 it has jobs in the shared table, 0A000 with its own table under REPEATABLE READ or SERIALIZABLE, 22004 and 22023 for arguments.';
 
 CREATE FUNCTION fairsched_alter_workspace(
 	workspace text, tier text DEFAULT NULL, quota_class text DEFAULT NULL,
@@ -226,21 +237,62 @@ CREATE FUNCTION fairsched.wait_workspace(workspace text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_workspace_wait';
 COMMENT ON FUNCTION fairsched.wait_workspace(text) IS 'Internal: waits until no job of the workspace runs.';
 
--- Move a workspace's jobs into a table of its own.  The backlog behind the
--- first few thousand jobs of each flow is moved while the workspace is served
--- from its head; then it is frozen, the rest is moved, and the commit is the swap.
+-- Settling the copies of jobs that are moved (pg_temp.fairsched_copied: what was copied of which
+-- version of which row).  A copy counts when we removed the very row it was made of; it is
+-- forgotten then.  A copy whose row has changed goes.  The plan must be one look at each place.
+CREATE FUNCTION fairsched.settle_copies(job_table int, step text, behind bigint) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+	settled bigint;
+BEGIN
+	CASE step
+		WHEN 'changed' THEN
+			EXECUTE format('WITH changed AS MATERIALIZED (
+					SELECT c.ctid AS entry, c.job_id FROM pg_temp.fairsched_copied c WHERE NOT EXISTS (
+						SELECT 1 FROM fairsched.jobs_0 j WHERE j.ctid = c.place AND j.xmin = c.version AND j.job_id = c.job_id)),
+				gone AS (DELETE FROM fairsched.jobs_%s t USING changed x WHERE t.job_id = x.job_id)
+				DELETE FROM pg_temp.fairsched_copied c USING changed x WHERE c.ctid = x.entry', job_table);
+		WHEN 'behind' THEN
+			-- rows with a unique key wait for the freeze: a session that enqueues
+			-- the same key would wait for us while we wait for it
+			EXECUTE 'WITH mine AS MATERIALIZED (
+					SELECT c.ctid AS entry, j.ctid AS place FROM pg_temp.fairsched_copied c JOIN fairsched.jobs_0 j ON j.ctid = c.place
+					WHERE j.xmin = c.version AND j.job_id = c.job_id AND c."position" > $1 AND j.unique_key IS NULL
+					FOR UPDATE OF j SKIP LOCKED),
+				gone AS (DELETE FROM fairsched.jobs_0 j USING mine m WHERE j.ctid = m.place)
+				DELETE FROM pg_temp.fairsched_copied c USING mine m WHERE c.ctid = m.entry' USING behind;
+		WHEN 'rest' THEN
+			EXECUTE 'WITH gone AS (DELETE FROM fairsched.jobs_0 j USING pg_temp.fairsched_copied c
+					WHERE j.ctid = c.place AND j.xmin = c.version AND j.job_id = c.job_id RETURNING c.ctid AS entry)
+				DELETE FROM pg_temp.fairsched_copied c USING gone g WHERE c.ctid = g.entry';
+	END CASE;
+	GET DIAGNOSTICS settled = ROW_COUNT;
+	RETURN settled;
+END
+$$;
+COMMENT ON FUNCTION fairsched.settle_copies(int, text, bigint) IS 'Internal: changed = copies of jobs that changed since go; behind = originals behind a position that did not change and that nobody holds go; rest = all originals that did not change go. Returns how many.';
+
+-- Move a workspace's jobs into a table of its own.
+-- 1. What waits is copied; nothing is locked, and nobody looks at the copies.
+-- 2. The workspace is closed behind the jobs that are served next: originals
+--    behind them go.  Who comes to the end of the head begins the freeze.
+-- 3. It is frozen, and the rest follows.
+-- The commit is the swap.
 CREATE FUNCTION fairsched_isolate_workspace(workspace text) RETURNS bigint
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET lock_timeout = '3s' AS $$
 DECLARE
 	n int;
-	f int;
-	r int;
-	cut bigint;
+	head bigint;
+	behind bigint;
 	columns text;
 	moved bigint := 0;
 	m bigint;
 BEGIN
 	PERFORM fairsched.need_workspace(workspace);
+	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+		PERFORM fairsched.freeze_workspace(workspace);	-- which refuses, before there is work done
+	END IF;
 	SELECT w.job_table INTO n FROM fairsched.workspaces w WHERE w.workspace = fairsched_isolate_workspace.workspace FOR UPDATE;
 	IF n <> 0 THEN
 		RETURN 0;
@@ -250,39 +302,47 @@ BEGIN
 		INTO columns FROM pg_attribute a
 		WHERE a.attrelid = 'fairsched.jobs'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
 	PERFORM fairsched.own_changes(true);
-	FOREACH f IN ARRAY fairsched.workspace_flows(workspace) LOOP
-		FOR r IN -1..6 LOOP
-			SELECT j.position INTO cut FROM fairsched.jobs_0 j
-				WHERE j.flow = f AND j.rank = r AND j.position > 0 ORDER BY j.position OFFSET 2000 LIMIT 1;
-			CONTINUE WHEN cut IS NULL;
-			-- rows with a unique key wait for the freeze: a session that enqueues
-			-- the same key would wait for us while we wait for it
-			EXECUTE format('WITH gone AS (DELETE FROM fairsched.jobs_0 j WHERE j.ctid = ANY (ARRAY(
-					SELECT k.ctid FROM fairsched.jobs_0 k WHERE k.flow = $1 AND k.rank = $2 AND k.position > $3
-					AND k.state = ''available'' AND k.unique_key IS NULL FOR UPDATE SKIP LOCKED)) RETURNING *)
-				INSERT INTO fairsched.jobs_%s SELECT %s FROM gone', n, columns) USING f, r, cut;
-			GET DIAGNOSTICS m = ROW_COUNT;
-			moved := moved + m;
-		END LOOP;
-	END LOOP;
+	CREATE TEMPORARY TABLE fairsched_copied (job_id bigint, place tid, version xid, rank int, "position" bigint) ON COMMIT DROP;
+
+	EXECUTE format('WITH old AS MATERIALIZED (SELECT j.ctid AS place, j.xmin AS version, j.* FROM fairsched.jobs_0 j
+				WHERE j.workspace = $1 AND j.flow = ANY ($2) AND j.position > 0 AND j.state = ''available''),
+			put AS (INSERT INTO fairsched.jobs_%s SELECT %s FROM old)
+		INSERT INTO pg_temp.fairsched_copied SELECT o.job_id, o.place, o.version, o.rank, o.position FROM old o', n, columns)
+		USING workspace, fairsched.workspace_flows(workspace);
+	GET DIAGNOSTICS m = ROW_COUNT;
+	IF m > 2000 THEN
+		-- as many as were served while we copied may be served while we remove
+		head := greatest(2000, m / 20, fairsched.settle_copies(n, 'changed', 0));
+		EXECUTE 'SELECT max(h."position") FROM (SELECT c."position" FROM pg_temp.fairsched_copied c
+			ORDER BY c.rank, c."position" LIMIT $1) h' INTO behind USING head;
+		IF fairsched.close_workspace(workspace, coalesce(behind, 0)) THEN
+			moved := fairsched.settle_copies(n, 'behind', behind);
+		END IF;
+	END IF;
+
 	PERFORM fairsched.freeze_workspace(workspace);
-	EXECUTE format('WITH gone AS (DELETE FROM fairsched.jobs_0 j WHERE j.workspace = $1 AND j.flow = ANY ($2) AND j.position > 0 RETURNING *)
+	moved := moved + fairsched.settle_copies(n, 'rest', 0);
+	EXECUTE format('DELETE FROM fairsched.jobs_%s WHERE job_id IN (SELECT c.job_id FROM pg_temp.fairsched_copied c)', n);
+	-- in one statement: a job may get ready at this moment
+	EXECUTE format('WITH gone AS (DELETE FROM fairsched.jobs_0 j WHERE j.workspace = $1 AND (j.flow = ANY ($2) AND j.position > 0 OR j.position = 0)
+			RETURNING *)
 		INSERT INTO fairsched.jobs_%s SELECT %s FROM gone', n, columns) USING workspace, fairsched.workspace_flows(workspace);
 	GET DIAGNOSTICS m = ROW_COUNT;
 	moved := moved + m;
-	EXECUTE format('WITH gone AS (DELETE FROM fairsched.jobs_0 j WHERE j.workspace = $1 AND j.position = 0 RETURNING *)
-		INSERT INTO fairsched.jobs_%s SELECT %s FROM gone', n, columns) USING workspace;
-	GET DIAGNOSTICS m = ROW_COUNT;
-	moved := moved + m;
+	DROP TABLE pg_temp.fairsched_copied;
 	PERFORM fairsched.log_table(n);
 	UPDATE fairsched.job_tables t SET holds_shared = true WHERE t.job_table = n;
 	UPDATE fairsched.workspaces w SET job_table = n WHERE w.workspace = fairsched_isolate_workspace.workspace;
 	PERFORM fairsched.own_changes(false);
 	PERFORM fairsched.apply_workspace(workspace, false);
 	RETURN moved;
+EXCEPTION WHEN lock_not_available THEN
+	RAISE EXCEPTION USING ERRCODE = 'FS009', MESSAGE = format('workspace "%s" is in use by open transactions', workspace),
+		DETAIL = 'They have rows of it locked and did not end within 3 seconds.',
+		HINT = 'Try again, or end long transactions first (see pg_stat_activity).';
 END
 $$;
-COMMENT ON FUNCTION fairsched_isolate_workspace(text) IS 'Moves a workspace with its jobs from the shared table into one of its own, while it is served; only the last step, up to the commit, holds its claims and new jobs up. Returns how many jobs moved; 0 when it has its own table already. Errors: FS002 unknown workspace, FS009 in use by a transaction that does not end.';
+COMMENT ON FUNCTION fairsched_isolate_workspace(text) IS 'Moves a workspace with its jobs from the shared table into one of its own, while it is served; only the last step, up to the commit, holds its claims and new jobs up. Returns how many jobs moved; 0 when it has its own table already. Errors: FS002 unknown workspace, FS009 in use by a transaction that does not end, 0A000 under REPEATABLE READ or SERIALIZABLE.';
 
 CREATE FUNCTION fairsched_drop_workspace(workspace text, force boolean DEFAULT false) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
@@ -321,7 +381,7 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fairsched_drop_workspace(text, boolean) IS 'Removes a workspace, and its job table if it has one. Refuses while it has live jobs; force cancels them and removes its history. Errors: FS002 unknown workspace, FS005 live jobs, FS009 in use by a transaction that does not end.';
+COMMENT ON FUNCTION fairsched_drop_workspace(text, boolean) IS 'Removes a workspace, and its job table if it has one. Refuses while it has live jobs; force cancels them and removes its history. Errors: FS002 unknown workspace, FS005 live jobs, FS009 in use by a transaction that does not end, 0A000 under REPEATABLE READ or SERIALIZABLE.';
 
 CREATE PROCEDURE fairsched_drain(timeout interval DEFAULT '30 s')
 	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_drain';

@@ -118,10 +118,8 @@ CREATE TABLE fairsched.fairness_samples (
 	score double precision,
 	contending integer,
 	worst_workspace text COLLATE "C"
-);
-CREATE INDEX fairness_samples_at ON fairsched.fairness_samples (sampled_at);
-CREATE INDEX fairness_samples_workspace ON fairsched.fairness_samples (workspace, sampled_at) WHERE scope = 'workspace';
-COMMENT ON TABLE fairsched.fairness_samples IS 'What happened in each fairsched.fairness_interval in which something did: one row for all, one for each tier, and one for each of the fairsched.fairness_workspaces workspaces that lacked or got most. Written by the scheduler, removed after fairsched.fairness_retention.';
+) PARTITION BY RANGE (sampled_at);
+COMMENT ON TABLE fairsched.fairness_samples IS 'What happened in each fairsched.fairness_interval in which something did: one row for all, one for each tier, and one for each of the fairsched.fairness_workspaces workspaces that lacked or got most. Written by the scheduler. Partitioned by day (UTC): a day that ended longer ago than fairsched.fairness_retention is dropped.';
 COMMENT ON COLUMN fairsched.fairness_samples.sampled_at IS 'End of the time it is about.';
 COMMENT ON COLUMN fairsched.fairness_samples.scope IS 'all, tier or workspace: what the row is about.';
 COMMENT ON COLUMN fairsched.fairness_samples.workspace IS 'Name of the workspace; NULL in other scopes.';
@@ -144,7 +142,6 @@ COMMENT ON COLUMN fairsched.fairness_samples.jain_index IS 'Scope all: Jain''s i
 COMMENT ON COLUMN fairsched.fairness_samples.score IS 'Scope all: fairness score of that time, from 0 to 1.';
 COMMENT ON COLUMN fairsched.fairness_samples.contending IS 'Scopes all, tier: workspaces that competed in that time.';
 COMMENT ON COLUMN fairsched.fairness_samples.worst_workspace IS 'Scope all: who lacked the largest part of what was due; NULL = nobody.';
-SELECT pg_extension_config_dump('fairsched.fairness_samples', '');
 
 CREATE FUNCTION fairsched.fairness_summary_internal(
 	OUT jain_index double precision, OUT score double precision, OUT contending integer, OUT worst_workspace text,

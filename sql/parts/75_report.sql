@@ -85,11 +85,13 @@ CREATE FUNCTION fairsched.recommendations(period interval, now timestamptz,
 	FROM (SELECT * FROM growing WHERE n >= 5 AND r >= 0.7 AND per_hour > 0.1 * average ORDER BY per_hour DESC LIMIT 10) g
 		JOIN fair f ON f.workspace = g.workspace AND f.contending AND f.satisfaction >= 0.95
 	UNION ALL
-	SELECT 'entitlement', 'high', 'workspace ' || f.workspace, 'capabilities',
-		format('Look at fairsched.alerts, and register workers that serve all of its jobs: fairsched_register_worker(..., capabilities => ...).'),
-		format('While it competed it got %s of the %s cost units that were due to it.', f.competed, round(f.entitled))
+	SELECT 'entitlement', 'high', 'workspace ' || f.workspace, 'claims',
+		'Let workers commit their claims before they do the work, and give jobs back with fairsched_release: what a rolled back claim took from the current round is not had in a later one. Were few rolled back, report it with fairsched.fairness.',
+		format('While it competed it got %s of the %s cost units that were due to it; of %s jobs handed out, to whomever, claims of %s were rolled back.',
+			f.competed, round(f.entitled), u.jobs + u.undone, u.undone)
 	FROM (SELECT * FROM fair WHERE entitled - competed > tolerance AND competed < entitled * current_setting('fairsched.alert_min_share')::double precision
 		ORDER BY competed / entitled LIMIT 10) f
+		CROSS JOIN (SELECT coalesce(sum(undone), 0) AS undone, coalesce(sum(jobs), 0) AS jobs FROM fairsched.claim_stats_internal()) u
 	UNION ALL
 	SELECT 'quantum', 'low', 'tier ' || s.tier, 'fairsched.tiers.quantum',
 		format('Multiply all quanta by the same factor: UPDATE fairsched.tiers SET quantum = quantum * %s; their ratios are what counts.', factor),
@@ -119,7 +121,8 @@ CREATE FUNCTION fairsched.recommendations(period interval, now timestamptz,
 	UNION ALL
 	SELECT 'quota', v.severity, format('workspace %s', v.workspace), 'quota of ' || v.resource,
 		format('Raise it: fairsched_set_quota(%L, %L, ...), or look at what the workspace does.', v.workspace, v.resource),
-		format('%s of %s were used or wanted; seen %s times since %s.', v.actual, v.quota, v.occurrences, to_char(v.first_seen, 'YYYY-MM-DD HH24:MI:SS'))
+		format('%s of %s were used or wanted; seen %s since %s.', trim_scale(v.actual), trim_scale(v.quota),
+			CASE v.occurrences WHEN 1 THEN 'once,' ELSE v.occurrences || ' times' END, to_char(v.first_seen, 'YYYY-MM-DD HH24:MI:SS'))
 	FROM (SELECT * FROM fairsched.quota_violations WHERE resolved_at IS NULL AND severity IN ('medium', 'high', 'critical')
 		ORDER BY array_position('{critical,high,medium}', severity), last_seen DESC LIMIT 10) v
 	UNION ALL

@@ -93,7 +93,7 @@ ALTER TABLE fairsched.nodes ENABLE ALWAYS TRIGGER placement_truncated;
 
 CREATE FUNCTION fairsched.placement_marks(OUT kind text, OUT name text) RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'fs_placement_marks';
-COMMENT ON FUNCTION fairsched.placement_marks() IS 'Internal: workspaces, lanes and nodes that changed and were not looked at since; kind all: more than are remembered.';
+COMMENT ON FUNCTION fairsched.placement_marks() IS 'Internal: workspaces, lanes and nodes that changed and were not looked at since; kind all: memory is new; more: others, known by hashes only.';
 CREATE FUNCTION fairsched.forget_placement_marks() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'fs_forget_placement_marks';
 COMMENT ON FUNCTION fairsched.forget_placement_marks() IS 'Internal: as if all of them had been looked at.';
@@ -101,17 +101,8 @@ COMMENT ON FUNCTION fairsched.forget_placement_marks() IS 'Internal: as if all o
 -- ---------- nodes ----------
 
 CREATE FUNCTION fairsched.check_node(node text) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF node IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'node must not be null',
-			HINT = 'Name the node.';
-	END IF;
-	IF octet_length(node) NOT BETWEEN 1 AND 128 THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'node must have 1 to 128 bytes',
-			DETAIL = format('It has %s.', octet_length(node)), HINT = 'Give the name that its workers register with.';
-	END IF;
-END
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	SELECT fairsched.check_name('node', node, 'Give the name that its workers register with.')
 $$;
 COMMENT ON FUNCTION fairsched.check_node(text) IS 'Internal: refuses what cannot be the name of a node.';
 
@@ -163,14 +154,22 @@ END
 $$;
 COMMENT ON FUNCTION fairsched_drop_node(text) IS 'Forgets a node that is gone for good. Errors: FS00C unknown node, FS005 workers are registered there or it holds placements, 22004 and 22023 for arguments.';
 
-CREATE FUNCTION fairsched_drain_node(node text) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION fairsched.set_draining(node text, draining boolean) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM fairsched.check_node(node);
-	UPDATE fairsched.nodes n SET draining = true WHERE n.node = fairsched_drain_node.node;
+	UPDATE fairsched.nodes n SET draining = set_draining.draining WHERE n.node = set_draining.node;
 	IF NOT FOUND THEN
 		PERFORM fairsched.unknown_node(node);
 	END IF;
+END
+$$;
+COMMENT ON FUNCTION fairsched.set_draining(text, boolean) IS 'Internal: fairsched_drain_node and fairsched_undrain_node.';
+
+CREATE FUNCTION fairsched_drain_node(node text) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM fairsched.set_draining(node, true);
 END
 $$;
 COMMENT ON FUNCTION fairsched_drain_node(text) IS 'From the commit on workers of the node are handed out nothing, placed there or not; what runs there goes on. Lasts until fairsched_undrain_node, also across restarts. Errors: FS00C unknown node, 22004 and 22023 for arguments.';
@@ -178,11 +177,7 @@ COMMENT ON FUNCTION fairsched_drain_node(text) IS 'From the commit on workers of
 CREATE FUNCTION fairsched_undrain_node(node text) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM fairsched.check_node(node);
-	UPDATE fairsched.nodes n SET draining = false WHERE n.node = fairsched_undrain_node.node;
-	IF NOT FOUND THEN
-		PERFORM fairsched.unknown_node(node);
-	END IF;
+	PERFORM fairsched.set_draining(node, false);
 END
 $$;
 COMMENT ON FUNCTION fairsched_undrain_node(text) IS 'Ends fairsched_drain_node. Errors: FS00C unknown node, 22004 and 22023 for arguments.';
@@ -190,17 +185,8 @@ COMMENT ON FUNCTION fairsched_undrain_node(text) IS 'Ends fairsched_drain_node. 
 -- ---------- placing ----------
 
 CREATE FUNCTION fairsched.check_lane(lane text) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF lane IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'lane must not be null',
-			HINT = 'Name the lane.';
-	END IF;
-	IF octet_length(lane) NOT BETWEEN 1 AND 128 THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'lane must have 1 to 128 bytes',
-			DETAIL = format('It has %s.', octet_length(lane)), HINT = 'Give the name that jobs are enqueued with.';
-	END IF;
-END
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	SELECT fairsched.check_name('lane', lane, 'Give the name that jobs are enqueued with.')
 $$;
 COMMENT ON FUNCTION fairsched.check_lane(text) IS 'Internal: refuses what cannot be the name of a lane.';
 
@@ -361,6 +347,7 @@ REVOKE ALL ON fairsched.nodes, fairsched.placement_chains, fairsched.placements,
 REVOKE ALL ON FUNCTION fairsched.placement_changed(), fairsched.node_changed(), fairsched.placement_truncated(),
 	fairsched.placement_chain_gone(), fairsched.placement_marks(), fairsched.forget_placement_marks(),
 	fairsched.check_node(text), fairsched.unknown_node(text), fairsched.check_lane(text),
+	fairsched.set_draining(text, boolean),
 	fairsched.place_chain(text, text, text[], int),
 	fairsched_set_node(text, jsonb), fairsched_drop_node(text), fairsched_drain_node(text), fairsched_undrain_node(text),
 	fairsched_place(text, text[], int), fairsched_place_lane(text, text[], int),

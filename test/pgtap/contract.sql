@@ -295,6 +295,7 @@ INSERT INTO wanted VALUES
   ('dead_letters', '{job_id,workspace,kind,payload,attempt,errors,discarded_at}'),
   ('job_history', '{job_id,workspace,state,result,errors,attempt,finished_at}'),
   ('maintenance_status', '{task,last_run,last_duration,last_error,next_run}'),
+  ('database_status', '{state,drained,counted,running,live_slots,rebuilds,rebuilt_at,scheduler_pid,workspaces_used,workspaces_capacity,leases_used,leases_capacity}'),
   ('deliberation_scores', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('low_quality_reasoning', '{score_id,job_id,run_id,depth_score,coherence_score,relevance_score,overall_score,tokens,recommendation,reasoning_steps,logical_issues,off_topic_segments,model,phase,scored_at}'),
   ('review_queue', '{job_id,workspace,lane,kind,priority,min_deliberation,run_at,created_at,scores,best_score,last_recommendation,run_id}'),
@@ -484,8 +485,14 @@ SELECT ok(NOT has_table_privilege('fairsched_pgtap_nobody', 'fairsched.' || r, '
 SELECT ok(NOT has_function_privilege('fairsched_pgtap_nobody', f::regprocedure, 'EXECUTE'), 'nobody cannot execute ' || f)
   FROM unnest(ARRAY['fairsched.raise_alert(text,text,text,text,text)', 'fairsched.resolve_alert(text,text,text)',
     'fairsched.check_alerts(timestamptz)', 'fairsched.sample_fairness(timestamptz)']) f;
-SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')
-  FROM unnest(ARRAY['alerts', 'fairness_samples']) r, pg_extension e WHERE extname = 'fairsched';
+SELECT ok(to_regclass('fairsched.alerts') = ANY (e.extconfig), 'fairsched.alerts is dumped')
+  FROM pg_extension e WHERE extname = 'fairsched';
+SELECT is((SELECT partstrat::text FROM pg_partitioned_table WHERE partrelid = 'fairsched.fairness_samples'::regclass), 'r',
+  'fairness_samples is partitioned by range');
+SELECT is((SELECT partdefid FROM pg_partitioned_table WHERE partrelid = 'fairsched.fairness_samples'::regclass), 0::oid,
+  'without a default partition');
+SELECT is((SELECT count(*)::int FROM pg_index WHERE indrelid = 'fairsched.fairness_samples'::regclass), 0,
+  'and without an index of its own: a restore makes those of the partitions');
 
 -- What pg_dump has to keep: the settings of workspaces, workers, the shared jobs, and every sequence.
 SELECT ok(to_regclass('fairsched.' || r) = ANY (e.extconfig), 'fairsched.' || r || ' is dumped')

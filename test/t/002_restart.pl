@@ -106,5 +106,27 @@ is($node->safe_psql('postgres', q{SELECT string_agg(lane, ',' ORDER BY lane)
     AND (lane = 'long') = (lease_expires_at > rebuilt_at + interval '9 min')}), 'brief,long',
   'a short lease gets the grace, a long one its length');
 
+# What workers declared, a longest running time, and a drain outlive a crash as well.
+$node->safe_psql('postgres', q{SELECT fairsched_register_worker('declared', '{}', 7);
+  SELECT fairsched_enqueue('limited', lane => 'limited', max_runtime => '20 min')});
+my ($limited) = fs_rows($node, q{SELECT job_id, token FROM fairsched_claim('declared', 1, lease => '1 min', lanes => '{limited}')});
+$node->safe_psql('postgres', q{CALL fairsched_drain('0')});
+foreach my $mode ('fast', 'immediate')
+{
+  $node->stop($mode);
+  $node->start;
+  is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('declared', 100, lanes => '{default,side,limited}')}), '0',
+    "$mode: drained: nothing is handed out");
+  is($node->safe_psql('postgres', q{SELECT drained, live_slots >= 7 FROM fairsched.database_status}), 't|t',
+    "$mode: nor are the slots forgotten");
+  is($node->safe_psql('postgres', q{SELECT slots, node IS NULL FROM fairsched.worker_status WHERE worker = 'declared'}), '7|t',
+    "$mode: which it declared");
+  is($node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$limited->[0]], ARRAY[$limited->[1]], '1 day')"),
+    'continue', "$mode: a heartbeat extends the lease");
+  is($node->safe_psql('postgres', "SELECT lease_expires_at <= claimed_at + interval '20 min' FROM fairsched.running_jobs
+    WHERE job_id = $limited->[0]"), 't', "$mode: not beyond the longest running time");
+}
+$node->safe_psql('postgres', 'SELECT fairsched_undrain()');
+
 $node->stop;
 done_testing();

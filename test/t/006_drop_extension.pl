@@ -12,6 +12,7 @@ my $fill = q{
   SELECT fairsched_create_workspace('acme', max_running => 3, own_table => true);
   SELECT fairsched_enqueue_many('acme', array_agg('{}'::jsonb)) FROM generate_series(1, 10);
   SELECT fairsched_enqueue_many('beta', array_agg('{}'::jsonb)) FROM generate_series(1, 10);
+  SELECT fairsched.make_day_partition(t, current_date) FROM unnest('{job_history_dead,fairness_samples}'::text[]) t;
 };
 
 $node->safe_psql('postgres', $fill);
@@ -35,7 +36,7 @@ $node->safe_psql('postgres', 'DROP EXTENSION fairsched');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity
   WHERE backend_type LIKE 'fairsched%' AND datname IS NOT NULL}), 'dropped: the scheduler leaves');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_namespace n
-  ON n.oid = c.relnamespace WHERE n.nspname = 'fairsched'}), '0', 'dropped: own tables are gone too');
+  ON n.oid = c.relnamespace WHERE n.nspname = 'fairsched'}), '0', 'dropped: own tables and days are gone too');
 like($old->fails('EXECUTE take'), qr/ERROR/, 'dropped: a prepared claim fails');
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'dropped: the server is well');
 

@@ -40,6 +40,11 @@ $node->safe_psql('postgres', q{
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM fairsched.quota_violations
   WHERE resolved_at IS NOT NULL OR action = 'throttle'}), 'violations are written, and one is resolved');
 
+# Samples of fairness, of several days.
+$node->safe_psql('postgres', q{
+  SELECT fairsched.make_day_partition('fairness_samples', (now() AT TIME ZONE 'UTC')::date - d) FROM generate_series(-1, 3) d;
+  INSERT INTO fairsched.fairness_samples (sampled_at, scope, workspace, seconds, entitled, competed, served, lacking, tolerance, running)
+    SELECT now() - d * interval '1 day', 'workspace', 'acme', 60, d, d, d, 0, 1, 0 FROM generate_series(0, 3) d});
 # One of each end, in the own and in the shared table; and some that run.
 $node->safe_psql('postgres', q{
   CREATE TEMP TABLE c AS SELECT *, row_number() OVER (PARTITION BY workspace ORDER BY job_id) AS n
@@ -59,7 +64,9 @@ my $history = q{SELECT job_id, workspace, state, attempt FROM fairsched.job_hist
 my $dead = q{SELECT * FROM fairsched.dead_letters ORDER BY job_id};
 my $workspaces = q{SELECT workspace, tier, quota_class, weight, quantum, max_running, paused,
   own_table FROM fairsched.workspace_status ORDER BY workspace};
+my $samples = q{SELECT tableoid::regclass, * FROM fairsched.fairness_samples WHERE workspace = 'acme' AND entitled >= 0 AND seconds = 60 ORDER BY sampled_at};
 my @limits = (
+  [ 'samples of fairness', $samples ],
   [ 'quotas', q{SELECT * FROM fairsched.workspace_quotas ORDER BY 1, 2} ],
   [ 'rate limits', q{SELECT * FROM fairsched.workspace_rate_limits ORDER BY 1} ],
   [ 'throttles', q{SELECT * FROM fairsched.workspace_throttles ORDER BY 1} ],

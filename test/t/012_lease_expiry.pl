@@ -122,5 +122,41 @@ is($node->safe_psql('postgres', q{SELECT sum(running) FROM fairsched.workspace_s
   'no slot is held any more');
 fs_check_ok($node, 'fairsched_check finds nothing');
 
+# Two leases that ran out together: while the scheduler is busy with one, the other is extended, and stays.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue_many('two', '{"{}","{}"}', lane => 'two', max_attempts => 1)});
+my $locker = fs_session($node);
+$locker->ask('BEGIN; LOCK TABLE fairsched.job_history IN ACCESS EXCLUSIVE MODE');
+my @two = fs_rows($node, q{SELECT job_id, token FROM fairsched_claim('slow', 2, lease => '1 ms', lanes => '{two}')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity a, fairsched.database_status d
+  WHERE a.pid = d.scheduler_pid AND a.wait_event_type = 'Lock'}), 'the scheduler waits to discard the first');
+$node->safe_psql('postgres', "SELECT directive FROM fairsched_heartbeat(ARRAY[$two[0][0], $two[1][0]], ARRAY[$two[0][1], $two[1][1]], '1 hour')");
+$locker->ask('COMMIT');
+$locker->quit;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM fairsched.job_history WHERE job_id IN ($two[0][0], $two[1][0])"),
+  'one of the two is discarded');
+# the next round of the scheduler is over when this one is
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('two', lane => 'three', max_attempts => 1)});
+my $three = $node->safe_psql('postgres', q{SELECT job_id FROM fairsched_claim('slow', 1, lease => '1 ms', lanes => '{three}')});
+ok($node->poll_query_until('postgres', "SELECT state = 'discarded' FROM fairsched_job_status($three)"), 'a later one is discarded');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.running_jobs WHERE lane = 'two'}), '1', 'the other was extended, and runs');
+fs_check_ok($node, 'fairsched_check finds nothing');
+
 $node->stop;
+
+# Where no scheduler can start, for want of processes, the log says how many it takes, and claimers do due work.
+my $alone = fs_node('alone', conf => { max_worker_processes => 2 });
+$job = $alone->safe_psql('postgres', q{SELECT job_id FROM fairsched_enqueue('acme')});
+$alone->safe_psql('postgres', q{SELECT fairsched_claim('slow', 1, lease => '1 ms')});
+my ($late) = fs_claim_until($alone, q{'w', 1, lease => '1 h'});
+is($late, $job, 'without a scheduler: a lease that ran out is found by a claim');
+$alone->safe_psql('postgres', q{SELECT fairsched_fail(job_id, token, 'x', '50 ms') FROM fairsched.running_jobs});
+($late) = fs_claim_until($alone, q{'w', 1, lease => '1 h'});
+is($late, $job, 'and so is a job that waited for its retry');
+$job = $alone->safe_psql('postgres', q{SELECT job_id FROM fairsched_enqueue('acme', run_at => now() + interval '50 ms')});
+($late) = fs_claim_until($alone, q{'w', 1, lease => '1 h'});
+is($late, $job, 'and one that waited for its time');
+is($alone->safe_psql('postgres', 'SELECT scheduler_pid IS NULL FROM fairsched.database_status'), 't', 'there was no scheduler');
+ok($alone->wait_for_log(qr/WARNING:.*HINT:  Set max_worker_processes to at least [0-9]+ /s), 'the log says what to raise');
+fs_check_ok($alone, 'fairsched_check finds nothing');
+$alone->stop;
 done_testing();

@@ -96,5 +96,18 @@ cmp_ok(scalar(keys %distinct), '>', 10, 'with jitter');
 cmp_ok($delay{5}[-1], '<', 24 * 3600 * 1000, 'within a day');
 fs_check_ok($node, 'fairsched_check finds nothing');
 
+# The longest delay is not exceeded by the jitter, and has some.
+$node->append_conf('postgresql.conf', "fairsched.retry_base = '60 s'\nfairsched.retry_max = '40 s'");
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.retry_max') = '40s'}), 'another longest delay');
+$node->safe_psql('postgres', q{SELECT fairsched_create_workspace('most', max_running => 100);
+  SELECT fairsched_enqueue_many('most', array_fill('{}'::jsonb, ARRAY[100]), lane => 'most');
+  CREATE TABLE most AS SELECT job_id, token FROM fairsched_claim('w', 100, lanes => '{most}');
+  CREATE TABLE begun AS SELECT clock_timestamp() AS at;
+  SELECT fairsched_fail_many(array_agg(job_id), array_agg(token), 'x') FROM most;
+  CREATE TABLE ended AS SELECT clock_timestamp() AS at});
+is($node->safe_psql('postgres', q{SELECT count(*), max(run_at) <= max(ended.at) + interval '40 s', min(run_at) < max(begun.at) + interval '35 s'
+  FROM fairsched.jobs, begun, ended WHERE workspace = 'most'}), '100|t|t', 'holds, and not all wait for as long');
+
 $node->stop;
 done_testing();

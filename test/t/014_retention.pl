@@ -39,7 +39,7 @@ foreach my $outcome (sort keys %day)
   foreach my $age (@{ $day{$outcome} })
   {
     $node->safe_psql('postgres', qq{
-      SELECT fairsched.make_history_partition('$outcome', (now() AT TIME ZONE 'UTC')::date - $age);
+      SELECT fairsched.make_day_partition('job_history_$outcome', (now() AT TIME ZONE 'UTC')::date - $age);
       CREATE TEMP TABLE h AS SELECT * FROM fairsched.job_history WHERE outcome = '$outcome'
         AND worker IS DISTINCT FROM 'old' LIMIT 1;
       UPDATE h SET job_id = 1000 + $age, finished_at = finished_at - interval '$age days',
@@ -80,6 +80,22 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM fairsched.job_history WHER
   '0', 'a completed job is deleted');
 is($node->safe_psql('postgres', "SELECT count(*) FROM fairsched.job_history
   WHERE job_id IN ($new[1], $new[2])"), '2', 'a discarded and a cancelled one are kept');
+
+# The number of a dropped workspace's table leads to its dead jobs as long as they are kept, and is free then.
+my $gone = $node->safe_psql('postgres', q{
+  SELECT fairsched_create_workspace('gone', own_table => true);
+  SELECT job_id FROM fairsched_enqueue('gone')}) =~ s/\s//gr;
+$node->safe_psql('postgres', "SELECT fairsched_cancel($gone); SELECT fairsched_drop_workspace('gone')");
+$node->restart;
+my $ran = q{SELECT last_run > pg_postmaster_start_time() FROM fairsched.maintenance_status WHERE task = 'retention'};
+ok($node->poll_query_until('postgres', $ran), 'retention ran');
+is($node->safe_psql('postgres', "SELECT state FROM fairsched_job_status($gone)"), 'cancelled',
+  'a job of a dropped workspace is found');
+my $numbers = q{SELECT count(*) FROM fairsched.job_tables WHERE dropped_at IS NOT NULL};
+is($node->safe_psql('postgres', $numbers), '1', 'the number of its table is taken');
+$node->safe_psql('postgres', "DELETE FROM fairsched.job_history WHERE job_id = $gone");
+$node->restart;
+ok($node->poll_query_until('postgres', $numbers, '0'), 'and free when its history is gone');
 
 $node->stop;
 done_testing();

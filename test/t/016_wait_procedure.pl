@@ -53,6 +53,14 @@ $node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme', lane => 'b')});
 $waiter->finish;
 cmp_ok(time - $start, '<', 30, 'each of them wakes it');
 
+# While the database is drained there is nothing to get; the end of that wakes who waits.
+$node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme', lane => 'drained')});
+$node->safe_psql('postgres', q{CALL fairsched_drain('0')});
+wait_for('drained: it waits, although there is a job', q{'1000 s', '{drained}'});
+$node->safe_psql('postgres', 'SELECT fairsched_undrain()');
+$waiter->finish;
+is($waiter->ask(q{SELECT count(*) FROM fairsched_claim(lanes => '{drained}')}), '1', 'undrained: it is woken, and gets the job');
+
 # Where it could not commit, it says so.
 like($waiter->fails(q{BEGIN; CALL fairsched_wait('1 s')}), qr/ERROR:  (2D000|25001|FS...): /,
   'inside BEGIN: an error');

@@ -100,5 +100,34 @@ is($node->safe_psql('postgres', q{SELECT fairsched_drop_workspace('hot', true);
   SELECT count(*) FROM fairsched.jobs WHERE workspace = 'hot'}) =~ /0$/, 1,
   'it can be dropped with what is left');
 
+# Two queues: while the large one is being copied, the small one is served faster than it was ever kept
+# ready for; none of its young jobs comes before an old one that is on its way to the other table.
+$node->safe_psql('postgres', q{
+  TRUNCATE served; ALTER SEQUENCE hot_n RESTART;
+  SELECT count(*) FROM fairsched_enqueue_many('two',
+    (SELECT array_agg(jsonb_build_object('n', nextval('hot_n'))) FROM generate_series(1, 8000)), lane => 'quick');
+  SELECT count(*) FROM fairsched_enqueue_many('two',
+    (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(1, 60000) n), lane => 'slow')});
+unlink $stop;
+my $quick = $serve =~ s/max_jobs => 4/max_jobs => 100, lanes => '{quick}'/r;
+@load = (
+  fs_pgbench($node, { qq{SELECT fairsched_enqueue('two', jsonb_build_object('n', nextval('hot_n')), lane => 'quick');} => 1 },
+    forever => $stop, transactions => 100),
+  fs_pgbench($node, { $quick => 1 }, forever => $stop, transactions => 1000));
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 100 FROM served}), 'the quick queue is being served');
+$node->safe_psql('postgres', q{SELECT fairsched_isolate_workspace('two')});
+$now = $node->safe_psql('postgres', q{SELECT coalesce(max(n), 0) FROM served});
+ok($node->poll_query_until('postgres', qq{SELECT count(*) > 0 FROM served WHERE n > 8000 AND n > $now}),
+  'and serves jobs that came later');
+append_to_file($stop, 'now');
+ok(fs_finish($_), 'no client met an error') foreach @load;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT n, lag(n) OVER (ORDER BY at) AS before FROM served) s
+    WHERE n < before}), '0', 'in the order in which they were enqueued');
+is($node->safe_psql('postgres', q{SELECT count(*) - count(DISTINCT n), count(*) + (SELECT count(*) FROM fairsched.jobs
+    WHERE workspace = 'two' AND lane = 'quick') - (SELECT last_value FROM hot_n) FROM served}), '0|0', 'none twice, none lost');
+is($node->safe_psql('postgres', q{SELECT count(*), count(DISTINCT job_table), min(job_table) > 0 FROM fairsched.jobs
+    WHERE workspace = 'two' AND lane = 'slow'}), '60000|1|t', 'and the other queue has moved');
+fs_check_ok($node, 'fairsched_check finds nothing');
+
 $node->stop;
 done_testing();

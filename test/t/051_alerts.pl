@@ -87,6 +87,7 @@ $node->safe_psql('postgres', q{INSERT INTO fairsched.alerts (type, severity, det
     VALUES ('old', 'low', 'x', now() - interval '40 days', now() - interval '40 days', now() - interval '31 days'),
       ('young', 'low', 'x', now() - interval '40 days', now() - interval '40 days', now() - interval '29 days'),
       ('open', 'low', 'x', now() - interval '40 days', now() - interval '40 days', NULL);
+  SELECT fairsched.make_day_partition('fairness_samples', (now() AT TIME ZONE 'UTC')::date - d) FROM generate_series(5, 9) d;
   INSERT INTO fairsched.fairness_samples (sampled_at, scope, seconds, entitled, competed, served, lacking, tolerance, running)
     VALUES (now() - interval '8 days', 'all', 60, 0, 0, 0, 0, 0, 0), (now() - interval '6 days', 'all', 60, 0, 0, 0, 0, 0, 0)});
 my ($good) = $node->safe_psql('postgres', q{SELECT pg_get_functiondef('fairsched.drop_old_budget_events'::regproc)});
@@ -102,6 +103,10 @@ ok($node->poll_query_until('postgres', q{SELECT string_agg(type, ' ' ORDER BY ty
     WHERE type IN ('open', 'young', 'old')}), 'alerts that were resolved long ago go');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM fairsched.fairness_samples WHERE sampled_at < now() - interval '1 day'}),
   'so do old samples');
+is($node->safe_psql('postgres', q{SELECT to_regclass('fairsched.fairness_samples_' || to_char(now() AT TIME ZONE 'UTC' - interval '8 days', 'YYYYMMDD')) IS NULL}),
+  't', 'by the day, which is a partition');
+is($node->safe_psql('postgres', q{SELECT bool_and(to_regclass('fairsched.fairness_samples_' || to_char(now() AT TIME ZONE 'UTC' + d * interval '1 day', 'YYYYMMDD')) IS NOT NULL)
+  FROM generate_series(0, 1) d}), 't', 'and those of the next days are made ahead');
 
 # Two sessions that raise the same make one alert.
 my @sessions = map { fs_session($node) } 1 .. 2;
@@ -119,12 +124,28 @@ $node->reload;
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM fairsched.maintenance_status
     WHERE task IN ('fairness', 'alerts') AND next_run > now() + interval '30 s'}), 'both can be switched off');
 
-# Each alert has a section that says what to do.
-my $source = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/alert_check.c");
+# Each alert has a section that says what to do: whatever the sources raise, wherever.
 my $page = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../docs/alerts.md");
-my $events = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/budget_events.c");
-my ($scorer) = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../src/placement_scorer.c") =~ /^#define ALERT "(\w+)"/m;
-my %types = map { $_ => 1 } $source =~ /(?:fs_alert_raise|check_query)\("(\w+)"/g, $events =~ /"(budget_(?:warn|throttle|preempt|paused))"/g, $scorer;
+my %types;
+# alerts.c keeps them, and raises none of its own
+foreach my $file (grep { !m{/alerts\.c$} } glob "$FindBin::RealBin/../../src/*.c")
+{
+  my $source = PostgreSQL::Test::Utils::slurp_file($file);
+
+  while ($source =~ /\b(?:fs_alert_raise|check_query)\((?:"(\w+)"|(\w+))/g)
+  {
+    my ($literal, $name) = ($1, $2);
+
+    # of check_query itself
+    next if defined $name && ($name eq 'const' || $name eq 'type');
+    my ($list) = defined $literal ? qq{"$literal"} : $source =~ /(?:^#define $name |\b$name\[[^\]]*\]\s*=\s*\{)([^\n;]*(?:\n[^;#]*?\})?)/m;
+    my @found = ($list // '') =~ /"(\w+)"/g;
+
+    ok(scalar @found, "$file: which alerts $name stands for is found") if defined $name;
+    $types{$_} = 1 foreach @found;
+  }
+}
+ok(exists $types{$_}, "$_ is among them") foreach qw(fairness_violation budget_paused placement_scorer);
 
 cmp_ok(scalar(keys %types), '>=', 10, 'types of alerts: ' . join(' ', sort keys %types));
 is(join(' ', sort $page =~ /^## (\w+)$/mg), join(' ', sort keys %types), 'docs/alerts.md has them all');

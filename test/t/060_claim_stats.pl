@@ -151,12 +151,15 @@ is($node->safe_psql('postgres', q{SELECT lane, gate, reason, resource, refusals 
 # ---------- the lock ----------
 
 my $tries = 0;
-while ($tries++ < 100 && $node->safe_psql('postgres', 'SELECT lock_waits = 0 FROM fairsched.scheduler_stats') eq 't')
+while ($tries++ < 100 && $node->safe_psql('postgres', 'SELECT lock_waits = 0 OR lock_wait_seconds = 0 FROM fairsched.scheduler_stats') eq 't')
 {
   fs_finish(fs_pgbench($node, { "SELECT count(*) FROM fairsched_claim('x', lanes => '{a}');\n" => 1 }, clients => 8, transactions => 200));
 }
-is($node->safe_psql('postgres', 'SELECT lock_waits > 0, lock_wait_seconds >= 0 FROM fairsched.scheduler_stats'), 't|t',
+is($node->safe_psql('postgres', 'SELECT lock_waits > 0, lock_wait_seconds > 0 FROM fairsched.scheduler_stats'), 't|t',
   'who does not get the scheduler\'s lock at once is counted');
+
+is($node->safe_psql('postgres', q{CREATE TEMP TABLE was AS SELECT lock_waits, fairsched_reset_stats() AS at FROM fairsched.scheduler_stats;
+  SELECT s.stats_since = w.at, s.lock_waits < w.lock_waits OR w.lock_waits < 3 FROM fairsched.scheduler_stats s, was w}), 't|t', 'and a reset begins anew');
 
 # ---------- a restart starts from zero ----------
 

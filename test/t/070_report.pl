@@ -8,7 +8,7 @@ use Test::More;
 
 my $node = fs_node('report', conf => {
   max_prepared_transactions => 5, autovacuum => 'off', 'fairsched.max_workers' => 16, 'fairsched.dwell_target' => 100,
-  'fairsched.capacity_interval' => 200, 'fairsched.fairness_interval' => 0, 'fairsched.alert_interval' => 0 });
+  'fairsched.capacity_interval' => 200, 'fairsched.fairness_interval' => 0, 'fairsched.fairness_workspaces' => 1, 'fairsched.alert_interval' => 0 });
 
 # The recommendations of one rule, as lines "severity|subject|setting|reason".
 sub rule
@@ -29,6 +29,7 @@ is($node->safe_psql('postgres', $empty),
 
 # History: average, variance and trend.
 $node->safe_psql('postgres', q{
+  SELECT fairsched.make_day_partition('fairness_samples', (now() AT TIME ZONE 'UTC')::date - d) FROM generate_series(-1, 2) d;
   INSERT INTO fairsched.fairness_samples (sampled_at, scope, tier, seconds, entitled, competed, served, lacking, tolerance, depth, running, score)
     SELECT clock_timestamp() - (20 - i) * interval '1 min', s, CASE s WHEN 'tier' THEN 'growth' END, 60, 10, 10, 60, 0, 1, 100 + 10 * i, 7, 1 - (i % 2) * 0.01
       FROM generate_series(1, 20) i, unnest('{all,tier}'::text[]) s;
@@ -95,6 +96,33 @@ like(rule('memory'), qr/^high\|workers\|fairsched\.max_workers\|\d+ of 16 are in
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue(w, cost => c, lane => 'dear') FROM unnest('{dear1,dear2}'::text[]) w, unnest('{1,1000,1,1}'::int[]) c;
   SELECT count(*) FROM fairsched_claim('one', 6, lanes => '{dear}')});
 like(rule('quantum'), qr/^low\|tier starter\|fairsched\.tiers\.quantum\|The dearest job costs 1000, 50 times the quantum of 20/, 'quantum');
+
+# Entitlement: claims that are rolled back while others go on. Two sessions hold a round of each; whoever has
+# the short one's jobs gives them up, so the rounds pass without it. No slots are declared, so nobody is capped.
+$node->safe_psql('postgres', q{
+  SELECT fairsched_unregister_worker('w' || i) FROM generate_series(1, 11) i;
+  SELECT fairsched_create_workspace(w, max_running => 1000, own_table => false) FROM unnest('{short,long}'::text[]) w;
+  SELECT count(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[1000]), lane => 'unfair')) FROM unnest('{short,long}'::text[]) w});
+my @claimers = map { fs_session($node) } 1 .. 2;
+my $round = sub {
+  my ($commits, $rounds) = @_;
+  foreach my $i (1 .. $rounds)
+  {
+    my @got = map { $_->ask('BEGIN'); $_->ask(q{SELECT DISTINCT workspace FROM fairsched_claim('one', 20, lanes => '{unfair}', lease => '1 h')}) } @claimers;
+    $claimers[$_]->ask($got[$_] =~ $commits ? 'COMMIT' : 'ROLLBACK') foreach 1, 0;
+  }
+};
+$round->(qr/./, 3);
+is(rule('entitlement'), '', 'entitlement: not while each gets what is due');
+$claimers[0]->ask(q{SELECT fairsched.sample_fairness(now() - interval '1 min')});
+$round->(qr/^long$/, 20);
+$claimers[0]->ask('SELECT fairsched.sample_fairness(now())');
+is($node->safe_psql('postgres', q{SELECT workspace, lacking > 0, competed FROM fairsched.fairness_samples WHERE scope = 'workspace' AND workspace <> 'full'}),
+  'short|t|0', 'a sample with room for one workspace has who lacks most, not who was served most');
+is($node->safe_psql('postgres', q{SELECT worst_workspace, score < 0.7 FROM fairsched.fairness_samples WHERE scope = 'all'}), 'short|t', 'and names it');
+like(rule('entitlement'), qr/^high\|workspace short\|claims\|While it competed it got \d+ of the \d+ cost units that were due to it; of \d+ jobs handed out, to whomever, claims of [1-9]\d* were rolled back\.$/,
+  'entitlement: who is short of it, and why');
+$_->quit foreach @claimers;
 
 # Leases that run out.
 $node->safe_psql('postgres', q{SELECT count(fairsched_enqueue_many('lost', ARRAY(SELECT '{}'::jsonb FROM generate_series(1, 25)), lane => 'lost'));

@@ -28,6 +28,37 @@ window.addEventListener('load', function () {
     var r = e.getBoundingClientRect(), p = e.closest('svg').getBoundingClientRect();
     if (r.left < p.left - 1 || r.right > p.right + 1 || r.bottom > p.bottom + 1) wrong.push('text outside its plot: ' + e.textContent);
   });
+  // a heading in one line; a word is not cut in two; what is cut short is to be read in its title
+  function lines(e) {
+    var range = document.createRange(), top = Infinity, bottom = 0;
+    range.selectNodeContents(e);
+    Array.prototype.forEach.call(range.getClientRects(), function (r) { top = Math.min(top, r.top); bottom = Math.max(bottom, r.bottom); });
+    return (bottom - top) / parseFloat(getComputedStyle(e).lineHeight) > 1.5 ? 2 : 1;
+  }
+  document.querySelectorAll('th').forEach(function (e) {
+    if (lines(e) > 1) wrong.push('a heading in two lines: ' + e.textContent);
+  });
+  document.querySelectorAll('.cut, .name').forEach(function (e) {
+    if (e.scrollWidth > e.clientWidth + 1 && e.title !== e.textContent) wrong.push('cut without a title: ' + e.textContent);
+  });
+  document.querySelectorAll('td').forEach(function (e) {
+    if (e.textContent.length < 20 && !/\s/.test(e.textContent) && lines(e) > 1) wrong.push('a broken word: ' + e.textContent);
+  });
+  document.querySelectorAll('.rows .value').forEach(function (e) {
+    var r = e.getBoundingClientRect(), p = e.closest('.card').getBoundingClientRect();
+    if (r.right > p.right - 8) wrong.push('a figure at the edge of its card: ' + e.textContent);
+  });
+  document.querySelectorAll('.lines text').forEach(function (e) {
+    if (e.getBoundingClientRect().height < 7) wrong.push('too small to read: ' + e.textContent);
+  });
+  // no hole beside a card: where there is room for two, they come in pairs
+  if (doc.clientWidth > 1000) {
+    var alone = 0;
+    document.querySelectorAll('.card').forEach(function (e) {
+      if (!e.classList.contains('wide')) alone++;
+      else if (alone % 2) wrong.push('a hole before ' + e.querySelector('h2').textContent);
+    });
+  }
   document.querySelectorAll('.card').forEach(function (e) {
     if (e.getBoundingClientRect().height < 50 || !e.querySelector('svg, table, li, .nothing')) wrong.push('empty: ' + e.textContent.slice(0, 40));
   });
