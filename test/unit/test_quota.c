@@ -74,6 +74,16 @@ main(void)
 	burst_was(&b, &q, t - 300 * MIN, t - 200 * MIN, t);
 	ok(burst_may(&b, &q, t), "one that is long over does not count");
 
+	/* long above: when the hour has less than the duration of it, it was not below for as long yet */
+	b = (FsBurst) {.exhausted = false};
+	q.burst_usec = 50 * MIN;
+	burst_level(&b, &q, 11 * FS_UNIT, t);
+	ok(!burst_may(&b, &q, t + 51 * MIN), "fifty minutes: no more");
+	burst_level(&b, &q, 9 * FS_UNIT, t + 70 * MIN);
+	ok(!burst_may(&b, &q, t + 90 * MIN), "twenty minutes below, of fifty");
+	ok(!burst_may(&b, &q, t + 119 * MIN), "forty-nine");
+	ok(burst_may(&b, &q, t + 121 * MIN), "as long as it was above");
+
 	q.burst = 0;
 	ok(!burst_may(&b, &q, t + 200 * MIN), "no burst, no excess");
 
