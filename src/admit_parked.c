@@ -141,7 +141,7 @@ waits_in_list(const FsRefusal *why)
 }
 
 static void
-link_waiter(int32 flow)
+link_waiter(int32 flow, uint64 due)
 {
 	FsFlow	   *f = &fs_flows[flow];
 	int32	   *head = waiters_of(flow);
@@ -151,7 +151,7 @@ link_waiter(int32 flow)
 	if (*head != FS_NONE)
 		fs_flows[*head].wait_prev = flow;
 	*head = flow;
-	fs_budget_wait(flow, fs_room_rounds(flow));
+	fs_budget_wait(flow, due);
 }
 
 static void
@@ -172,13 +172,14 @@ static void
 park_flow(int32 flow, const FsRefusal *why, TimestampTz now)
 {
 	FsFlow	   *f = &fs_flows[flow];
+	uint64		due = waits_in_list(why) ? fs_room_rounds(flow) : 0;
 
 	f->why = *why;
 	f->why.since = now;
 	link_parked(flow, FsWorkspaceOfFlow(flow));
-	if (waits_in_list(why))
-		link_waiter(flow);
 	fs_sched_flow_relink(flow);
+	if (waits_in_list(why))
+		link_waiter(flow, due); /* its aging nodes are free now */
 }
 
 /* Nothing holds the flow up by itself any more; forgets why. */

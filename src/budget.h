@@ -86,15 +86,15 @@ typedef struct FsBudgetSet
 	int32		refs;			/* flows and leases */
 	int32		flows;			/* list of its flows */
 	int32		waiters;		/* list of these that are parked for a budget (admit_parked.c) */
-	int32		wait_root;		/* heap of those, in the order in which room lets them in (fs_budget_waits) */
+	int32		wait_root;		/* heap of those, in the order in which room lets them in (nodes: fs_aging_nodes) */
 	uint32		wait_stamp;		/* of the last one */
 	uint64		wait_clock;		/* key of the last one that was let in */
 	bool		hopeful;		/* there may be room for one of them: it is in the database's circle */
+	uint8		refused;		/* bits of the classes that one of its budgets holds back */
 	int32		hope_next;
 	int32		hope_prev;
-	uint8		refused;		/* bits of the classes that one of its budgets holds back */
-	TimestampTz refused_at;		/* since when it is these */
 	int			n;
+	TimestampTz refused_at;		/* since when it is these */
 	int32		budget[FS_JOB_BUDGETS];
 	int32		link_next[FS_JOB_BUDGETS];	/* lists of the budgets (FsBudgetLink) */
 	int32		link_prev[FS_JOB_BUDGETS];

@@ -52,6 +52,9 @@ fs_budget_recheck(int32 budget, TimestampTz now)
 
 /* ---------- room for one ---------- */
 
+/* A flow that waits is out of the order of service, so its jobs do not age: the first node of these is free. */
+#define WAIT_NODE(flow)	((flow) * FS_AGING)
+
 static void
 despair(int32 s)
 {
@@ -98,12 +101,14 @@ void
 fs_budget_wait(int32 flow, uint64 due)
 {
 	FsBudgetSet *set = &fs_budget_sets[fs_flows[flow].budget_set];
-	RingNode   *node = &fs_budget_waits[flow];
+	RingNode   *node = &fs_aging_nodes[WAIT_NODE(flow)];
 
+	Assert(!node->linked);
 	memset(node, 0, sizeof(RingNode));
 	node->round = set->wait_clock + due;
 	node->stamp = ++set->wait_stamp;
-	ringheap_insert(fs_budget_waits, &set->wait_root, flow);
+	ringheap_insert(fs_aging_nodes, &set->wait_root, WAIT_NODE(flow));
+	fs_flows[flow].in_wait = true;
 }
 
 /* fs_budget_wait_over: it is out of the list, too. */
@@ -112,8 +117,10 @@ fs_budget_wait_over(int32 flow)
 {
 	int32		s = fs_flows[flow].budget_set;
 
-	if (fs_budget_waits[flow].linked)
-		ringheap_remove(fs_budget_waits, &fs_budget_sets[s].wait_root, flow);
+	if (fs_aging_nodes[WAIT_NODE(flow)].linked)
+		ringheap_remove(fs_aging_nodes, &fs_budget_sets[s].wait_root, WAIT_NODE(flow));
+	memset(&fs_aging_nodes[WAIT_NODE(flow)], 0, sizeof(RingNode));
+	fs_flows[flow].in_wait = false;
 	if (fs_budget_sets[s].wait_root == RINGHEAP_NONE)
 		despair(s);
 }
@@ -156,7 +163,7 @@ fs_budget_offer(int32 db, int *visits, TimestampTz now)
 	{
 		int32		s = fs_budget_notices[db].hopeful;
 		FsBudgetSet *set = &fs_budget_sets[s];
-		int32		f = set->wait_root;
+		int32		f = set->wait_root / FS_AGING;
 		FsRefusal	why;
 
 		if (!fs_budget_fits(s))
@@ -170,12 +177,12 @@ fs_budget_offer(int32 db, int *visits, TimestampTz now)
 		if (why.park != FS_PARK_NONE)
 		{
 			/* not for its workspace: room does not help, only a change of the budget does */
-			ringheap_remove(fs_budget_waits, &set->wait_root, f);
+			ringheap_remove(fs_aging_nodes, &set->wait_root, WAIT_NODE(f));
 			if (set->wait_root == RINGHEAP_NONE)
 				despair(s);
 			continue;
 		}
-		set->wait_clock = Max(set->wait_clock, fs_budget_waits[f].round);
+		set->wait_clock = Max(set->wait_clock, fs_aging_nodes[WAIT_NODE(f)].round);
 		fs_budget_notices[db].hopeful = set->hope_next;
 		fs_admit_lift(f);
 		if (fs_workspaces[FsWorkspaceOfFlow(f)].parked == FS_PARK_NONE)

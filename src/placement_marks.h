@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define PLACEMENT_MARKS		64	/* remembered by name */
-#define PLACEMENT_MARK_BITS	65536	/* of their names, what is beyond */
+#define PLACEMENT_MARK_BITS	32768	/* of their names, what is beyond */
 #define PLACEMENT_MARK_NAME	128 /* bytes, without the NUL */
 
 typedef enum FsChainKind

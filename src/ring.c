@@ -323,7 +323,7 @@ fs_sched_flow_relink(int32 f)
 		if (slot >= 0)
 			list_link(f, slot);
 	}
-	if (!flow->in_room)
+	if (!flow->in_room && !flow->in_wait)
 	{
 		for (int cls = 2; cls < FS_CLASSES; cls++)
 			aging_rekey(f, cls);

@@ -44,7 +44,6 @@ RingNode   *fs_nodes;
 RingNode   *fs_urgent_nodes;
 RingNode   *fs_aging_nodes;
 RingNode   *fs_wakes;
-RingNode   *fs_budget_waits;
 FsFlow	   *fs_flows;
 FsBlock    *fs_blocks;
 FsDwell    *fs_dwells;
@@ -167,7 +166,6 @@ layout(char *base)
 	StaticAssertStmt(sizeof(NeedNode) <= FS_AGING * sizeof(RingNode), "a NeedNode takes the room of a flow's aging nodes");
 	AREA(fs_wakes, fs_max_workspaces);
 	AREA(fs_flows, flows);
-	AREA(fs_budget_waits, flows);
 	AREA(fs_blocks, block_capacity());
 	AREA(fs_dwells, FS_DWELLS);
 	AREA(fs_leases, fs_max_running);

@@ -275,6 +275,7 @@ typedef struct FsFlow
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
 	bool		in_room;		/* waits for the fleet (roomwait.c): its aging nodes are a NeedNode */
+	bool		in_wait;		/* waits for room in a budget (budget_wake.c): the first of its aging nodes is in that heap */
 	uint8		refused;		/* bits of the classes that its budgets hold back */
 	int8		room_class;		/* the tree it waits in for the fleet (roomwait.c) */
 	int8		room_resource;
@@ -361,9 +362,10 @@ typedef struct FsLease
 	FsNeeds		held;			/* less what a claim of the same call took over */
 	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
 	bool		open;			/* counted in its workspace's `open` */
+	bool		rate_owed;		/* CLAIMING: no booking covers it yet (rate_book.c) */
 	uint32		rate_gen;		/* the window it was counted in; 0: none */
 	int64		rate_slice;
-	bool		rate_owed;		/* CLAIMING: no booking covers it yet (rate_book.c) */
+	PlacementEnd ends_as;		/* ENDING: for the node's health */
 	int32		budget_set;		/* budget.c's; FS_NONE: reserves nothing */
 
 	TimestampTz claimed_at;
@@ -372,7 +374,6 @@ typedef struct FsLease
 	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time is over */
 	TimestampTz room_until;		/* CLAIMING: it used room that was kept until then; 0: none */
 	TimestampTz saved_at;		/* last checkpoint under this claim; 0 = none */
-	PlacementEnd ends_as;		/* ENDING: for the node's health */
 	int64		length;			/* of the lease, usec */
 } FsLease;
 
@@ -723,7 +724,6 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
-extern RingNode *fs_budget_waits;	/* by flow: those that wait for a budget */
 #define fs_room_nodes ((NeedNode *) fs_aging_nodes) /* by flow: those of a flow that is in_room */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
