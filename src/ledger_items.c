@@ -482,6 +482,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				break;
 			}
 		case ITEM_PLACE:
+			if (fs_leases[item->u.lease.lease].directive == FS_PREEMPT)
+				fs_preempt_wake(d, now);	/* its class may be another now */
 			break;
 		case ITEM_CLOSING:
 			open_again(item->db, item->u.reserved.workspace);

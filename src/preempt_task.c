@@ -6,8 +6,9 @@
  * Each round reads the open requests, oldest first, and sets memory right by
  * them: a lease under the request's token is marked (it is not after a restart,
  * and gets a fresh grace then); one whose grace ran out is revoked; a request
- * whose lease is gone is void, since a yield closes its own.  So a request that
- * is missed once is met the next time.
+ * whose lease is gone is void, since a yield closes its own; and so is one that a
+ * rule made of a job that was raised to P0 or P1 since.  So a request that is
+ * missed once is met the next time.
  *
  * Like expiry this waits for no row: one that is locked is being finished, and
  * whatever comes of that wins.
@@ -35,6 +36,7 @@ typedef struct Pending
 	int64		id;
 	int64		job_id;
 	int64		token;
+	bool		by_rule;		/* of preemption_policies */
 } Pending;
 
 /* Open requests with higher numbers than this, the oldest first. */
@@ -47,7 +49,9 @@ read_pending(int64 after, int limit, int *n)
 	Pending    *p;
 
 	fs_spi_begin();
-	*n = fs_spi("SELECT preemption_id, job_id, token FROM fairsched.preemption_history "
+	*n = fs_spi("SELECT preemption_id, job_id, token, "
+				"reason IN ('resource_constraint', 'high_priority_job') AND threshold IS NOT NULL "
+				"FROM fairsched.preemption_history "
 				"WHERE outcome = 'requested' AND preemption_id > $1 ORDER BY preemption_id LIMIT $2",
 				2, types, args, NULL);
 	p = MemoryContextAlloc(mine, sizeof(Pending) * (*n + 1));
@@ -60,6 +64,7 @@ read_pending(int64 after, int limit, int *n)
 		p[i].id = DatumGetInt64(SPI_getbinval(t, desc, 1, &isnull));
 		p[i].job_id = DatumGetInt64(SPI_getbinval(t, desc, 2, &isnull));
 		p[i].token = DatumGetInt64(SPI_getbinval(t, desc, 3, &isnull));
+		p[i].by_rule = DatumGetBool(SPI_getbinval(t, desc, 4, &isnull));
 	}
 	fs_spi_end();
 	return p;
@@ -171,6 +176,7 @@ serve_requests(FsDatabase *db, int limit, TimestampTz now)
 		{
 			TimestampTz revoke_at = 0;
 			bool		leased = false;
+			bool		let_off = false;
 			int32		l;
 
 			after = p[i].id;
@@ -181,17 +187,23 @@ serve_requests(FsDatabase *db, int limit, TimestampTz now)
 			if (l != FS_NONE && fs_leases[l].token == p[i].token)
 			{
 				leased = true;
-				if (fs_leases[l].directive != FS_PREEMPT)
+				let_off = p[i].by_rule && FsSlotClass(fs_leases[l].rank_slot) <= 1;
+				if (let_off)
+				{
+					if (fs_leases[l].directive == FS_PREEMPT)
+						fs_leases[l].directive = FS_CONTINUE;
+				}
+				else if (fs_leases[l].directive != FS_PREEMPT)
 					fs_preempt_mark(FsDbIndex(db), p[i].job_id, p[i].token,
 									now + FsMsToUsec(fs_preemption_grace));
 				revoke_at = fs_leases[l].revoke_at;
 			}
 			FsUnlock();
-			if (leased && revoke_at > now)
+			if (leased && !let_off && revoke_at > now)
 				next = Min(next, revoke_at);
 			else if (done++ >= limit)
 				next = Min(next, now);
-			else if (!leased)
+			else if (!leased || let_off)
 				close_void(p[i].id);
 			else if (!revoke_lease(db, &p[i], now))
 				next = Min(next, now + AGAIN_AFTER);

@@ -34,7 +34,7 @@ COMMENT ON COLUMN fairsched.preemption_history.requested_at IS 'When it was aske
 COMMENT ON COLUMN fairsched.preemption_history.preempted_at IS 'When the job stopped; NULL = it did not, or not yet.';
 COMMENT ON COLUMN fairsched.preemption_history.resumed_at IS 'When it went back to wait for a worker; NULL = it did not, or not yet.';
 COMMENT ON COLUMN fairsched.preemption_history.has_checkpoint IS 'The job had a checkpoint when it stopped (until then: when it was asked).';
-COMMENT ON COLUMN fairsched.preemption_history.outcome IS 'requested: its worker has been told or will be; preempted: it waits to be resumed; resumed: it was; ended: it was cancelled or dropped instead; void: it finished or left in another way before it was preempted; discarded: it had been preempted too often.';
+COMMENT ON COLUMN fairsched.preemption_history.outcome IS 'requested: its worker has been told or will be; preempted: it waits to be resumed; resumed: it was; ended: it was cancelled or dropped instead; void: it finished or left in another way before it was preempted, or was raised to P0 or P1 after a rule had asked; discarded: it had been preempted too often.';
 COMMENT ON COLUMN fairsched.preemption_history.answer IS 'yielded: its worker gave it back; revoked: fairsched.preemption_grace ran out; NULL = neither.';
 COMMENT ON COLUMN fairsched.preemption_history.work_lost IS 'Work that is to be done again: time from the claim, or from the last checkpoint after it, until the job stopped.';
 COMMENT ON COLUMN fairsched.preemption_history.worker IS 'Worker that had it.';
