@@ -17,7 +17,7 @@ my $chains = 200;
 
 sub ask { return $node->safe_psql('postgres', $_[0]) }
 
-# scored: which lanes rounds score until nothing is due any more.
+# scored: how many are scored until nothing is due (what is to be looked at again later is not waited for).
 sub scored
 {
   my $until = time + $PostgreSQL::Test::Utils::timeout_default;
@@ -26,7 +26,7 @@ sub scored
   while (time < $until)
   {
     last if ask('SELECT fairsched_evaluate_placement();' x 10 . q{
-      SELECT count(*) FROM fairsched.placement_marks() UNION ALL SELECT count(*) FROM fairsched.placement_watch WHERE due IS NOT NULL})
+      SELECT count(*) FROM fairsched.placement_marks() UNION ALL SELECT count(*) FROM fairsched.placement_watch WHERE due <= clock_timestamp()})
       =~ /\n0\n0$/;
   }
   return ask("SELECT count(*) FROM fairsched.placement_scores WHERE scored_at > '$before'");
