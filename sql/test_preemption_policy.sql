@@ -56,6 +56,7 @@ SELECT take(1);
 SELECT workspace, parked_detail FROM fairsched.queue_status WHERE workspace = 'huge';
 SELECT fairsched_evaluate_preemption();
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 
 -- Candidates: lowest class, then the workspace furthest above its share, then the least work lost.
 SELECT fairsched_set_capacity('cpu', 20), fairsched_set_capacity('memory', NULL);
@@ -77,6 +78,7 @@ SET fairsched.preemption_min_runtime = '1h';
 SELECT count(*) FROM fairsched_preemption_candidates('cpu');
 SET fairsched.preemption_min_runtime = 0;
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 
 -- At 80 %, P3 makes room for P2; not for a job that can have what it needs.
 SELECT fairsched_set_capacity('cpu', 5);
@@ -104,6 +106,7 @@ SELECT take(100);
 SELECT fairsched_evaluate_preemption();
 SELECT count(*) FROM asked;
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 
 -- At 85 %, P3 first and then P2 for P0 and P1; P2 is not for P2; P1 is for nobody.
 SELECT put('high', 'P1', 2, '{"cpu": 1}'), put('mid', 'P2', 2, '{"cpu": 1}'), put('low', 'P3', 1, '{"cpu": 1}');
@@ -118,12 +121,14 @@ SELECT * FROM asked;
 SELECT give_back();
 SELECT take(100);
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 SELECT put('high', 'P1', 5, '{"cpu": 1}');
 SELECT take(5);
 SELECT put('rush', 'P0', 1, '{"cpu": 1}');
 SELECT take(1);
 SELECT fairsched_evaluate_preemption();
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 
 -- A job that was cancelled while it waited asks nobody.
 SELECT put('low', 'P3', 5, '{"cpu": 1}');
@@ -133,6 +138,7 @@ SELECT take(1);
 SELECT fairsched_cancel(job_id) FROM fairsched.jobs WHERE workspace = 'rush';
 SELECT fairsched_evaluate_preemption();
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 
 -- A rule can be changed, put off, and made; one acts in an evaluation.
 SELECT policy, threshold, preempts, waiting, max_jobs, ordering, enabled FROM fairsched.preemption_policies ORDER BY policy;
@@ -148,6 +154,7 @@ SELECT fairsched_evaluate_preemption();
 SELECT fairsched_evaluate_preemption();
 SELECT threshold, count(*) FROM asked GROUP BY 1;
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 UPDATE fairsched.preemption_policies SET max_jobs = 5;
 INSERT INTO fairsched.preemption_policies VALUES ('bad', 'cpu', 90, '{P1}', '{P0}');
 INSERT INTO fairsched.preemption_policies VALUES ('bad', 'cpu', 0, '{P3}', '{P0}');
@@ -172,6 +179,7 @@ SELECT take(1);
 RESET fairsched.max_preemptions;
 UPDATE fairsched.preemption_policies SET on_exhausted = NULL;
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 
 -- The classic loop: an urgent job comes again and again, work that was stopped waits. Each time one job
 -- makes room, and what was stopped does not come back before the use has fallen.
@@ -203,6 +211,7 @@ CALL loop(10);
 SELECT count(*) AS preemptions, count(DISTINCT job_id) AS jobs FROM fairsched.preemption_history;
 SELECT workspace, state, count(*) FROM fairsched.jobs GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 
 -- What is refused.
 SELECT fairsched_set_capacity('tokens', 1);
@@ -222,5 +231,6 @@ SELECT fairsched_evaluate_preemption();
 SELECT fairsched_set_capacity('cpu', NULL);
 SELECT take(1);
 SELECT clear();
+SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 SELECT resource, capacity, used, percent, kept, waiting FROM fairsched.capacity_status;
 SELECT * FROM fairsched_check() WHERE NOT ok;

@@ -44,7 +44,7 @@ SELECT fairsched_evaluate_preemption() >= 0;
 SELECT fairsched_cancel(:urgent);
 SELECT pr_yield();
 -- whose turn it is depends on whether the scheduler came in between
-SELECT pr_take('pr_a') <> 'nothing' AS somebody;
+SELECT count(*) AS somebody FROM fairsched_claim('pr_a', 1, lanes => '{pr}', lease => '1 h', max_wait => '30 s');
 TABLE pr_fleet;
 SELECT pr_clear() > 0;
 
@@ -58,7 +58,7 @@ SELECT fairsched_evaluate_preemption() >= 0;
 SELECT fairsched_assign_priority(:urgent, 'P3', 'it can wait');
 SELECT pr_yield();
 -- whose turn it is depends on whether the scheduler came in between
-SELECT pr_take('pr_a') <> 'nothing' AS somebody;
+SELECT count(*) AS somebody FROM fairsched_claim('pr_a', 1, lanes => '{pr}', lease => '1 h', max_wait => '30 s');
 SELECT pr_clear() > 0;
 
 -- nobody is asked for a job that no worker may be handed out: placed on a node where none lives, or that drains
