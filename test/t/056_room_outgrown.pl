@@ -30,6 +30,20 @@ is(take(), '', 'there is nothing yet');
 is(ask($kept), 0, 'who is less urgent now, and looks, has no room');
 is(ask(q{SELECT fairsched_yield(job_id, token, '{}') FROM fairsched.running_jobs}), 't', 'and does');
 is(take(), 'mid|P2', 'the next claim takes what is most urgent now');
+
+# the same where it is cancelled, and nobody looks before there is room
+ask('SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs');
+put('low', 'P3');
+is(take(), 'low|P3', 'the fleet is full again');
+put('high', 'P3');
+$urgent = put('high', 'P0');
+put('mid', 'P2');
+is(take(), '', 'others wait again');
+is(ask('SELECT fairsched_evaluate_preemption()'), 1, 'one is asked again');
+ask("SELECT fairsched_cancel($urgent)");
+is(ask(q{SELECT fairsched_yield(job_id, token, '{}') FROM fairsched.running_jobs}), 't', 'it makes room');
+is(take(), 'mid|P2', 'whoever claims finds out, and takes what is most urgent');
+is(ask($kept), 0, 'no room is kept');
 fs_check_ok($node, 'memory equals the rows');
 $node->stop;
 done_testing();
