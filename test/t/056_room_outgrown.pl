@@ -44,6 +44,18 @@ ask("SELECT fairsched_cancel($urgent)");
 is(ask(q{SELECT fairsched_yield(job_id, token, '{}') FROM fairsched.running_jobs}), 't', 'it makes room');
 is(take(), 'mid|P2', 'whoever claims finds out, and takes what is most urgent');
 is(ask($kept), 0, 'no room is kept');
+
+# and where it is less urgent, and nobody looks before there is room: it is not for what is left of it
+ask('SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs');
+put('low', 'P3');
+is(take(), 'low|P3', 'full once more');
+$urgent = put('high', 'P0');
+put('mid', 'P2');
+is(take(), '', 'others wait once more');
+is(ask('SELECT fairsched_evaluate_preemption()'), 1, 'one is asked once more');
+ask("SELECT fairsched_assign_priority($urgent, 'P3')");
+is(ask(q{SELECT fairsched_yield(job_id, token, '{}') FROM fairsched.running_jobs}), 't', 'it makes room, too');
+is(take(), 'mid|P2', 'the most urgent has it');
 fs_check_ok($node, 'memory equals the rows');
 $node->stop;
 done_testing();
