@@ -65,7 +65,7 @@ static const char *const phase_names[DELIB_PHASES] = {"plan", "design", "build",
 const char *const DelibRecommendations[] = {"pass", "review", "fallback", "reject"};
 
 /* The words, in the order of their bytes. */
-#define WORD(text, begins, is) {text, sizeof(text) - 1, begins, is, false}
+#define WORD(word, begins, is) {word, sizeof(word) - 1, begins, is, false}
 
 static const DelibWord fixed[] = {
 	WORD("a", 0, P_A),
