@@ -439,7 +439,11 @@ delib_begin(DelibScan *scan, DelibPhase phase, const char *goal, size_t goal_len
 			continue;
 		}
 		if (letters >= DELIB_KEYWORD)
-			words[n++] = (DelibWord) {(char *) word, to - word, GOAL_WORD, 0, false};
+		{
+			DelibWord	found = {(char *) word, to - word, GOAL_WORD, 0, false};
+
+			words[n++] = found;
+		}
 		else
 			to = word;
 		word = to;
