@@ -29,6 +29,7 @@
 #include "config.h"
 #include "flows.h"
 #include "review.h"
+#include "rows_insert.h"
 #include "text.h"
 
 PG_FUNCTION_INFO_V1(fs_enqueue);

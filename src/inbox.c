@@ -59,6 +59,7 @@
 
 #include "config.h"
 #include "enqueue.h"
+#include "rows_insert.h"
 
 PG_FUNCTION_INFO_V1(fs_inbox_insert);
 PG_FUNCTION_INFO_V1(fs_inbox_flush);

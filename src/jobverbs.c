@@ -26,6 +26,7 @@
 #include "enqueue.h"
 #include "heartbeat.h"
 #include "review.h"
+#include "rows_insert.h"
 #include "softclaim.h"
 #include "stats.h"
 #include "text.h"

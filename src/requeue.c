@@ -26,6 +26,7 @@
 #include "enqueue.h"
 #include "flows.h"
 #include "preempt.h"
+#include "rows_insert.h"
 #include "softclaim.h"
 #include "text.h"
 

@@ -1,6 +1,7 @@
 /*
  * rows.c
- *		Job rows: the only file that changes them.
+ *		Job rows, found and changed.  Beside rows_insert.c, which makes new ones,
+ *		the only file that changes them.
  *
  * Rows are read and changed through the heap and index access methods, without
  * SPI or the executor: that is most of the speed of a claim.  What this skips
@@ -16,9 +17,6 @@
  * A row whose optional columns are all null is stored without them, as if they
  * had been added to the table later: no null bitmap, which saves 8 bytes in the
  * row and in WAL, and half of the work of taking rows apart.
- *
- * Indexes that an administrator added to a job table are kept up to date, by
- * the executor's general means.
  *
  * Locks: RowExclusiveLock on the job table until the end of the transaction.
  * A row is never waited for in a claim (wait = false), so claims skip locked
@@ -43,7 +41,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
-#include "leaf.h"
+#include "rows_index.h"
 #include "text.h"
 
 StaticAssertDecl(FS_JOB_FIXED_LEN == 76, "FsJobFixed must match the columns of fairsched.jobs");
@@ -111,24 +109,6 @@ fs_rows_close(FsJobRel *jr)
 			index_close(jr->index[i], NoLock);
 	table_close(jr->rel, NoLock);
 	pfree(jr);
-}
-
-static Relation
-index_at(FsJobRel *jr, int i)
-{
-	if (jr->index[i] == NULL)
-		jr->index[i] = index_open(jr->table.index[i], RowExclusiveLock);
-	return jr->index[i];
-}
-
-static Relation
-index_of_kind(FsJobRel *jr, FsIndexKind kind)
-{
-	for (int i = 0; i < jr->table.nindexes; i++)
-		if (jr->table.kind[i] == kind)
-			return index_at(jr, i);
-	(void) fs_table_index(&jr->table, kind);	/* raises */
-	return NULL;
 }
 
 /* The columns that every job has; the same in all job tables. */
@@ -251,7 +231,7 @@ scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, bool entrie
 	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
 	/* the descent reads every matching entry of its leaf page: hence an upper bound */
 	ScanKeyInit(&keys[3], 3, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
-	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 4);
+	scan = FS_INDEX_BEGINSCAN(jr->rel, fs_rows_index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 4);
 	scan->xs_want_itup = entries;	/* the index wants to know before it begins */
 	index_rescan(scan, keys, 4, NULL, 0);
 	return scan;
@@ -443,7 +423,7 @@ find_in(FsJobRel *jr, int64 job_id)
 	HeapTuple	copy = NULL;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job_id));
-	scan = FS_INDEX_BEGINSCAN(jr->rel, index_of_kind(jr, FS_INDEX_JOB), GetActiveSnapshot(), 1);
+	scan = FS_INDEX_BEGINSCAN(jr->rel, fs_rows_index_of_kind(jr, FS_INDEX_JOB), GetActiveSnapshot(), 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, slot))
 		copy = ExecCopySlotHeapTuple(slot);
@@ -492,126 +472,6 @@ fs_rows_find(int64 job_id, FsJobRel **jr)
 		*jr = NULL;
 	}
 	return tuple;
-}
-
-/* ---------- indexes ---------- */
-
-/* Does this index hold the row, and under which key? */
-static bool
-index_key(FsIndexKind kind, HeapTuple tuple, TupleDesc desc, Datum *key, bool *isnull)
-{
-	FsJobFixed *job = FsJob(tuple);
-
-	isnull[0] = isnull[1] = isnull[2] = false;
-	switch (kind)
-	{
-		case FS_INDEX_JOB:
-			key[0] = Int64GetDatum(job->job_id);
-			return true;
-		case FS_INDEX_READY:
-			key[0] = Int32GetDatum(job->flow);
-			key[1] = Int32GetDatum(job->rank);
-			key[2] = Int64GetDatum(job->position);
-			return job->position > 0;
-		case FS_INDEX_DUE:
-			key[0] = TimestampTzGetDatum(job->run_at);
-			return job->position == 0;
-		case FS_INDEX_WAITING:
-			if (job->position != 0)
-				return false;
-			key[0] = heap_getattr(tuple, FS_COL_WORKSPACE + 1, desc, &isnull[0]);
-			return true;
-		case FS_INDEX_RUN:
-			key[0] = heap_getattr(tuple, FS_COL_RUN_ID + 1, desc, &isnull[0]);
-			return !isnull[0];
-		case FS_INDEX_UNIQUE:
-			key[1] = heap_getattr(tuple, FS_COL_UNIQUE_KEY + 1, desc, &isnull[1]);
-			if (isnull[1])
-				return false;
-			key[0] = heap_getattr(tuple, FS_COL_WORKSPACE + 1, desc, &isnull[0]);
-			return true;
-		case FS_INDEX_OTHER:
-			break;
-	}
-	return false;
-}
-
-/* Any index, by the executor's means. */
-static void
-insert_other_index(Relation rel, Relation index, HeapTuple tuple)
-{
-	IndexInfo  *info = BuildIndexInfo(index);
-	EState	   *estate = CreateExecutorState();
-	ExprContext *econtext = GetPerTupleExprContext(estate);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
-	Datum		values[INDEX_MAX_KEYS];
-	bool		isnull[INDEX_MAX_KEYS];
-
-	ExecStoreHeapTuple(tuple, slot, false);
-	econtext->ecxt_scantuple = slot;
-	if (info->ii_Predicate == NIL ||
-		ExecQual(ExecPrepareQual(info->ii_Predicate, estate), econtext))
-	{
-		FormIndexDatum(info, slot, estate, values, isnull);
-		index_insert(index, values, isnull, &tuple->t_self, rel,
-					 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
-		FS_INDEX_INSERT_CLEANUP(index, info);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	FreeExecutorState(estate);
-}
-
-static bool
-insert_key(FsJobRel *jr, int i, Datum *key, bool *isnull, ItemPointer tid, IndexUniqueCheck check)
-{
-	static IndexInfo info = {.type = T_IndexInfo};
-
-	info.ii_AmCache = NULL;
-	return index_insert(index_at(jr, i), key, isnull, tid, jr->rel, check, false, &info);
-}
-
-static bool
-insert_index(FsJobRel *jr, int i, HeapTuple tuple, IndexUniqueCheck check)
-{
-	Datum		key[3];
-	bool		isnull[3];
-	FsIndexKind kind = jr->table.kind[i];
-
-	if (kind == FS_INDEX_OTHER)
-	{
-		insert_other_index(jr->rel, index_at(jr, i), tuple);
-		return true;
-	}
-	if (!index_key(kind, tuple, RelationGetDescr(jr->rel), key, isnull))
-		return true;
-	if (kind != FS_INDEX_JOB && kind != FS_INDEX_UNIQUE)
-		check = UNIQUE_CHECK_NO;
-	return insert_key(jr, i, key, isnull, &tuple->t_self, check);
-}
-
-static void
-insert_indexes(FsJobRel *jr, HeapTuple tuple)
-{
-	for (int i = 0; i < jr->table.nindexes; i++)
-		insert_index(jr, i, tuple, UNIQUE_CHECK_YES);
-}
-
-/* fs_rows_insert_plain: for tables off the hot path (history). */
-void
-fs_rows_insert_plain(Relation rel, HeapTuple tuple)
-{
-	List	   *indexes;
-	ListCell   *lc;
-
-	heap_insert(rel, tuple, GetCurrentCommandId(true), 0, NULL);
-	indexes = RelationGetIndexList(rel);
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
-
-		insert_other_index(rel, index, tuple);
-		index_close(index, NoLock);
-	}
 }
 
 /* ---------- forming ---------- */
@@ -833,7 +693,7 @@ fs_rows_claim(FsJobRel *jr, int32 flow_id, const FsCandidate *cand, const FsClai
 	{
 		case TM_Ok:
 			if (!hot)
-				insert_indexes(jr, row);
+				fs_rows_enter_all(jr, row);
 			*copy = row;
 			return FS_ROW_DONE;
 		case TM_BeingModified:
@@ -904,246 +764,7 @@ fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls, bool 
 	if (result != TM_Ok)
 		return FS_ROW_GONE;
 	if (!hot)
-		insert_indexes(jr, row);
+		fs_rows_enter_all(jr, row);
 	*tuple = row;
 	return FS_ROW_DONE;
-}
-
-#define INSERT_CHUNK 100
-
-/* What the indexes that most rows are in need of them; the rows themselves do not stay in cache. */
-typedef struct FsNewEntry
-{
-	int64		job_id;
-	int64		position;
-	int32		flow;
-	int32		rank;
-	ItemPointerData tid;
-} FsNewEntry;
-
-static inline int
-compare_ready(const FsNewEntry *a, const FsNewEntry *b)
-{
-	if (a->flow != b->flow)
-		return a->flow < b->flow ? -1 : 1;
-	if (a->rank != b->rank)
-		return a->rank < b->rank ? -1 : 1;
-	return a->position < b->position ? -1 : a->position > b->position;
-}
-
-#define ST_SORT sort_ready
-#define ST_ELEMENT_TYPE FsNewEntry
-#define ST_COMPARE(a, b) compare_ready(a, b)
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
-#define ST_SORT sort_jobs
-#define ST_ELEMENT_TYPE FsNewEntry
-#define ST_COMPARE(a, b) ((a)->job_id < (b)->job_id ? -1 : (a)->job_id > (b)->job_id)
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
-/* The job or the ready index, in its order; keys has room for n. */
-static void
-insert_entries(FsJobRel *jr, int x, FsNewEntry *entries, int n, FsLeafKey *keys)
-{
-	bool		ready = jr->table.kind[x] == FS_INDEX_READY;
-	bool		isnull[FS_LEAF_COLUMNS] = {0};
-	int			m = 0;
-
-	if (ready)
-		sort_ready(entries, n);
-	else
-		sort_jobs(entries, n);
-	for (int i = 0; i < n; i++)
-	{
-		FsNewEntry *e = &entries[i];
-
-		if (!ready)
-			keys[m++] = (FsLeafKey) {{Int64GetDatum(e->job_id)}, e->tid};
-		else if (e->position > 0)
-			keys[m++] = (FsLeafKey) {{Int32GetDatum(e->flow), Int32GetDatum(e->rank), Int64GetDatum(e->position)}, e->tid};
-	}
-	if (fs_leaf_possible(index_at(jr, x), ready ? 3 : 1))
-		fs_leaf_insert(index_at(jr, x), jr->rel, keys, m, !ready);
-	else
-		for (int i = 0; i < m; i++)
-			insert_key(jr, x, keys[i].column, isnull, &keys[i].tid, ready ? UNIQUE_CHECK_NO : UNIQUE_CHECK_YES);
-}
-
-/* Enter new rows into their indexes: one after the other. */
-static void
-insert_indexes_of_many(FsJobRel *jr, HeapTuple *tuples, FsNewEntry *entries, FsLeafKey *keys, int n)
-{
-	bool		holds[FS_INDEX_OTHER + 1] = {[FS_INDEX_JOB] = true, [FS_INDEX_OTHER] = true};
-
-	for (int i = 0; i < n; i++)
-	{
-		FsJobFixed *job = FsJob(tuples[i]);
-
-		entries[i] = (FsNewEntry) {
-			.job_id = job->job_id, .position = job->position, .flow = job->flow,
-			.rank = job->rank, .tid = tuples[i]->t_self
-		};
-		holds[job->position > 0 ? FS_INDEX_READY : FS_INDEX_DUE] = true;
-		holds[FS_INDEX_RUN] |= !heap_attisnull(tuples[i], FS_COL_RUN_ID + 1, NULL);
-		holds[FS_INDEX_UNIQUE] |= !heap_attisnull(tuples[i], FS_COL_UNIQUE_KEY + 1, NULL);
-	}
-	holds[FS_INDEX_WAITING] = holds[FS_INDEX_DUE];
-	for (int x = 0; x < jr->table.nindexes; x++)
-	{
-		FsIndexKind kind = jr->table.kind[x];
-
-		if (!holds[kind])
-			continue;
-		if (kind == FS_INDEX_JOB || kind == FS_INDEX_READY)
-			insert_entries(jr, x, entries, n, keys);
-		else
-			for (int i = 0; i < n; i++)
-				insert_index(jr, x, tuples[i], UNIQUE_CHECK_YES);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-/*
- * fs_rows_insert: rows without unique keys, together, as inserted by command
- * cid: their pages are filled and logged as wholes.
- */
-void
-fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
-{
-	TupleTableSlot *slots[INSERT_CHUNK];
-	FsNewEntry *entries;
-	FsLeafKey  *keys;
-	int			nslots;
-
-	if (n == 1)
-	{
-		FsNewEntry	entry;
-		FsLeafKey	key;
-
-		heap_insert(jr->rel, tuples[0], cid, 0, NULL);
-		insert_indexes_of_many(jr, tuples, &entry, &key, 1);
-		return;
-	}
-	nslots = Min(n, INSERT_CHUNK);
-	for (int i = 0; i < nslots; i++)
-		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(jr->rel), &TTSOpsHeapTuple);
-	for (int from = 0; from < n; from += INSERT_CHUNK)
-	{
-		int			m = Min(INSERT_CHUNK, n - from);
-
-		for (int i = 0; i < m; i++)
-			ExecStoreHeapTuple(tuples[from + i], slots[i], true);
-		heap_multi_insert(jr->rel, slots, m, cid, 0, NULL);
-		for (int i = 0; i < m; i++)
-		{
-			tuples[from + i]->t_self = slots[i]->tts_tid;
-			slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;	/* it was a loan that spared a copy */
-			ExecClearTuple(slots[i]);
-		}
-		CHECK_FOR_INTERRUPTS();
-	}
-	for (int i = 0; i < nslots; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	entries = palloc(sizeof(FsNewEntry) * n);
-	keys = palloc(sizeof(FsLeafKey) * n);
-	insert_indexes_of_many(jr, tuples, entries, keys, n);
-	pfree(keys);
-	pfree(entries);
-}
-
-/* ---------- unique keys ---------- */
-
-/*
- * fs_rows_find_unique: the live job of the workspace that has this key, the
- * newest truth whatever the transaction's snapshot.  Waits for transactions
- * that are inserting or deleting such a job.
- */
-bool
-fs_rows_find_unique(FsJobRel *jr, const char *workspace, Datum unique_key, int64 *existing)
-{
-	Relation	index = index_of_kind(jr, FS_INDEX_UNIQUE);
-	Datum		ws = CStringGetTextDatum(workspace);
-
-	for (;;)
-	{
-		SnapshotData dirty;
-		ScanKeyData keys[2];
-		IndexScanDesc scan;
-		TupleTableSlot *slot = table_slot_create(jr->rel, NULL);
-		TransactionId wait = InvalidTransactionId;
-		uint32		token = 0;
-		ItemPointerData tid;
-		bool		found = false;
-
-		InitDirtySnapshot(dirty);
-		ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
-							   index->rd_indcollation[0], F_TEXTEQ, ws);
-		ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid,
-							   index->rd_indcollation[1], F_TEXTEQ, unique_key);
-		scan = FS_INDEX_BEGINSCAN(jr->rel, index, &dirty, 2);
-		index_rescan(scan, keys, 2, NULL, 0);
-		while (index_getnext_slot(scan, ForwardScanDirection, slot))
-		{
-			wait = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
-			token = dirty.speculativeToken;
-			tid = slot->tts_tid;
-			if (TransactionIdIsValid(wait))
-				break;
-			*existing = FsJob(ExecFetchSlotHeapTuple(slot, false, NULL))->job_id;
-			found = true;
-			break;
-		}
-		index_endscan(scan);
-		ExecDropSingleTupleTableSlot(slot);
-		if (found)
-			return true;
-		if (!TransactionIdIsValid(wait))
-			return false;
-		if (token && TransactionIdIsValid(dirty.xmin))
-			SpeculativeInsertionWait(dirty.xmin, token);
-		else
-			XactLockTableWait(wait, jr->rel, &tid, XLTW_InsertIndex);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-bool
-fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *workspace, Datum unique_key,
-					  int64 *existing)
-{
-	TransactionId xid = GetCurrentTransactionId();
-	CommandId	cid = GetCurrentCommandId(true);
-	int			unique = -1;
-
-	for (int i = 0; i < jr->table.nindexes; i++)
-		if (jr->table.kind[i] == FS_INDEX_UNIQUE)
-			unique = i;
-	for (;;)
-	{
-		uint32		token;
-		bool		mine;
-
-		if (fs_rows_find_unique(jr, workspace, unique_key, existing))
-			return false;
-		/* as INSERT … ON CONFLICT does: others wait for the token, not for our transaction */
-		token = SpeculativeInsertionLockAcquire(xid);
-		HeapTupleHeaderSetSpeculativeToken(tuple->t_data, token);
-		heap_insert(jr->rel, tuple, cid, HEAP_INSERT_SPECULATIVE, NULL);
-		mine = insert_index(jr, unique, tuple, UNIQUE_CHECK_PARTIAL);
-		if (mine)
-			heap_finish_speculative(jr->rel, &tuple->t_self);
-		else
-			heap_abort_speculative(jr->rel, &tuple->t_self);
-		SpeculativeInsertionLockRelease(xid);
-		if (mine)
-			break;
-	}
-	for (int i = 0; i < jr->table.nindexes; i++)
-		if (i != unique)
-			insert_index(jr, i, tuple, UNIQUE_CHECK_YES);
-	return true;
 }

@@ -174,21 +174,10 @@ extern FsRowResult fs_rows_delete(FsJobRel *jr, HeapTuple tuple, bool wait);
 extern FsRowResult fs_rows_update(FsJobRel *jr, HeapTuple *tuple, Datum *values, bool *nulls,
 								  bool *replace, bool wait);
 
-/* Insert rows that were formed by fs_rows_form. */
+/* Rows from columns, and columns from rows; _as: with the descriptor of any job table. */
 extern HeapTuple fs_rows_form_as(TupleDesc desc, Datum *values, bool *nulls);
 extern HeapTuple fs_rows_form(FsJobRel *jr, Datum *values, bool *nulls);
-extern void fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid);
-
-/* Insert a row with a unique key; false: *existing has it already. */
-extern bool fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *workspace,
-								  Datum unique_key, int64 *existing);
-extern bool fs_rows_find_unique(FsJobRel *jr, const char *workspace, Datum unique_key,
-								int64 *existing);
-
 extern void fs_rows_deform_as(TupleDesc desc, HeapTuple tuple, Datum *values, bool *nulls);
 extern void fs_rows_deform(FsJobRel *jr, HeapTuple tuple, Datum *values, bool *nulls);
-
-/* Insert into any table, keeping all of its indexes. */
-extern void fs_rows_insert_plain(Relation rel, HeapTuple tuple);
 
 #endif							/* FS_ROWS_H */

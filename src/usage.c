@@ -28,6 +28,7 @@
 #include "ledger.h"
 #include "flows.h"
 #include "requeue.h"
+#include "rows_insert.h"
 #include "text.h"
 #include "views.h"
 
