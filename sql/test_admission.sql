@@ -26,7 +26,7 @@ CREATE FUNCTION gate_violation(ws text, res text, act text, is_open boolean, of 
 DECLARE
 	v fairsched.quota_violations;
 BEGIN
-	FOR i IN 1..3000 LOOP
+	FOR i IN 1..30000 LOOP
 		SELECT * INTO v FROM fairsched.quota_violations q WHERE q.workspace = ws AND q.resource = res AND q.action = act
 			AND (q.resolved_at IS NULL) = is_open AND coalesce(q.actual = of, true) ORDER BY violation_id DESC LIMIT 1;
 		IF FOUND THEN
@@ -395,7 +395,7 @@ CREATE FUNCTION gate_wait(ws text, used text) RETURNS text LANGUAGE plpgsql AS $
 DECLARE
 	now_used text;
 BEGIN
-	FOR i IN 1..3000 LOOP
+	FOR i IN 1..30000 LOOP
 		SELECT string_agg(u.resource || ' ' || u.used, ', ' ORDER BY u.resource) INTO now_used FROM fairsched.workspace_usage_current u WHERE u.workspace = ws;
 		EXIT WHEN now_used = gate_wait.used;
 		PERFORM pg_sleep(0.01);

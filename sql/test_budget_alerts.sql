@@ -3,7 +3,7 @@ SET client_min_messages = warning;
 -- what the scheduler has written, when it has written all that memory says is crossed
 CREATE FUNCTION alerts(of text) RETURNS TABLE (type text, severity text, workspace text, detail text, occurrences bigint, open boolean) LANGUAGE plpgsql AS $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN coalesce((SELECT m.crossed = coalesce(t.crossed, 0) AND
 				(m.crossed = 0) = NOT EXISTS (SELECT FROM fairsched.budget_events e WHERE e.budget = of AND e.resolved_at IS NULL)
 			FROM fairsched.memory_budgets() m JOIN fairsched.budgets b USING (budget)

@@ -26,7 +26,7 @@ CREATE FUNCTION wait_until(condition text) RETURNS boolean LANGUAGE plpgsql AS $
 DECLARE
 	ok boolean;
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXECUTE 'SELECT ' || condition INTO ok;
 		EXIT WHEN ok;
 		PERFORM pg_sleep(0.1);

@@ -124,7 +124,7 @@ SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE lane = 'bl';
 TRUNCATE fairsched.budgets;
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT count(*) = 0 FROM fairsched.memory_budgets());
 		PERFORM pg_sleep(0.1);
 	END LOOP;

@@ -16,7 +16,7 @@ $$;
 CREATE FUNCTION events(of text, n int) RETURNS TABLE (event_type text, threshold numeric, total numeric, spent numeric,
 	remaining numeric, percent_used numeric, action text, jobs_affected int, classes_preempted text[], open boolean) LANGUAGE plpgsql AS $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT count(*) FROM fairsched.budget_events e WHERE e.budget = of) >= n AND
 			(SELECT m.crossed = coalesce(t.crossed, 0) FROM fairsched.memory_budgets() m JOIN fairsched.budgets b USING (budget)
 				LEFT JOIN fairsched.budget_totals t USING (budget_id) WHERE m.budget = of);
@@ -121,7 +121,7 @@ SELECT add(2, '{bud_plain}', '{"cost": 7}');
 CREATE TEMP TABLE lost AS SELECT job_id, token FROM fairsched_claim('bud', lease => '1 ms', lanes => '{bud}');
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT running FROM fairsched.budget_status WHERE budget = 'bud_plain') = 0;
 		PERFORM pg_sleep(0.1);
 	END LOOP;
@@ -139,7 +139,7 @@ TRUNCATE lost;
 INSERT INTO lost SELECT job_id, token FROM fairsched_claim('bud', lease => '1 ms', lanes => '{bud}');
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT running FROM fairsched.budget_status WHERE budget = 'bud_plain') = 0;
 		PERFORM pg_sleep(0.1);
 	END LOOP;
@@ -270,7 +270,7 @@ SELECT fairsched_set_budget('bud_tick', 1, reset_every => '1 s');
 SELECT fairsched_record_spend('bud_tick', 1);
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT period > 1 AND spent = 0 AND NOT paused FROM fairsched.budget_status JOIN fairsched.budgets USING (budget) WHERE budget = 'bud_tick');
 		PERFORM pg_sleep(0.1);
 	END LOOP;
@@ -295,7 +295,7 @@ SELECT * FROM fairsched_check() WHERE NOT ok;
 UPDATE fairsched.budget_totals SET spent = 7000000 WHERE budget_id = (SELECT budget_id FROM fairsched.budgets WHERE budget = 'bud_cost');
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT spent FROM fairsched.budget_status WHERE budget = 'bud_cost') = 7;
 		PERFORM pg_sleep(0.1);
 	END LOOP;

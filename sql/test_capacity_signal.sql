@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 DO $$
 BEGIN
 	PERFORM fairsched_claim(lanes => '{cap_none}');
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT counted FROM fairsched.database_status);
 		PERFORM pg_sleep(0.1);
 	END LOOP;
@@ -34,7 +34,7 @@ INSERT INTO fairsched.capacity_settings (lane, max_workers, dwell_target) VALUES
 SELECT count(*) FROM unnest('{cap_1,cap_2,cap_3}'::text[]) w, fairsched_claim(w, 1, '1 hour', '{cap_a}');
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT min(service_time) >= '50 ms' FROM fairsched.capacity_recommendation WHERE lane LIKE 'cap_a' AND running > 0);
 		PERFORM pg_sleep(0.01);
 	END LOOP;
@@ -134,7 +134,7 @@ SELECT w, count(*) FROM unnest('{full,paused,cpu,runs,rate,broke}'::text[]) w, f
 GROUP BY 1 ORDER BY 1;
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT min(service_time) >= '50 ms' FROM fairsched.capacity_recommendation WHERE lane LIKE 'cap\_q\_%' AND running > 0);
 		PERFORM pg_sleep(0.01);
 	END LOOP;

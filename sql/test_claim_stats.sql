@@ -91,7 +91,7 @@ SELECT count(fairsched_enqueue('cs_x', lane => 'cs_exp')) FROM generate_series(1
 CREATE TABLE cs_lapsed AS SELECT job_id, token, attempt FROM fairsched_claim('cs_w', 4, lease => '1 ms', lanes => '{cs_exp}');
 DO $$
 BEGIN
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT expired FROM fairsched.claim_stats WHERE lane = 'cs_exp') = 4;
 		PERFORM pg_sleep(0.1);
 		COMMIT;

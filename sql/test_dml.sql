@@ -22,7 +22,7 @@ CREATE FUNCTION dml_running() RETURNS int LANGUAGE sql AS $$ SELECT coalesce(sum
 -- Waits until memory and rows agree
 CREATE PROCEDURE dml_settled() LANGUAGE plpgsql AS $$
 BEGIN
-	FOR i IN 1..300 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT state = 'ready' AND counted FROM fairsched.database_status) AND NOT EXISTS (SELECT FROM dml_check);
 		COMMIT;
 		PERFORM pg_sleep(0.05);
@@ -243,7 +243,7 @@ UPDATE fairsched.jobs SET cost = 5 WHERE workspace = 'dml' AND state = 'availabl
 -- the scheduler has looked again after a moment
 DO $$
 BEGIN
-	FOR i IN 1..300 LOOP
+	FOR i IN 1..6000 LOOP
 		PERFORM dml_claim();
 		COMMIT;
 		EXIT WHEN dml_running() = 3;

@@ -10,7 +10,7 @@ SELECT count(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[2000]), lan
 
 -- two that compete, 1 to 4; one that asks for nothing is entitled to nothing
 SELECT count(*) FROM fairsched_claim('fv', 500, lanes => '{fv}');
-DO $$ BEGIN FOR i IN 1..600 LOOP EXIT WHEN (SELECT counted FROM fairsched.database_status); PERFORM pg_sleep(0.1); END LOOP; END $$;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN (SELECT counted FROM fairsched.database_status); PERFORM pg_sleep(0.1); END LOOP; END $$;
 SELECT * FROM fv;
 
 -- one by one it is the same
@@ -42,7 +42,7 @@ SELECT fairsched_resume_workspace('fv_b'), fairsched_resume_workspace('fv_c');
 -- a job for who had none: it waits for its turn, is served, and is not behind
 SELECT count(fairsched_enqueue('fv_idle', lane => 'fv'));
 SELECT count(*) FROM fairsched_claim('fv', 300, lanes => '{fv}');
-DO $$ BEGIN FOR i IN 1..600 LOOP EXIT WHEN (SELECT counted FROM fairsched.database_status); PERFORM pg_sleep(0.1); END LOOP; END $$;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN (SELECT counted FROM fairsched.database_status); PERFORM pg_sleep(0.1); END LOOP; END $$;
 SELECT * FROM fv WHERE workspace = 'fv_idle';
 
 -- another tier counts from now on, and only for what comes

@@ -4,7 +4,7 @@ CREATE FUNCTION wait_until(condition text) RETURNS boolean LANGUAGE plpgsql AS $
 DECLARE
 	ok boolean;
 BEGIN
-	FOR i IN 1..1200 LOOP
+	FOR i IN 1..6000 LOOP
 		EXECUTE 'SELECT ' || condition INTO ok;
 		IF ok THEN
 			RETURN true;

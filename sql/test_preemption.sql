@@ -7,7 +7,7 @@ CREATE PROCEDURE until(cond text) LANGUAGE plpgsql AS $$
 DECLARE
 	ok boolean;
 BEGIN
-	FOR i IN 1..1200 LOOP
+	FOR i IN 1..6000 LOOP
 		EXECUTE 'SELECT ' || cond INTO ok;
 		IF ok THEN
 			RETURN;

@@ -134,7 +134,7 @@ TABLE pr_asked;
 SELECT pr_done(:six);
 DO $$
 BEGIN
-	FOR i IN 1..1200 LOOP
+	FOR i IN 1..6000 LOOP
 		PERFORM fairsched_evaluate_preemption();
 		EXIT WHEN (SELECT outcome = 'resumed' FROM pr_asked);
 		PERFORM pg_sleep(0.05);

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 DO $$
 BEGIN
 	PERFORM fairsched_claim(lanes => '{prod}');
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT counted FROM fairsched.database_status);
 		PERFORM pg_sleep(0.1);
 	END LOOP;
@@ -254,7 +254,7 @@ SHOW fairsched.completed_retention;
 SELECT job_id AS f FROM fairsched_enqueue('prod_f', '{"n": "f"}', lane => 'prod_f', run_id => 'run f') \gset
 \x on
 SELECT workspace, lane, kind, state, priority, attempt, max_attempts, result, error, created_at <= clock_timestamp() AS created, run_at <= clock_timestamp() AS ready, finished_at, checkpoint, run_id FROM fairsched_job_status(:f);
-SELECT token AS t FROM fairsched_claim('prod f', lanes => '{prod_f}') \gset
+SELECT token AS t FROM fairsched_claim('prod f', lease => '5 min', lanes => '{prod_f}') \gset
 SELECT fairsched_checkpoint(:f, :t, '{"step": 2}');
 SELECT state, attempt, checkpoint, finished_at, claimed_at BETWEEN created_at AND clock_timestamp() AS claimed, worker, lease_expires_at - claimed_at AS lease FROM fairsched_job_status(:f);
 BEGIN;

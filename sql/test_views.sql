@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 DO $$
 BEGIN
 	PERFORM fairsched_claim(lanes => '{views}');
-	FOR i IN 1..600 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN (SELECT counted FROM fairsched.database_status);
 		PERFORM pg_sleep(0.1);
 	END LOOP;

@@ -20,7 +20,7 @@ CREATE FUNCTION viol(ws text, act text, times bigint, is_open boolean DEFAULT tr
 DECLARE
 	v fairsched.quota_violations;
 BEGIN
-	FOR i IN 1..3000 LOOP
+	FOR i IN 1..30000 LOOP
 		SELECT * INTO v FROM fairsched.quota_violations q WHERE q.workspace = ws AND q.action = act
 			AND (q.resolved_at IS NULL) = is_open AND q.occurrences >= times ORDER BY violation_id DESC LIMIT 1;
 		IF FOUND THEN

@@ -297,7 +297,7 @@ SELECT wk_put('wk_a', 'x1 x2');
 SELECT wk(max_jobs => 2, lease => '1 ms');
 DO $$
 BEGIN
-	FOR i IN 1..200 LOOP
+	FOR i IN 1..6000 LOOP
 		EXIT WHEN NOT EXISTS (SELECT FROM fairsched.running_jobs WHERE workspace = 'wk_a');
 		PERFORM pg_sleep(0.1);
 	END LOOP;

@@ -7,14 +7,17 @@
  * rows it sees are counted.  A noted change is added if its transaction is not
  * visible in the snapshot: then the rows counted do not contain it.  What
  * committed before the notes began is visible in the snapshot.  So the result
- * is exact without stopping anybody.  Too many notes: the count is given up
- * and tried again.  What soft leases hold (softclaim.c) is no change of rows: it
+ * is exact without stopping anybody.  Who committed, can be seen and comes to
+ * say so only when the count is over is in it already: so the snapshot's
+ * transactions are kept, and such a change is left out (ledger_items.c).  Too
+ * many notes: the count is given up and tried again.  What soft leases hold (softclaim.c) is no change of rows: it
  * is taken off at the end, by the leases there are then.
  */
 #include "count.h"
 
 #include "access/heapam.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -104,6 +107,25 @@ count_table(int job_table, Snapshot snapshot, HTAB *flows, HTAB *waits)
 	fs_rows_close(jr);
 }
 
+/*
+ * Keep which transactions the count has seen, for those that come late.  Under
+ * fs->lock.  Of too many nothing is kept: a depth may be wrong then until the
+ * next count.
+ */
+static void
+keep_seen(FsDatabase *db, Snapshot snapshot, FullTransactionId next)
+{
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (snapshot->xmax > XidFromFullTransactionId(next))
+		epoch--;
+	db->count_xmax = snapshot->xcnt > FS_COUNT_XIDS ? InvalidFullTransactionId :
+		FullTransactionIdFromEpochAndXid(epoch, snapshot->xmax);
+	db->ncount_xids = Min(snapshot->xcnt, FS_COUNT_XIDS);
+	memcpy(db->count_xids, snapshot->xip, db->ncount_xids * sizeof(TransactionId));
+}
+
+/* fs_count_queues: depths of this database; when to do it again. */
 TimestampTz
 fs_count_queues(FsDatabase *db)
 {
@@ -114,6 +136,7 @@ fs_count_queues(FsDatabase *db)
 	HTAB	   *flows;
 	HTAB	   *waits;
 	Snapshot	snapshot;
+	FullTransactionId next;
 	int			n;
 	int		   *tables;
 	bool	   *counts;
@@ -139,6 +162,7 @@ fs_count_queues(FsDatabase *db)
 	counts = palloc(FS_COUNT_DELTAS);
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	next = ReadNextFullTransactionId();
 	tables = fs_table_list(&n);
 	for (int i = 0; i < n; i++)
 		count_table(tables[i], snapshot, flows, waits);
@@ -228,6 +252,7 @@ fs_count_queues(FsDatabase *db)
 				}
 			}
 			fs->counting_db = FS_NONE;
+			keep_seen(db, snapshot, next);
 			db->counted = true;
 			done = true;
 		}

@@ -107,9 +107,28 @@ note_delta(int32 db, int32 workspace, int32 flow, int cls, int delta)
 	d->delta = delta;
 }
 
+/*
+ * Is what this transaction did in the last count already?  That was over
+ * between the moment in which others could see it and this one.
+ */
+static bool
+counted_already(const FsDatabase *d)
+{
+	FullTransactionId xid = GetTopFullTransactionIdIfAny();
+
+	if (!FullTransactionIdIsValid(xid) || !FullTransactionIdPrecedes(xid, d->count_xmax))
+		return false;
+	for (int i = 0; i < d->ncount_xids; i++)
+		if (d->count_xids[i] == XidFromFullTransactionId(xid))
+			return false;
+	return true;
+}
+
 static void
 count_delta(int32 db, int32 workspace, int32 flow, int cls, int delta)
 {
+	if (counted_already(&fs_dbs[db]))
+		return;
 	if (cls == FS_CLASSES)
 		fs_workspaces[workspace].waiting += delta;
 	else
@@ -134,8 +153,16 @@ flow_of_claim(const FsLedgerItem *item)
 static void
 note_soft_row(int32 db, const FsLease *lease, int slot)
 {
-	if (lease->counted)
-		note_delta(db, lease->workspace, lease->flow, FsSlotClass(slot), -1);
+	if (!lease->counted)
+		return;
+	if (counted_already(&fs_dbs[db]))
+	{
+		/* but the count took it off as held */
+		fs_workspaces[lease->workspace].ready[FsSlotClass(slot)]++;
+		if (lease->flow != FS_NONE)
+			fs_flows[lease->flow].ready++;
+	}
+	note_delta(db, lease->workspace, lease->flow, FsSlotClass(slot), -1);
 }
 
 static void

@@ -15,6 +15,7 @@
 
 #include "fairsched.h"
 
+#include "access/transam.h"
 #include "drr.h"
 #include "dwell.h"
 #include "fair.h"
@@ -478,6 +479,7 @@ typedef struct FsCountDelta
 #define FS_LOGGED_BITS		16
 #define FS_LOGGED_PAGES		(1 << FS_LOGGED_BITS)	/* pages known to be listed in a claim log */
 #define FS_COUNT_DELTAS		65536
+#define FS_COUNT_XIDS		512		/* transactions under way when queues were counted */
 #define FS_INDOUBT			256
 #define FS_REVISITS			256
 
@@ -528,6 +530,12 @@ typedef struct FsDatabase
 
 	bool		drained;
 	bool		counted;		/* queue depths are exact */
+
+	/* what the last count has seen: transactions before the first that are not among the others (count.c) */
+	FullTransactionId count_xmax;
+	int			ncount_xids;
+	TransactionId count_xids[FS_COUNT_XIDS];
+
 	uint64		serve_clock;
 	uint64		settings_gen;	/* grows when any setting's commit was applied */
 	uint64		rings_gen;		/* grows when a ring appears or goes */

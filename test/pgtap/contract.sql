@@ -477,9 +477,11 @@ SELECT col_type_is('fairsched', relation, col, 'pg_catalog', type, format('fairs
 SELECT has_function((SELECT name FROM home), 'fairsched_acknowledge_alert', ARRAY['bigint'], 'an alert can be acknowledged');
 SELECT function_returns((SELECT name FROM home), 'fairsched_acknowledge_alert', ARRAY['bigint'], 'boolean', 'and that says whether it was news');
 SELECT is(current_setting('fairsched.' || name), value, format('fairsched.%s is %s', name, value))
-  FROM (VALUES ('fairness_interval', '1min'), ('fairness_workspaces', '50'), ('fairness_retention', '7d'), ('alert_interval', '5min'),
+  FROM (VALUES ('fairness_workspaces', '50'), ('fairness_retention', '7d'), ('alert_interval', '5min'),
     ('alert_retention', '30d'), ('alert_min_share', '0.8'), ('alert_min_weight', '1.2'), ('alert_min_score', '0.7'),
     ('alert_starvation', '10min'), ('alert_expiry_rate', '0.1'), ('alert_task_failures', '3'), ('alert_overdue', '1min')) s (name, value);
+-- (test/test.conf sets another)
+SELECT is(boot_val || unit, '60s', 'fairsched.fairness_interval is a minute') FROM pg_settings WHERE name = 'fairsched.fairness_interval';
 SELECT ok(NOT has_table_privilege('fairsched_pgtap_nobody', 'fairsched.' || r, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE'), 'nobody cannot touch fairsched.' || r)
   FROM unnest(ARRAY['fairness', 'fairness_tiers', 'fairness_summary', 'fairness_samples', 'alerts']) r;
 SELECT ok(NOT has_function_privilege('fairsched_pgtap_nobody', f::regprocedure, 'EXECUTE'), 'nobody cannot execute ' || f)

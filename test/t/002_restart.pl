@@ -97,7 +97,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM fairsched.jobs'), '0', 'no
 # Heartbeats write no rows, so each lease is given its own length anew, and fairsched.rebuild_grace at least.
 $node->safe_psql('postgres', q{
   SELECT fairsched_enqueue(w, lane => w) FROM unnest('{brief,long}'::text[]) w;
-  SELECT fairsched_claim('w', lease => '20 s', lanes => '{brief}');
+  SELECT fairsched_claim('w', lease => '45 s', lanes => '{brief}');
   SELECT fairsched_claim('w', lease => '10 min', lanes => '{long}')});
 $node->restart;
 is($node->safe_psql('postgres', q{SELECT string_agg(lane, ',' ORDER BY lane)

@@ -31,7 +31,7 @@ promotes('terminated: and works');
 my $second = fs_scheduler_pid($node);
 $node->safe_psql('postgres', q{CREATE TABLE mine AS
   SELECT * FROM fairsched_claim('w', 1, lease => '10 min')});
-kill 'KILL', $second;
+ok(fs_kill($node, $second), 'killed: the server comes back');
 ok(fs_wait_scheduler($node, 'postgres', $second), 'killed: another one comes');
 promotes('killed: and works');
 is($node->safe_psql('postgres', 'SELECT fairsched_complete(job_id, token) FROM mine'), 't',

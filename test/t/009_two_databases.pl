@@ -49,7 +49,7 @@ is($node->safe_psql('two', q{SELECT paused FROM fairsched.workspace_status}), 'f
 $node->safe_psql('one', q{SELECT fairsched_resume_workspace('acme')});
 $node->safe_psql('one', q{CALL fairsched_drain('1 ms')});
 $node->safe_psql('two', q{SELECT count(*) FROM held WHERE fairsched_complete(job_id, token)});
-is($node->safe_psql('two', q{SELECT count(*) FROM fairsched_claim('w', 2)}), '2',
+is($node->safe_psql('two', q{SELECT count(*) FROM fairsched_claim('w', 2, lease => '1 h')}), '2',
   'a drain of one does not stop two');
 is($node->safe_psql('one', q{SELECT fairsched_undrain();
   SELECT count(*) FROM held WHERE fairsched_complete(job_id, token)}) =~ /3$/, 1,
@@ -59,7 +59,7 @@ is($node->safe_psql('one', q{SELECT fairsched_undrain();
 $node->safe_psql('one', q{SELECT fairsched_drop_workspace('acme', true)});
 is($node->safe_psql('one', 'SELECT count(*) FROM fairsched_claim(max_jobs => 100)'), '0',
   'dropped in one');
-is($node->safe_psql('two', 'SELECT count(*) FROM fairsched_claim(max_jobs => 100)'), '3',
+is($node->safe_psql('two', q{SELECT count(*) FROM fairsched_claim(max_jobs => 100, lease => '1 h')}), '3',
   'but not in two');
 $node->safe_psql('one', 'DROP EXTENSION fairsched');
 is($node->safe_psql('two', q{SELECT sum(running) FROM fairsched.workspace_status}), '5',

@@ -51,8 +51,8 @@ $node->safe_psql('postgres', q{SELECT fairsched_create_workspace('calm', max_run
 $node->safe_psql('postgres', q{SELECT fairsched_pause_workspace('calm')});
 ok($node->poll_query_until('postgres', "SELECT state <> 'running' FROM fairsched.jobs
   WHERE job_id = $job"), 'another lease runs out');
-is($node->safe_psql('postgres', q{SELECT running FROM fairsched.workspace_status
-  WHERE workspace = 'calm'}), '0', 'its slot is free');
+ok($node->poll_query_until('postgres', q{SELECT running FROM fairsched.workspace_status
+  WHERE workspace = 'calm'}, '0'), 'its slot is free');
 is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't',
   'not claimed anew: late completion succeeds');
 is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 'f', 'once');
@@ -88,7 +88,7 @@ is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't',
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('kept', lane => 'kept')
   FROM generate_series(1, 2)});
 my @kept = fs_rows($node, q{SELECT job_id, token
-  FROM fairsched_claim('beats', 2, lease => '1 min', lanes => '{kept}')});
+  FROM fairsched_claim('beats', 2, lease => '10 min', lanes => '{kept}')});
 is($node->safe_psql('postgres', "SELECT directive
   FROM fairsched_heartbeat(ARRAY[$kept[0][0]], ARRAY[$kept[0][1]], '1 hour')"), 'continue', 'heartbeat');
 is($node->safe_psql('postgres', "SELECT job_id, lease_expires_at > now() + interval '59 min'
@@ -122,7 +122,7 @@ ok($node->poll_query_until('postgres', "SELECT bool_and(directive <> 'continue')
   'max_runtime: the heartbeat stops saying continue');
 ok($node->poll_query_until('postgres', "SELECT state = 'discarded' FROM fairsched_job_status($job)"),
   'max_runtime: and the job is taken away');
-is($node->safe_psql('postgres', q{SELECT sum(running) FROM fairsched.workspace_status}), '0',
+ok($node->poll_query_until('postgres', q{SELECT sum(running) FROM fairsched.workspace_status}, '0'),
   'no slot is held any more');
 fs_check_ok($node, 'fairsched_check finds nothing');
 

@@ -7,17 +7,18 @@ use Fairsched;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-my $node = fs_node('main');
+my $node = fs_node('main', conf => { 'fairsched.retry_base' => "'60 s'" });
 my $claim = q{FROM fairsched_claim('w', 1, lease => '10 min')};
 
 my $job = $node->safe_psql('postgres', q{SELECT job_id
   FROM fairsched_enqueue('acme', '{"n": 7}', max_attempts => 3)});
 
-is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'first', retry_in => '3 s') $claim"),
+is($node->safe_psql('postgres', "SELECT fairsched_fail(job_id, token, 'first', retry_in => '1 hour') $claim"),
   'retryable', 'a failed job is retryable');
 is($node->safe_psql('postgres', "SELECT count(*) $claim"), '0', 'not before its time');
 is($node->safe_psql('postgres', "SELECT error FROM fairsched_job_status($job)"), 'first',
   'its status shows the error');
+$node->safe_psql('postgres', "SELECT fairsched_reschedule($job, clock_timestamp() + interval '300 ms')");
 my ($again, $token, $attempt) = fs_claim_until($node, q{'w', 1});
 is("$again $attempt", "$job 2", 'then it comes again');
 is($node->safe_psql('postgres', "SELECT fairsched_fail($job, $token, 'second', retry_in => '1 ms')"),
@@ -97,7 +98,7 @@ cmp_ok($delay{5}[-1], '<', 24 * 3600 * 1000, 'within a day');
 fs_check_ok($node, 'fairsched_check finds nothing');
 
 # The longest delay is not exceeded by the jitter, and has some.
-$node->append_conf('postgresql.conf', "fairsched.retry_base = '60 s'\nfairsched.retry_max = '40 s'");
+$node->append_conf('postgresql.conf', "fairsched.retry_max = '40 s'");
 $node->reload;
 ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.retry_max') = '40s'}), 'another longest delay');
 $node->safe_psql('postgres', q{SELECT fairsched_create_workspace('most', max_running => 100);

@@ -46,7 +46,7 @@ foreach my $schema (qw(public queue fairsched))
   $node->safe_psql('postgres', "CREATE DATABASE in_$schema");
   my $db = "in_$schema";
   my $enqueue = "SELECT * FROM $schema.fairsched_enqueue('acme')";
-  my $claim = "SELECT * FROM $schema.fairsched_claim('w')";
+  my $claim = "SELECT * FROM $schema.fairsched_claim('w', lease => '1 h')";
 
   $node->safe_psql($db, ($schema eq 'public' ? '' : "CREATE SCHEMA $schema; ")
       . "CREATE EXTENSION fairsched SCHEMA $schema");

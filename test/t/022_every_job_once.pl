@@ -84,6 +84,8 @@ while (time < $end || (time < $deadline && $killer->ask(q{SELECT (SELECT count(*
 append_to_file($stop, 'now');
 ok(fs_finish($_), 'no client met an error') foreach @load;
 $_->{handle}->finish foreach @victims;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity
+  WHERE application_name IN ('victim', 'pgbench')}), 'all clients are gone');
 
 # Let go what is still held, and finish everything.
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM fairsched.running_jobs}),
@@ -118,8 +120,8 @@ is($node->safe_psql('postgres', q{SELECT count(*) - count(DISTINCT (job_id, toke
   'no claim gave a token of before');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.job_history WHERE attempt > max_attempts}),
   '0', 'no job had more attempts than it may');
-is($node->safe_psql('postgres', 'SELECT coalesce(sum(running + coalesce(ready, 0) + coalesce(scheduled, 0)), 0)
-  FROM fairsched.workspace_status'), '0', 'the counters are at zero');
+ok($node->poll_query_until('postgres', 'SELECT coalesce(sum(running + coalesce(ready, 0) + coalesce(scheduled, 0)), 0)
+  FROM fairsched.workspace_status', '0'), 'the counters are at zero');
 fs_check_ok($node, 'fairsched_check finds nothing');
 
 $node->stop;

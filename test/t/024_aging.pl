@@ -50,7 +50,7 @@ sub served
 
 # Off: only the class counts, however long it takes.
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme', priority => 'P3')});
-$node->safe_psql('postgres', q{CALL stream('P3', 200, 60)});
+$node->safe_psql('postgres', q{CALL stream('P3', 200, 600)});
 is(served('P3'), '0', 'without aging, P3 waits as long as there is P1');
 is(served('P1'), '200', 'which is served all the time');
 

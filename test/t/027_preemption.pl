@@ -128,10 +128,8 @@ my $dies = fs_session($node);
 $dies->ask('BEGIN');
 $dies->ask("SELECT fairsched_yield($job, $token, '{\"at\": 2}')");
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
-my $scheduler = fs_scheduler_pid($node);
-kill 'KILL', $dies->pid;
+fs_kill($node, $dies->pid) or die;
 $dies->gone;
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $scheduler)") or die;
 ok($node->poll_query_until('postgres',
   "SELECT directive FROM fairsched_heartbeat(ARRAY[$job], ARRAY[$token])", 'preempt'),
   'killed while it gave the job back: the job runs, and is asked');
@@ -153,14 +151,12 @@ fs_check_ok($node, 'counters after crashes');
 sub killed
 {
   my ($what) = @_;
-  my $pid = fs_scheduler_pid($node);
   my $session = fs_session($node);
 
   $session->ask('BEGIN');
   $session->ask($what);
-  kill 'KILL', $session->pid;
+  fs_kill($node, $session->pid) or die;
   $session->gone;
-  $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)") or die;
   return;
 }
 
@@ -185,7 +181,7 @@ my $revoker = fs_session($node);
 $revoker->ask('BEGIN');
 $revoker->ask('SELECT fairsched_evaluate_preemption()');
 is($revoker->ask("SELECT state FROM fairsched.jobs WHERE job_id = $job"), 'preempted', 'revoked, in an open transaction');
-kill 'KILL', $revoker->pid;
+fs_kill($node, $revoker->pid) or die;
 $revoker->gone;
 ok($node->poll_query_until('postgres',
   "SELECT state = 'running' AND token = $token FROM fairsched.jobs WHERE job_id = $job"), 'killed: it runs under its token');
@@ -366,9 +362,9 @@ is($node->safe_psql('postgres', q{SELECT job_id FROM (SELECT job_id FROM done UN
     SELECT job_id FROM fairsched.job_history) e GROUP BY job_id HAVING count(*) > 1}), '', 'every job ended once');
 is($node->safe_psql('postgres', q{SELECT job_id FROM enqueued EXCEPT
     (SELECT job_id FROM done UNION SELECT job_id FROM fairsched.job_history)}), '', 'and none was lost');
-is($node->safe_psql('postgres', q{SELECT used, waiting FROM fairsched.capacity_status WHERE resource = 'cpu'}), '0|0',
+ok($node->poll_query_until('postgres', q{SELECT used, waiting FROM fairsched.capacity_status WHERE resource = 'cpu'}, '0|0'),
   'the fleet holds nothing, and nobody waits for it');
-is($node->safe_psql('postgres', q{SELECT coalesce(sum(running), 0) FROM fairsched.workspace_status}), '0',
+ok($node->poll_query_until('postgres', q{SELECT coalesce(sum(running), 0) FROM fairsched.workspace_status}, '0'),
   'no slot is held');
 fs_check_ok($node, 'counters equal the rows');
 $node->stop;

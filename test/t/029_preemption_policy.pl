@@ -43,6 +43,7 @@ is(take(100), join(',', ('hog P3') x 10), 'a full fleet');
 put('rush', 'P1', 1, 2);
 is(take(1), '', 'urgent work is refused');
 ok($node->poll_query_until('postgres', $asked, '2'), 'and two jobs are asked at once');
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM fairsched.running_jobs WHERE directive = 'preempt'}, '2'), 'which their workers are told');
 is(sql(q{SELECT DISTINCT reason, resource, utilisation, threshold, priority FROM fairsched.preemption_history}),
   'high_priority_job|cpu|100|85|P3', 'for it');
 is(sql($answer), '2', 'their workers answer');
@@ -134,7 +135,10 @@ is(take(1), 'hog P3', 'to whoever waits');
 
 # Restart: what is held, and what the fleet has, is as it was.
 my $fleet = q{SELECT capacity, used FROM fairsched.capacity_status WHERE resource = 'cpu'};
-my $before = sql($fleet);
+$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM fairsched.preemption_history WHERE outcome = 'requested')}) or die;
+my $before;
+$node->poll_query_until('postgres', q{SELECT bool_and(ok) FROM fairsched_check()}) or die;
+$before = sql($fleet);
 $node->stop('immediate');
 $node->start;
 is(sql($fleet), $before, 'after a crash the fleet holds what it held');

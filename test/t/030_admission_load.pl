@@ -97,14 +97,17 @@ INSERT INTO sampled VALUES (1);
 };
 
 my @load = (
-  fs_pgbench($node, \%steady, clients => 10, time => $seconds),
-  fs_pgbench($node, { $sampler => 1 }, time => $seconds, app => 'sampler'));
+  fs_pgbench($node, \%steady, clients => 10, time => 3, forever => $stop),
+  fs_pgbench($node, { $sampler => 1 }, time => 3, forever => $stop, app => 'sampler'));
 my @victims = map { fs_pgbench($node, \%victim, clients => 1, time => 1, forever => $stop,
     app => 'victim') } 1 .. 3;
 my $killer = fs_session($node);
 my $kills = 0;
+# Some seconds, and more on a slow machine until enough has happened to mean something.
 my $end = time + $seconds - 1;
-while (time < $end)
+my $deadline = time + 0.75 * $PostgreSQL::Test::Utils::timeout_default;
+while (time < $end || (time < $deadline && ($kills <= 10 || $killer->ask(q{SELECT (SELECT count(*) FROM sampled) <= 50
+    OR (SELECT count(*) FROM claims WHERE workspace = 'rate') <= 150 OR (SELECT coalesce(sum(amount), 0) FROM allowed) < 99}) eq 't')))
 {
   $kills += $killer->ask(q{SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid
     FROM pg_stat_activity, pg_sleep(0.05) WHERE application_name = 'victim' AND xact_start IS NOT NULL
@@ -173,13 +176,13 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.workspace_usage
   'and no quota is passed');
 
 # A parked workspace whose time has come wakes who waits, without anybody else's doing.
-$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('late', 1, '5 s');
-  SELECT count(fairsched_enqueue('late', lane => 'late')) FROM generate_series(1, 2);
-  SELECT * FROM fairsched_claim('late', lanes => '{late}')});
-is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('late', lanes => '{late}')}), '0', 'refused at first');
-is($node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.max_wait = '30 s'}) . $node->safe_psql('postgres', 'SELECT pg_reload_conf()'), 't', 'a setting');
-ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.max_wait') = '30s'}), 'a long wait is allowed');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('late', lanes => '{late}', max_wait => '30 s')}), '1',
+$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('late', 1, '8 s');
+  SELECT count(fairsched_enqueue('late', lane => 'late')) FROM generate_series(1, 2)});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('late', lanes => '{late}');
+  SELECT count(*) FROM fairsched_claim('late', lanes => '{late}')}), "1\n0", 'refused at first');
+is($node->safe_psql('postgres', q{ALTER SYSTEM SET fairsched.max_wait = '10 min'}) . $node->safe_psql('postgres', 'SELECT pg_reload_conf()'), 't', 'a setting');
+ok($node->poll_query_until('postgres', q{SELECT current_setting('fairsched.max_wait') = '10min'}), 'a long wait is allowed');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('late', lanes => '{late}', max_wait => '10 min')}), '1',
   'a waiting claim is woken when the window opens');
 
 $node->stop;

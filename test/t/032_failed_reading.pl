@@ -75,14 +75,14 @@ is($node->safe_psql('postgres', 'SELECT fairsched.recount()'), 't', 'recount: an
 
 # A job that is due, and a lease that runs out.
 $node->safe_psql('postgres', q{SELECT fairsched_enqueue('acme', '{"n": "due"}', lane => 'due',
-  run_at => clock_timestamp() + interval '3 s')});
+  run_at => clock_timestamp() + interval '5 s')});
 $admin->ask('BEGIN; LOCK TABLE fairsched.jobs_0 IN ACCESS EXCLUSIVE MODE');
 break_off('promote');
 $admin->ask('ROLLBACK');
 poll_seen(q{SELECT state = 'available' FROM fairsched.jobs WHERE lane = 'due'},
   'promote: the job is promoted after all');
 well('promote');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 1, lease => '3 s', lanes => '{due}')}),
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 1, lease => '5 s', lanes => '{due}')}),
   '1', 'a job runs');
 $admin->ask('BEGIN; LOCK TABLE fairsched.jobs_0 IN ACCESS EXCLUSIVE MODE');
 break_off('expire');
@@ -121,11 +121,10 @@ is($node->safe_psql('postgres', q{SELECT quantum FROM fairsched.workspace_status
 # Kinds, which each session reads for itself.
 my $session = fs_session($node);
 $admin->ask('BEGIN; LOCK TABLE fairsched.job_kinds IN ACCESS EXCLUSIVE MODE');
-$session->ask(q{SET statement_timeout = '200ms'});
-like($session->fails(q{SELECT fairsched_enqueue('acme', '{"items": [1, 2, 3]}', 'batch')}), qr/57014/,
+like($session->fails(q{BEGIN; SET LOCAL statement_timeout = '1s'; SELECT fairsched_enqueue('acme', '{"items": [1, 2, 3]}', 'batch')}), qr/57014/,
   'kinds: they cannot be read');
+$session->ask('ROLLBACK');
 $admin->ask('ROLLBACK');
-$session->ask(q{SET statement_timeout = 0});
 $session->ask(q{SELECT fairsched_enqueue('acme', '{"items": [1, 2, 3]}', 'batch', lane => 'kinds')});
 is($session->ask(q{SELECT cost FROM fairsched.jobs WHERE lane = 'kinds'}), '3',
   'kinds: with the cause gone costs are right');
@@ -165,10 +164,9 @@ $session->ask(q{SELECT count(*) FROM fairsched_claim('w')});
 $admin->ask(q{UPDATE fairsched.job_tables SET relid = 0 WHERE job_table <> 0});
 $admin->ask(q{GRANT SELECT ON fairsched.jobs TO CURRENT_USER});
 $admin->ask('BEGIN; LOCK TABLE fairsched.job_tables IN ACCESS EXCLUSIVE MODE');
-$session->ask(q{SET statement_timeout = '200ms'});
-like($session->fails(q{SELECT count(*) FROM fairsched_claim('w')}), qr/57014/, 'a table to take over: it cannot be');
+like($session->fails(q{BEGIN; SET LOCAL statement_timeout = '1s'; SELECT count(*) FROM fairsched_claim('w')}), qr/57014/, 'a table to take over: it cannot be');
+$session->ask('ROLLBACK');
 $admin->ask('ROLLBACK');
-$session->ask(q{SET statement_timeout = 0});
 $session->ask(q{SELECT count(*) FROM fairsched_claim('w')});
 is($session->ask(q{SELECT relid = 'fairsched.jobs_1'::regclass FROM fairsched.job_tables WHERE job_table = 1}), 't',
   'a table to take over: it is, once it can');

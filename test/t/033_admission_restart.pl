@@ -174,8 +174,7 @@ is(rate($primary, 'shot'), 'pass|0|3', 'killed: before');
 is(claim($primary, 'shot', 1), '1', 'killed: one is claimed');
 saved($primary, 'shot', 1);
 my $victim = fs_session($primary);
-kill 'KILL', $victim->pid;
-ok($primary->poll_query_until('postgres', 'SELECT true'), 'killed: the server is back');
+ok(fs_kill($primary, $victim->pid), 'killed: the server is back');
 $victim->gone;
 is(rate($primary, 'shot'), 'pass|1|3', 'killed: after');
 

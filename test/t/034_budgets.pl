@@ -67,13 +67,15 @@ INSERT INTO violation SELECT budget, spent, reserved FROM fairsched.budget_statu
 INSERT INTO sampled VALUES (1);
 };
 
-my @load = (fs_pgbench($node, \%load, clients => 12, time => $seconds),
-  fs_pgbench($node, { $sampler => 1 }, time => $seconds, app => 'sampler'));
+my @load = (fs_pgbench($node, \%load, clients => 12, time => 3, forever => $stop),
+  fs_pgbench($node, { $sampler => 1 }, time => 3, forever => $stop, app => 'sampler'));
 my @victims = map { fs_pgbench($node, \%victim, clients => 1, time => 1, forever => $stop, app => 'victim') } 1 .. 3;
 my $killer = fs_session($node);
 my $kills = 0;
+# Some seconds, and more on a slow machine until enough has happened to mean something.
 my $end = time + $seconds - 1;
-while (time < $end)
+my $deadline = time + 0.75 * $PostgreSQL::Test::Utils::timeout_default;
+while (time < $end || (time < $deadline && ($kills <= 3 || $killer->ask('SELECT count(*) <= 20 FROM sampled') eq 't')))
 {
   $kills += $killer->ask(q{SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid
     FROM pg_stat_activity, pg_sleep(0.05) WHERE application_name = 'victim' AND xact_start IS NOT NULL
@@ -159,9 +161,8 @@ my $open = fs_session($node);
 $open->ask('BEGIN');
 $open->ask(q{SELECT count(*) FROM fairsched_claim('crash', 1, lanes => '{crash}')});
 $open->ask(q{SELECT fairsched_record_spend('crash', 30)});
-kill 'KILL', $open->pid;
+ok(fs_kill($node, $open->pid), 'the server is back');
 $open->gone;
-ok($node->poll_query_until('postgres', 'SELECT true'), 'the server is back');
 is($node->safe_psql('postgres', $state), $before, 'what is spent and reserved is as before the crash');
 fs_check_ok($node, 'and equals the rows');
 ok($node->poll_query_until('postgres', $settled), 'compared');

@@ -74,8 +74,8 @@ is($node->safe_psql('restored', "SELECT min_deliberation, isfinite(run_at) FROM 
   WHERE job_id = $jobs[2]"), '0.8|t', 'restored: with what it needs');
 $node->safe_psql('restored', "SELECT fairsched_score_deliberation('$text', $jobs[2])");
 $node->safe_psql('restored', "SELECT fairsched_release_review($jobs[3])");
-my ($first) = fs_claim_until($node, q{worker => 'w'}, 'restored');
-my ($second) = fs_claim_until($node, q{worker => 'w'}, 'restored');
+my ($first) = fs_claim_until($node, q{worker => 'w', lease => '1 h'}, 'restored');
+my ($second) = fs_claim_until($node, q{worker => 'w', lease => '1 h'}, 'restored');
 is("$first $second", "$jobs[2] $jobs[3]", 'restored: a score or an operator lets a job go');
 is($node->safe_psql('restored', $claim), '', 'restored: only those');
 is(reason($jobs[2]), $held, 'in its own database only');

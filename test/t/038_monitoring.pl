@@ -34,7 +34,7 @@ plan skip_all => 'promtool and prometheus are not installed (Debian: prometheus)
 my $top = "$FindBin::RealBin/../..";
 my $dir = "$top/monitoring";
 my $json = JSON::PP->new->utf8;
-my $http = HTTP::Tiny->new(timeout => 20);
+my $http = HTTP::Tiny->new(timeout => 120);
 
 # ---------- the rules, by themselves ----------
 
@@ -229,6 +229,11 @@ my $claimed = $node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_clai
 cmp_ok($claimed, '>', 0, 'some run');
 ok($node->poll_query_until('postgres', q{SELECT sampled_score IS NOT NULL FROM fairsched.fairness_summary}),
   'there is a sample of fairness');
+# and no other while figures are compared
+$node->append_conf('postgresql.conf', "fairsched.fairness_interval = '1h'");
+$node->reload;
+ok($node->poll_query_until($_, q{SELECT next_run > now() + interval '10 min' FROM fairsched.maintenance_status WHERE task = 'fairness'}), "$_: none is due")
+  foreach qw(postgres bytes);
 
 # ---------- each metric, and its value ----------
 

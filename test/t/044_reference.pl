@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $docs = "$FindBin::RealBin/../../docs";
-my $node = fs_node('reference');
+my $node = fs_node('reference', as_installed => 1);
 my ($printed, $errors);
 
 IPC::Run::run(['psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', "$docs/reference.sql"],

@@ -11,7 +11,7 @@ use Test::More;
 
 my $node = fs_node('main', conf => {
   'fairsched.placement_interval' => '200ms',
-  'fairsched.worker_timeout'     => '3s' });
+  'fairsched.worker_timeout'     => '6s' });
 my $enough = $PostgreSQL::Test::Utils::timeout_default;
 
 sub until_ok { my ($query, $name) = @_; return ok($node->poll_query_until('postgres', "SELECT $query"), $name) }

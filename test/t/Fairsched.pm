@@ -7,9 +7,14 @@ use warnings FATAL => 'all';
 
 # What a single wait may take: far more than it ever does, on a machine with much else to do. Set before
 # PostgreSQL::Test::Utils reads it.
-BEGIN { $ENV{PG_TEST_TIMEOUT_DEFAULT} ||= 180 }
+BEGIN
+{
+  $ENV{PG_TEST_TIMEOUT_DEFAULT} ||= 180;
+  $ENV{PGCTLTIMEOUT} ||= 180;
+}
 
 use Exporter 'import';
+use File::Basename qw(dirname);
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -19,8 +24,18 @@ use Time::HiRes qw(usleep);
 our @EXPORT = qw(
   fs_node fs_conf fs_session fs_error fs_rows
   fs_pgbench fs_finish fs_scheduler_pid fs_wait_scheduler
-  fs_check_ok fs_drain_all fs_claim_until
+  fs_check_ok fs_drain_all fs_claim_until fs_kill
 );
+
+# What happens by itself after some time, and would happen in the middle of a test on a slow machine: not
+# before an hour. A test of such a thing sets its time.
+my %calm = (
+  autovacuum                       => 'off',
+  'fairsched.worker_timeout'       => "'1h'",
+  'fairsched.priority_aging'       => "'1h'",
+  'fairsched.preemption_interval'  => "'1h'",
+  'fairsched.preemption_grace'     => "'1h'",
+  'fairsched.fairness_interval'    => "'1h'");
 
 # fs_conf: the settings every test server has; %extra is appended, one "name = value" each. With
 # $ENV{FAIRSCHED_SOFT_CLAIMS} claims are not durable: tests of another file set it and run this one.
@@ -30,6 +45,7 @@ sub fs_conf
   my %conf = (
     shared_preload_libraries    => "'fairsched'",
     log_statement               => 'none',
+    %calm,
     max_worker_processes        => 16,
     'fairsched.max_own_tables'  => 100,
     'fairsched.max_workspaces'  => 10000,
@@ -45,6 +61,7 @@ sub fs_conf
 #   conf    => {...}  settings
 #   init    => [...]  arguments of $node->init
 #   created => 0      without CREATE EXTENSION
+#   as_installed => 1 claims without a lease have the usual one
 sub fs_node
 {
   my ($name, %opt) = @_;
@@ -53,9 +70,21 @@ sub fs_node
   $node->init(@{ $opt{init} || [] });
   fs_conf($node, %{ $opt{conf} || {} });
   $node->start;
-  $node->safe_psql('postgres', 'CREATE EXTENSION fairsched')
-    unless defined $opt{created} && !$opt{created};
+  if (!defined $opt{created} || $opt{created})
+  {
+    $node->safe_psql('postgres', 'CREATE EXTENSION fairsched');
+    fs_calm_leases($node, 'postgres') unless $opt{as_installed};
+  }
   return $node;
+}
+
+# fs_calm_leases: in this database a claim that names no lease gets one of an hour, so that on a slow machine it
+# does not run out between two lines of a test.
+sub fs_calm_leases
+{
+  my ($node, $db) = @_;
+
+  return $node->safe_psql($db, PostgreSQL::Test::Utils::slurp_file(dirname(__FILE__) . '/../leases.sql'));
 }
 
 # fs_error: what psql writes to stderr for $sql, with the SQLSTATE; '' when it succeeds.
@@ -130,11 +159,12 @@ sub fs_finish
 my $scheduler = q{SELECT pid FROM pg_stat_activity
   WHERE backend_type LIKE 'fairsched%' AND datname = current_database()};
 
-# fs_scheduler_pid: the scheduler worker of a database, or ''.
+# fs_scheduler_pid: the scheduler worker of a database, as soon as there is one.
 sub fs_scheduler_pid
 {
   my ($node, $db) = @_;
 
+  fs_wait_scheduler($node, $db);
   return $node->safe_psql($db || 'postgres', $scheduler);
 }
 
@@ -198,6 +228,27 @@ sub fs_claim_until
     $node->safe_psql($db || 'postgres', 'SELECT pg_sleep(0.05)');
   }
   return;
+}
+
+# fs_kill: kills a backend with -9, and returns when the server is there again after its crash. Not by
+# poll_query_until, which may die of a psql that is refused before it was told the query.
+sub fs_kill
+{
+  my ($node, $pid) = @_;
+  my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
+  my $before = $node->safe_psql('postgres', $checkpointer);
+  my $until = time() + $PostgreSQL::Test::Utils::timeout_default;
+
+  kill 'KILL', $pid;
+  while (time() < $until)
+  {
+    my ($out, $err) = ('', '');
+
+    IPC::Run::run([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $checkpointer ], '<', \undef, '>', \$out, '2>', \$err);
+    return 1 if $out =~ /^(\d+)$/ && $1 != $before;
+    usleep(50_000);
+  }
+  return 0;
 }
 
 # fs_session: a psql that stays, for open transactions.
