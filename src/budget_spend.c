@@ -7,7 +7,8 @@
  * that others write: completions of one budget do not wait for each other.  The
  * row is the truth; memory adds it up at commit (ledger_items.c), the scheduler
  * folds rows into fairsched.budget_totals (budget_task.c).  What is spent of a
- * budget is always its total plus its rows that are not folded yet.
+ * budget is always its total plus its rows that are not folded yet.  Jobs that
+ * one call completes have one row for each of their budgets.
  *
  * A row belongs to the period of its budget in which it was made.  One that is
  * made before a reset and committed after it is the old period's, in memory as
@@ -158,16 +159,6 @@ fs_budget_check(Datum budgets, Datum resources)
 
 /* ---------- spending ---------- */
 
-/* One row of fairsched.budget_spend (sql/parts/46_budgets.sql). */
-typedef struct FsSpendRow
-{
-	int64		job_id;			/* 0: none */
-	int64		token;
-	int64		amount;
-	int32		budget_id;
-	int32		period;
-} FsSpendRow;
-
 static void
 append_rows(int32 db, const FsSpendRow *rows, int n)
 {
@@ -197,6 +188,43 @@ append_rows(int32 db, const FsSpendRow *rows, int n)
 	FsUnlock();
 }
 
+static int
+by_budget(const void *a, const void *b)
+{
+	const FsSpendRow *x = a;
+	const FsSpendRow *y = b;
+
+	if (x->budget_id != y->budget_id)
+		return x->budget_id < y->budget_id ? -1 : 1;
+	return (x->period > y->period) - (x->period < y->period);
+}
+
+/*
+ * fs_budget_spent: write what fs_budget_usage collected, a row for each budget:
+ * no job of it runs any more, so nobody asks whose it was.
+ */
+void
+fs_budget_spent(FsDatabase *db, FsSpendings *sum)
+{
+	int			n = 0;
+
+	if (sum->n > 1)
+		qsort(sum->rows, sum->n, sizeof(FsSpendRow), by_budget);
+	for (int i = 0; i < sum->n; i++)
+	{
+		FsSpendRow *last = n > 0 ? &sum->rows[n - 1] : NULL;
+
+		if (last && by_budget(last, &sum->rows[i]) == 0 && last->amount <= METER_MAX - sum->rows[i].amount)
+		{
+			last->job_id = last->token = 0;
+			last->amount += sum->rows[i].amount;
+		}
+		else
+			sum->rows[n++] = sum->rows[i];
+	}
+	append_rows(FsDbIndex(db), sum->rows, n);
+}
+
 /*
  * Put a spending into the ledger, and describe its row.  fs->lock held, room in
  * the ledger reserved.  False: nobody defined the budget.
@@ -223,31 +251,58 @@ spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, bool e
 	return true;
 }
 
+/* Of a completed job, what it names and was expected to use: as its claim found it, else as its row says. */
+typedef struct FsNamed
+{
+	int			n;
+	int32		budget[FS_JOB_BUDGETS]; /* FS_NONE: not known */
+	FsBudgetNeed need;
+} FsNamed;
+
+/* fs->lock held. False: the lease does not know. */
+static bool
+named_by_lease(int32 lease, FsNamed *named)
+{
+	const FsBudgetSet *set;
+
+	if (lease == FS_NONE || fs_leases[lease].budget_set < 0)
+		return false;
+	set = &fs_budget_sets[fs_leases[lease].budget_set];
+	named->n = set->n;
+	memcpy(named->budget, set->budget, sizeof(int32) * set->n);
+	named->need = set->need;
+	return true;
+}
+
+/* The lease of a job under this token, or FS_NONE. fs->lock held. */
+static int32
+lease_of(int32 slot, int64 job_id, int64 token)
+{
+	int32		lease = fs_lease_find(slot, job_id);
+
+	return lease != FS_NONE && fs_leases[lease].token == token ? lease : FS_NONE;
+}
+
 /*
  * fs_budget_usage: a job is completed: what it used of its budgets is spent.
  * What its worker does not report is what was estimated, unless some of it was
  * recorded while the job ran.  The row is ours; its lease has not ended yet, so
- * that at commit the spending is counted before the reservation goes back.
+ * that at commit the spending is counted before the reservation goes back.  The
+ * rows are collected: fs_budget_spent writes them, in this statement.
  */
 void
-fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTuple row, Datum usage)
+fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTuple row, Datum usage,
+				FsSpendings *sum)
 {
 	int32		slot = FsDbIndex(db);
-	FsFlowSpec	flow;
-	FsBudgetSpec *spec;
+	FsNamed		named;
 	char	   *kind;
 	uint64	   *dimension = NULL;
 	int64	   *used = NULL;
 	int			nused = 0;
-	FsSpendRow	rows[FS_JOB_BUDGETS];
-	int			n = 0;
 	int32		lease;
 
 	if (heap_attisnull(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel)))
-		return;
-	fs_row_spec(db, jr, row, &flow);
-	spec = flow.budget;
-	if (spec == NULL)
 		return;
 	kind = fs_row_text(jr, row, FS_COL_KIND);
 	if (usage != 0)
@@ -258,14 +313,33 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		used = palloc(sizeof(int64) * room);
 		nused = read_amounts(usage, room, dimension, used);
 	}
+	if (sum->room < sum->n + FS_JOB_BUDGETS)
+	{
+		sum->room = 2 * sum->room + FS_JOB_BUDGETS;
+		sum->rows = sum->rows ? repalloc_huge(sum->rows, sizeof(FsSpendRow) * sum->room)
+			: palloc(sizeof(FsSpendRow) * sum->room);
+	}
 	fs_ledger_reserve(FS_JOB_BUDGETS);
 	FsLock();
-	lease = fs_lease_find(slot, job_id);
-	if (lease != FS_NONE && fs_leases[lease].token != token)
-		lease = FS_NONE;
-	for (int i = 0; i < spec->n; i++)
+	lease = lease_of(slot, job_id, token);
+	if (!named_by_lease(lease, &named))
 	{
-		int32		budget = fs_budget_find(slot, spec->name[i]);
+		FsFlowSpec	flow;
+
+		FsUnlock();
+		fs_row_spec(db, jr, row, &flow);
+		if (flow.budget == NULL)
+			return;
+		FsLock();
+		lease = lease_of(slot, job_id, token);
+		named.n = flow.budget->n;
+		named.need = flow.budget->need;
+		for (int i = 0; i < named.n; i++)
+			named.budget[i] = fs_budget_find(slot, flow.budget->name[i]);
+	}
+	for (int i = 0; i < named.n; i++)
+	{
+		int32		budget = named.budget[i];
 		int			place;
 		int64		amount;
 		bool		reported = false;
@@ -274,7 +348,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			continue;
 		place = fs_budget_place(lease, budget);
 		amount = place >= 0 ? fs_budget_holds[lease].of[place].reserved
-			: fs_budget_estimate(&spec->need, budget);
+			: fs_budget_estimate(&named.need, budget);
 		if (place >= 0 && fs_budget_holds[lease].of[place].recorded > 0)
 			amount = 0;
 		for (int u = 0; u < nused; u++)
@@ -290,22 +364,19 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 
 			/* one observation for each dimension, not for each budget */
 			for (int j = 0; j < i && !again; j++)
-			{
-				int32		other = fs_budget_find(slot, spec->name[j]);
-
-				again = other != FS_NONE && fs_budgets[other].dimension == fs_budgets[budget].dimension;
-			}
+				again = named.budget[j] != FS_NONE &&
+					fs_budgets[named.budget[j]].dimension == fs_budgets[budget].dimension;
 			if ((reported || all > 0) && !again && fs_budgets[budget].set.id != 0)
 				fs_budget_observe(slot, kind, fs_budgets[budget].set.dimension, all);
 		}
-		if (amount == 0 || !spend(budget, amount, lease, job_id, token, true, &rows[n]))
+		if (amount == 0 || !spend(budget, amount, lease, job_id, token, true, &sum->rows[sum->n]))
 			continue;
 		if (place >= 0)
 			fs_budget_holds[lease].of[place].actual = amount;
-		n++;
+		sum->n++;
 	}
 	FsUnlock();
-	append_rows(slot, rows, n);
+	pfree(kind);
 }
 
 /* fairsched_record_spend(budget, amount, job_id) */

@@ -231,6 +231,7 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 {
 	FsJobRel   *jr = NULL;
 	FsEnd		end = {.state = "completed", .result = result, .usage = usage};
+	FsSpendings spent = {0};
 
 	fs_held_look(db, held, n);
 	for (int i = 0; i < n; i++)
@@ -257,7 +258,7 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 				int32		l;
 
 				/* before the lease ends: spending is counted first, then what was reserved goes back */
-				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage);
+				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage, &spent);
 				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE, FS_ENDED_COMPLETED,
 								FsJob(row)->flow);
 
@@ -275,6 +276,7 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 	}
 	if (jr)
 		fs_rows_close(jr);
+	fs_budget_spent(db, &spent);
 }
 
 /* Two arrays of equal length as held jobs. */

@@ -111,6 +111,20 @@ fs_limits_release(int32 l)
 		limits_free(l);
 }
 
+/* A quota is gone, and with it a throttle for it; one for another resource lasts. */
+static void
+throttle_over(FsLimits *limits, TimestampTz now)
+{
+	TimestampTz until = 0;
+
+	for (int k = 0; k < FS_RESOURCES; k++)
+		if ((limits->set.has & FsResourceBit(k)) && limits->breach[k][FS_BREACH_THROTTLE].open)
+			until = Max(until, limits->breach[k][FS_BREACH_THROTTLE].last + limits->set.throttle_usec);
+	limits->throttled_until = Min(limits->throttled_until, until);
+	if (fs_dbs[limits->db].resumable)
+		fs_preempt_wake(&fs_dbs[limits->db], now);	/* jobs it stopped go on */
+}
+
 /*
  * fs_limits_apply: take over one part of the settings (a resource's bit,
  * FS_LIMIT_RATE or FS_LIMIT_THROTTLE), or its absence.  Takes effect on the
@@ -126,6 +140,8 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 		if (part & FsResourceBit(r))
 		{
 			limits->set.quota[r] = set->quota[r];
+			if (!(set->has & FsResourceBit(r)) && limits->throttled_until > now)
+				throttle_over(limits, now);
 			if (FsResourceBit(r) & FS_BURST_MASK)
 			{
 				FsBurst    *b = &limits->burst[r];

@@ -71,6 +71,7 @@ typedef struct FsPastBreach
 	TimestampTz first;
 	TimestampTz last;
 	TimestampTz resolved;		/* DT_NOEND: open */
+	bool		in_force;		/* its quota is the same, and its throttle was not switched off since */
 } FsPastBreach;
 
 void
@@ -317,8 +318,11 @@ read_breaches(int *count)
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_spi_begin();
-	rows = query("SELECT workspace, resource, action, first_seen, last_seen, coalesce(resolved_at, 'infinity') "
-				 "FROM fairsched.quota_violations WHERE resolved_at IS NULL "
+	rows = query("SELECT workspace, resource, action, first_seen, last_seen, coalesce(resolved_at, 'infinity'), "
+				 "EXISTS (SELECT FROM fairsched.workspace_quotas q WHERE q.workspace = v.workspace "
+				 "AND q.resource = v.resource AND q.created_at <= v.last_seen) AND NOT EXISTS (SELECT "
+				 "FROM fairsched.workspace_throttles t WHERE t.workspace = v.workspace AND t.off_at >= v.last_seen) "
+				 "FROM fairsched.quota_violations v WHERE resolved_at IS NULL "
 				 "OR (action = 'burst_allowed' AND resolved_at > clock_timestamp() - interval '1 hour')%s", "", NULL);
 	past = MemoryContextAllocHuge(mine, sizeof(FsPastBreach) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
@@ -333,6 +337,7 @@ read_breaches(int *count)
 		past[i].first = DatumGetTimestampTz(COLUMN(i, 4));
 		past[i].last = DatumGetTimestampTz(COLUMN(i, 5));
 		past[i].resolved = DatumGetTimestampTz(COLUMN(i, 6));
+		past[i].in_force = DatumGetBool(COLUMN(i, 7));
 	}
 	fs_spi_end();
 	*count = (int) rows;
@@ -435,7 +440,7 @@ seed_breach(int32 l, const FsPastBreach *past, TimestampTz now)
 	limits->breach[r][past->kind].last = past->last;
 	limits->breached = true;
 	fs_admit_dirty(&fs_dbs[limits->db]);
-	if (past->kind == FS_BREACH_THROTTLE && limits->set.throttle)
+	if (past->kind == FS_BREACH_THROTTLE && limits->set.throttle && past->in_force)
 		fs_limits_throttled(l, past->resource, past->last + limits->set.throttle_usec);
 }
 

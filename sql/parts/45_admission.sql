@@ -44,7 +44,8 @@ CREATE TABLE fairsched.workspace_throttles (
 	resources text[] NOT NULL DEFAULT '{tokens,cost,storage}'
 		CHECK (resources <@ ARRAY['cpu', 'memory', 'gpu', 'concurrent_runs', 'storage', 'tokens', 'cost']),
 	updated_at timestamptz NOT NULL DEFAULT now(),
-	preempt text CHECK (preempt IN ('P3', 'P2,P3'))
+	preempt text CHECK (preempt IN ('P3', 'P2,P3')),
+	off_at timestamptz
 );
 COMMENT ON TABLE fairsched.workspace_throttles IS 'Throttles of workspaces, set with fairsched_set_throttle. A workspace with quotas and no row here is throttled by the defaults of these columns.';
 COMMENT ON COLUMN fairsched.workspace_throttles.workspace IS 'Name of the workspace.';
@@ -53,6 +54,7 @@ COMMENT ON COLUMN fairsched.workspace_throttles.threshold IS 'Part of a quota wh
 COMMENT ON COLUMN fairsched.workspace_throttles.duration IS 'For how long it gets no new jobs.';
 COMMENT ON COLUMN fairsched.workspace_throttles.resources IS 'Resources that are watched.';
 COMMENT ON COLUMN fairsched.workspace_throttles.updated_at IS 'When it was changed last.';
+COMMENT ON COLUMN fairsched.workspace_throttles.off_at IS 'When it was switched off last: what throttled before that is over, also after a crash. NULL = never. Kept by a trigger.';
 COMMENT ON COLUMN fairsched.workspace_throttles.preempt IS 'Running jobs of these classes, P3 or P2,P3, are asked to yield while it is throttled; NULL = running jobs go on.';
 
 CREATE TABLE fairsched.workspace_levels (
@@ -173,6 +175,20 @@ COMMENT ON FUNCTION fairsched.quota_defaults() IS 'Trigger of fairsched.workspac
 CREATE TRIGGER quota_defaults BEFORE INSERT OR UPDATE ON fairsched.workspace_quotas
 	FOR EACH ROW EXECUTE FUNCTION fairsched.quota_defaults();
 
+CREATE FUNCTION fairsched.throttle_off() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT NEW.enabled AND (CASE TG_OP WHEN 'INSERT' THEN NEW.off_at IS NULL ELSE OLD.enabled END) THEN
+		NEW.off_at := clock_timestamp();
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION fairsched.throttle_off() IS 'Trigger of fairsched.workspace_throttles: off_at of a throttle that is switched off.';
+REVOKE ALL ON FUNCTION fairsched.throttle_off() FROM PUBLIC;
+CREATE TRIGGER throttle_off BEFORE INSERT OR UPDATE ON fairsched.workspace_throttles
+	FOR EACH ROW EXECUTE FUNCTION fairsched.throttle_off();
+
 DO $$
 DECLARE
 	t text;
@@ -292,7 +308,7 @@ BEGIN
 	RETURN there;
 END
 $$;
-COMMENT ON FUNCTION fairsched_drop_quota(text, text) IS 'Removes a quota: the resource has no limit any more. False when there was none. Error: 22023 for arguments.';
+COMMENT ON FUNCTION fairsched_drop_quota(text, text) IS 'Removes a quota: the resource has no limit any more, and a throttle for it is over. False when there was none. Error: 22023 for arguments.';
 
 CREATE FUNCTION fairsched_set_rate_limit(workspace text, max_claims int, per interval, jitter interval DEFAULT '0') RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
