@@ -31,6 +31,7 @@
 
 #define BUSY_RETRY	(100 * INT64CONST(1000))	/* somebody else writes, or spends */
 #define QUIET		(2 * USECS_PER_SEC)	/* after a change of the tables by others: a restore has several steps */
+#define RESTORE_TIME (10 * USECS_PER_MINUTE)	/* a restore may have brought rows of budgets that are still to come */
 #define SPEND_ROW_BYTES 60		/* of a row of fairsched.budget_spend, its line pointer included */
 #define RESUME_LIMIT 200		/* preempted jobs that go back to wait in one run */
 #define SAVE_EVERY	USECS_PER_MINUTE	/* averages */
@@ -156,6 +157,8 @@ fs_budget_task(FsDatabase *db)
 	TimestampTz next = DT_NOEND;
 	TimestampTz reset;
 	FsBudgetRun run = {0};
+	static const Oid bool_type[1] = {BOOLOID};
+	Datum		gone;
 	int64		spend_limit;
 	int			n = 0;
 
@@ -177,20 +180,21 @@ fs_budget_task(FsDatabase *db)
 	}
 	FsLock();
 	list->seen = list->signal;
-	run.lost = list->lost || run.stale;
-	run.ask_again = list->ask_again;
-	run.resume = list->resume;
-	list->lost = list->ask_again = list->resume = false;
 
 	/*
-	 * Until the rows are read, what memory noticed may be of figures that are
-	 * not so (in a restore budgets have spent nothing at first); reading them
-	 * then says all that is to be written.
+	 * Until the rows are read, what memory noticed, and what a comparison would
+	 * find, may be of figures that are not so (in a restore budgets have spent
+	 * nothing at first); reading them then says all that is to be written.
 	 */
+	run.lost = run.stale || (list->lost && !list->stale);
+	list->lost &= !run.lost;
+	run.ask_again = list->ask_again;
+	run.resume = list->resume;
+	list->ask_again = list->resume = false;
 	run.upto = list->stale && !run.stale ? list->first : list->next;
 	for (uint64 i = list->first; i < run.upto && !run.stale; i++)
 		notices[n++] = list->notice[i % FS_BUDGET_NOTICES];
-	if (list->spend_rows > list->spend_limit)
+	if (list->spend_rows > list->spend_limit && (run.stale || !list->stale))
 		run.folded = list->spend_rows;
 	run.save = list->averages_dirty && (list->averages_new || now >= list->saved_at + SAVE_EVERY);
 	if (run.save)
@@ -233,7 +237,10 @@ fs_budget_task(FsDatabase *db)
 	}
 	fs_spi_begin();
 	if (run.folded)
-		fs_spi("SELECT fairsched.fold_budget_spend()", 0, NULL, NULL, NULL);
+	{
+		gone = BoolGetDatum(now >= list->stale_at + RESTORE_TIME && now >= db->rebuilt_at + RESTORE_TIME);
+		fs_spi("SELECT fairsched.fold_budget_spend($1)", 1, bool_type, &gone, NULL);
+	}
 	if (run.save)
 		save_averages(slot);
 	else if (list->averages_dirty)

@@ -76,8 +76,8 @@ CREATE TABLE fairsched.budget_spend (
 	period integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE fairsched.budget_spend IS 'Spendings that are not added up yet: a row each, appended when a job completes or fairsched_record_spend is called, removed when the scheduler folds it into fairsched.budget_totals. Rows of running jobs stay.';
-COMMENT ON COLUMN fairsched.budget_spend.job_id IS 'Job that spent it; 0 = none was named.';
-COMMENT ON COLUMN fairsched.budget_spend.token IS 'Fence token it ran under; 0 = it was not running.';
+COMMENT ON COLUMN fairsched.budget_spend.job_id IS 'Job that spent it; 0 = none was named, or several in one call.';
+COMMENT ON COLUMN fairsched.budget_spend.token IS 'Fence token it ran under; 0 = it was not running, or is completed with others.';
 COMMENT ON COLUMN fairsched.budget_spend.amount IS 'How much, in millionths of the budget''s unit.';
 COMMENT ON COLUMN fairsched.budget_spend.budget_id IS 'Number of the budget.';
 COMMENT ON COLUMN fairsched.budget_spend.period IS 'Period of the budget in which it was spent.';
@@ -343,27 +343,28 @@ CREATE FUNCTION fairsched.job_runs(job_id bigint, token bigint) RETURNS boolean
 COMMENT ON FUNCTION fairsched.job_runs(bigint, bigint) IS 'Internal: does memory say that the job runs under this token?';
 
 -- Sums stop at 2e18 millionths, as they do in memory (METER_MAX).
-CREATE FUNCTION fairsched.fold_budget_spend() RETURNS bigint
+CREATE FUNCTION fairsched.fold_budget_spend(gone boolean DEFAULT true) RETURNS bigint
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-	WITH gone AS (
-		DELETE FROM fairsched.budget_spend s WHERE s.token = 0 OR NOT fairsched.job_runs(s.job_id, s.token)
+	WITH done AS (
+		DELETE FROM fairsched.budget_spend s WHERE (s.token = 0 OR NOT fairsched.job_runs(s.job_id, s.token))
+			AND (gone OR s.budget_id IN (SELECT b.budget_id FROM fairsched.budgets b))
 		RETURNING s.budget_id, s.period, s.amount),
 	sums AS (
 		SELECT DISTINCT ON (g.budget_id) g.budget_id, g.period, least(sum(g.amount), 2e18)::bigint AS amount
-		FROM gone g JOIN fairsched.budgets b USING (budget_id)
+		FROM done g JOIN fairsched.budgets b USING (budget_id)
 		GROUP BY g.budget_id, g.period ORDER BY g.budget_id, g.period DESC),
 	orphans AS (
 		DELETE FROM fairsched.budget_totals t
-		WHERE NOT EXISTS (SELECT FROM fairsched.budgets b WHERE b.budget_id = t.budget_id)),
+		WHERE gone AND NOT EXISTS (SELECT FROM fairsched.budgets b WHERE b.budget_id = t.budget_id)),
 	folded AS (
 		INSERT INTO fairsched.budget_totals AS t (budget_id, period, spent)
 		SELECT s.budget_id, s.period, s.amount FROM sums s
 		ON CONFLICT (budget_id) DO UPDATE SET period = excluded.period,
 			spent = least(excluded.spent + CASE WHEN t.period = excluded.period THEN t.spent ELSE 0 END, 2000000000000000000)
 		WHERE t.period <= excluded.period)
-	SELECT count(*) FROM gone
+	SELECT count(*) FROM done
 $$;
-COMMENT ON FUNCTION fairsched.fold_budget_spend() IS 'Internal: adds rows of fairsched.budget_spend up; returns how many.';
+COMMENT ON FUNCTION fairsched.fold_budget_spend(boolean) IS 'Internal: adds rows of fairsched.budget_spend up; returns how many. gone: also removes what belongs to budgets that are not there.';
 
 CREATE FUNCTION fairsched.budget_rows() RETURNS TABLE (b fairsched.budgets, spent bigint, crossed integer, crossed_period integer)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -519,7 +520,7 @@ REVOKE ALL ON FUNCTION fairsched.budgets_changed(), fairsched.budget_rows_change
 	fairsched.read_budgets_again(), fairsched.changes_are_own(), fairsched.budget_rows_arrive(),
 	fairsched_set_budget(text, numeric, text, text, numeric, numeric, numeric, interval, numeric, text, text, text, text),
 	fairsched_record_spend(text, numeric, bigint), fairsched_reset_budget(text),
-	fairsched.reset_due_budgets(), fairsched.job_runs(bigint, bigint), fairsched.fold_budget_spend(), fairsched.budget_rows(),
+	fairsched.reset_due_budgets(), fairsched.job_runs(bigint, bigint), fairsched.fold_budget_spend(boolean), fairsched.budget_rows(),
 	fairsched.take_crossing(integer, integer, integer),
 	fairsched.add_budget_event(text, text, text, bigint, bigint, bigint, text, integer, text[], timestamptz),
 	fairsched.arm_thresholds(integer, text, integer, integer, timestamptz),
