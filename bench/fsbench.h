@@ -108,6 +108,7 @@ typedef struct Run
 	int			warmup;			/* rounds of each client that are not measured */
 	bool		pipeline;		/* completion and next claim share a round trip */
 	bool		scatter;		/* each job of M_CYCLE goes to another workspace */
+	bool		in_from;		/* fairsched_enqueue is called in FROM, not as a column */
 	const char *session_sql;	/* run by each client after connecting, or NULL */
 	Order	   *order;			/* or NULL */
 	int			commits;		/* of M_COMMITS */

@@ -270,7 +270,8 @@ prepare_all(Client *c)
 	if (r->mode == M_ENQUEUE || (r->mode == M_CYCLE && r->batch == 1))
 		return prepare(c, "enq", base
 					   ? "INSERT INTO base (workspace, priority, payload) VALUES ($1, 2, $2)"
-					   : "SELECT job_id FROM fairsched_enqueue(workspace => $1, payload => $2)");
+					   : r->in_from ? "SELECT job_id FROM fairsched_enqueue(workspace => $1, payload => $2)"
+					   : "SELECT (fairsched_enqueue(workspace => $1, payload => $2)).job_id");
 	if (r->scatter)
 	{
 		snprintf(sql, sizeof(sql), "INSERT INTO %s (workspace, priority, payload)"

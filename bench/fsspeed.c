@@ -205,15 +205,17 @@ sc_enqueue(void)
 
 	for (int rep = 0; rep < reps(3, 3); rep++)
 		for (int w = 0; w < 3; w++)
-			for (System sys = SYS_BASE; sys <= SYS_FS; sys++)
+			for (int way = 0; way < 3; way++)
 			{
+				System		sys = way == 0 ? SYS_BASE : SYS_FS;
 				Run			r = new_run(sys, ways[w].mode, ways[w].batch);
 
-				if (skip(sys))
+				r.in_from = way == 2;	/* the executor makes more of that: a table of the one row */
+				if (skip(sys) || (r.in_from && r.mode != M_ENQUEUE))
 					continue;
 				r.seconds = secs(0.6, 3);
 				prepare_copy(sys, 1000, 1000, MIXED);
-				go(&r, ways[w].name, sys_name(sys));
+				go(&r, ways[w].name, r.in_from ? "fairsched, in FROM" : sys_name(sys));
 			}
 }
 

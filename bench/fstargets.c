@@ -49,6 +49,7 @@ static const struct
 	{"drain100.wal", 'q', MOST, 300, " B", "WAL of claim and completion, batch 100, a job, autovacuum paused"},
 	/* enqueue */
 	{"enqueue.one", 'q', LEAST, 1, "x", "enqueue one by one: jobs/s against INSERT"},
+	{"enqueue.from", 'q', INFO, 0, "x", "the same called in FROM: SELECT job_id FROM fairsched_enqueue(…)"},
 	{"enqueue.many", 'q', LEAST, 1, "x", "enqueue 1,000 a call: jobs/s against INSERT … SELECT of 1,000"},
 	{"enqueue.copy", 'q', LEAST, 1, "x", "COPY of 1,000 into fairsched.inbox: jobs/s against INSERT … SELECT of 1,000"},
 	{"enqueue.copycopy", 'q', INFO, 0, "x", "COPY of 1,000 into fairsched.inbox: jobs/s against COPY of 1,000"},
@@ -210,6 +211,7 @@ static void
 enqueue_targets(void)
 {
 	reach("enqueue.one", vs("enqueue", "one by one", "fairsched", "jobs_s"));
+	reach("enqueue.from", vs("enqueue", "one by one", "fairsched, in FROM", "jobs_s"));
 	reach("enqueue.many", vs("enqueue", "1,000 a call", "fairsched", "jobs_s"));
 	reach("enqueue.copy", of("enqueue", "COPY of 1,000", "fairsched", "jobs_s", "1,000 a call", "baseline"));
 	reach("enqueue.copycopy", vs("enqueue", "COPY of 1,000", "fairsched", "jobs_s"));

@@ -103,6 +103,13 @@ fs_heap_update(Relation rel, ItemPointer tid, HeapTuple tup, CommandId cid,
 #define FsReadRecentBuffer(rel, block, buffer) ReadRecentBuffer((rel)->rd_node, MAIN_FORKNUM, block, buffer)
 #endif
 
+/* Does heap_multi_insert extend a table by many pages at once, or can we not? (extend.c) */
+#if PG_VERSION_NUM >= 160000 || !defined(__linux__)
+#define FS_EXTENDS_IN_BULK 1
+#else
+#define FS_EXTENDS_IN_BULK 0
+#endif
+
 /* May the current user own-level operate on this database? */
 #if PG_VERSION_NUM >= 160000
 #define FsOwnsDatabase(dboid) object_ownercheck(DatabaseRelationId, dboid, GetUserId())

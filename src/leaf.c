@@ -65,7 +65,9 @@ typedef struct FsLeafInsert
 	Relation	heap;
 	int			columns;
 	bool		unique;
+	int16		width[FS_LEAF_COLUMNS]; /* bytes of each column */
 	BTScanInsert key;			/* of the entry at hand */
+	const Datum *column;		/* the same */
 	/* the leaf: pinned and locked, or InvalidBuffer */
 	Buffer		buf;
 	Page		page;
@@ -123,6 +125,40 @@ set_key(FsLeafInsert *s, const FsLeafKey *k, IndexTuple entry)
 	for (int i = 0; i < s->columns; i++)
 		s->key->scankeys[i].sk_argument = k->column[i];
 	s->key->scantid = s->unique ? NULL : &entry->t_tid;
+	s->column = k->column;
+}
+
+/*
+ * The key against an entry of the leaf, as _bt_compare: integers that differ
+ * are compared as they lie there, all else is left to it.
+ */
+static inline int32
+compare(FsLeafInsert *s, OffsetNumber at)
+{
+	IndexTuple	entry = (IndexTuple) PageGetItem(s->page, PageGetItemId(s->page, at));
+	char	   *data = (char *) entry + IndexInfoFindDataOffset(entry->t_info);
+
+	/* no posting list, and no entry that is not of the usual form */
+	if ((entry->t_info & (INDEX_NULL_MASK | INDEX_ALT_TID_MASK)) == 0)
+		for (int i = 0; i < s->columns; i++)
+		{
+			int64		mine = (int64) s->column[i];
+			int64		theirs;
+
+			if (s->width[i] == sizeof(int64))
+			{
+				data = (char *) DOUBLEALIGN(data);
+				theirs = *(int64 *) data;
+			}
+			else if (s->width[i] == sizeof(int32))
+				theirs = *(int32 *) data;
+			else
+				break;
+			if (mine != theirs)
+				return mine < theirs ? -1 : 1;
+			data += s->width[i];
+		}
+	return _bt_compare(s->index, s->key, s->page, at);
 }
 
 /* Entries that differ in the last column only are near each other. */
@@ -199,7 +235,7 @@ fit(FsLeafInsert *s, OffsetNumber below, OffsetNumber guess, bool not_before, Of
 
 		if (probe < low || probe >= high)
 			probe = low + (high - low) / 2;
-		c = _bt_compare(s->index, s->key, s->page, probe);
+		c = compare(s, probe);
 		if (c == 0)
 			return FIT_UNKNOWN;
 		if (c > 0)
@@ -413,6 +449,8 @@ fs_leaf_insert(Relation index, Relation heap, const FsLeafKey *keys, int n, bool
 		.columns = IndexRelationGetNumberOfAttributes(index)
 	};
 
+	for (int i = 0; i < s.columns; i++)
+		s.width[i] = TupleDescAttr(RelationGetDescr(index), i)->attlen;
 	for (int i = 0; i < n;)
 	{
 		int			m;

@@ -11,12 +11,14 @@
 #include "rows_insert.h"
 
 #include "access/heapam.h"
+#include "access/heaptoast.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
+#include "extend.h"
 #include "leaf.h"
 #include "rows_index.h"
 
@@ -118,6 +120,18 @@ insert_indexes_of_many(FsJobRel *jr, HeapTuple *tuples, FsNewEntry *entries, FsL
 	}
 }
 
+/* Pages for rows that are as long as m of them are, n in all. */
+static void
+make_room(Relation rel, HeapTuple *tuples, int m, int n)
+{
+	Size		usable = BLCKSZ - SizeOfPageHeaderData - RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR);
+	Size		bytes = 0;
+
+	for (int i = 0; i < m; i++)	/* what is longer goes to the TOAST table */
+		bytes += MAXALIGN(Min(tuples[i]->t_len, TOAST_TUPLE_TARGET)) + sizeof(ItemIdData);
+	fs_extend_for(rel, MAXALIGN(Min(tuples[0]->t_len, TOAST_TUPLE_TARGET)), bytes / m * n / usable);
+}
+
 /*
  * fs_rows_insert: rows without unique keys, together, as inserted by command
  * cid: their pages are filled and logged as wholes.
@@ -146,6 +160,7 @@ fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
 	{
 		int			m = Min(INSERT_CHUNK, n - from);
 
+		make_room(jr->rel, tuples + from, m, n - from);
 		for (int i = 0; i < m; i++)
 			ExecStoreHeapTuple(tuples[from + i], slots[i], true);
 		heap_multi_insert(jr->rel, slots, m, cid, 0, NULL);
