@@ -257,4 +257,5 @@ SELECT token FROM fairsched_claim('w', 17) WHERE job_id = :job \gset
 SELECT fairsched_preempt(:job, 'manual');
 SELECT fairsched_drop_workspace('a', force => true), fairsched_drop_workspace('b', force => true), fairsched_drop_workspace('c', force => true);
 SELECT count(*) FROM fairsched.preemption_history;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;
