@@ -198,9 +198,10 @@ SELECT n, state, attempt, rank, errors FROM wk_jobs;
 SELECT run_at BETWEEN now() + interval '23 h' AND now() + interval '25 h' AS in_a_day FROM fairsched.jobs WHERE workspace = 'wk_a';
 SELECT fairsched_reschedule(wk_id('e1'), now());
 SELECT wk();
+SELECT clock_timestamp() AS failing \gset
 SELECT fairsched_fail(wk_id('e1'), wk_token('e1'), 'second');
 -- second attempt: 2 s, with a jitter of a quarter
-SELECT run_at - clock_timestamp() BETWEEN '1 s' AND '2.6 s' AS backoff FROM fairsched.jobs WHERE workspace = 'wk_a';
+SELECT run_at BETWEEN :'failing'::timestamptz + interval '1.4 s' AND clock_timestamp() + interval '2.6 s' AS backoff FROM fairsched.jobs WHERE workspace = 'wk_a';
 SELECT fairsched_reschedule(wk_id('e1'), now());
 SELECT wk();
 SELECT fairsched_fail(wk_id('e1'), wk_token('e1'), 'third', '1 s');
