@@ -28,7 +28,8 @@ DECLARE
 BEGIN
 	FOR i IN 1..6000 LOOP
 		EXECUTE 'SELECT ' || condition INTO ok;
-		EXIT WHEN ok;
+		-- and memory has followed the rows
+		EXIT WHEN ok AND NOT EXISTS (SELECT FROM fairsched_check() c WHERE NOT c.ok);
 		PERFORM pg_sleep(0.1);
 	END LOOP;
 	RETURN ok;

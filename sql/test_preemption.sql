@@ -9,7 +9,8 @@ DECLARE
 BEGIN
 	FOR i IN 1..6000 LOOP
 		EXECUTE 'SELECT ' || cond INTO ok;
-		IF ok THEN
+		-- and memory has followed the rows
+		IF ok AND NOT EXISTS (SELECT FROM fairsched_check() c WHERE NOT c.ok) THEN
 			RETURN;
 		END IF;
 		COMMIT;
