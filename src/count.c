@@ -119,10 +119,13 @@ keep_seen(FsDatabase *db, Snapshot snapshot, FullTransactionId next)
 
 	if (snapshot->xmax > XidFromFullTransactionId(next))
 		epoch--;
-	db->count_xmax = snapshot->xcnt > FS_COUNT_XIDS ? InvalidFullTransactionId :
+	/* and our own: it may go on */
+	db->count_xmax = snapshot->xcnt >= FS_COUNT_XIDS ? InvalidFullTransactionId :
 		FullTransactionIdFromEpochAndXid(epoch, snapshot->xmax);
-	db->ncount_xids = Min(snapshot->xcnt, FS_COUNT_XIDS);
+	db->ncount_xids = Min(snapshot->xcnt, FS_COUNT_XIDS - 1);
 	memcpy(db->count_xids, snapshot->xip, db->ncount_xids * sizeof(TransactionId));
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		db->count_xids[db->ncount_xids++] = GetTopTransactionIdIfAny();
 }
 
 /* fs_count_queues: depths of this database; when to do it again. */
