@@ -140,6 +140,7 @@ fs_count_queues(FsDatabase *db)
 	HTAB	   *waits;
 	Snapshot	snapshot;
 	FullTransactionId next;
+	uint64		gen;
 	int			n;
 	int		   *tables;
 	bool	   *counts;
@@ -157,6 +158,7 @@ fs_count_queues(FsDatabase *db)
 	}
 	fs->counting_db = slot;
 	fs->ndeltas = 0;
+	gen = db->rescan_gen;
 	FsUnlock();
 	fs_state_reading(FS_READING_COUNT);
 
@@ -190,9 +192,11 @@ fs_count_queues(FsDatabase *db)
 		int			m = 0;
 
 		FsLock();
+		if (fs->counting_db == slot && gen != db->rescan_gen)
+			fs->counting_db = FS_NONE;	/* rows were looked at anew meanwhile: whose changes nobody noted */
 		if (fs->counting_db != slot)
 		{
-			/* too many notes */
+			/* that, or too many notes */
 			FsUnlock();
 			break;
 		}

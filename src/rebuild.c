@@ -586,6 +586,7 @@ fs_rebuild_rescan(FsDatabase *db)
 	fs_state_reading(FS_READING_NONE);
 	FsLock();
 	db->counted = false;
+	db->rescan_gen++;			/* a count that is under way does not do */
 	db->tasks[FS_TASK_RECONCILE].next_run = 0;
 	if (db->worker_latch)
 		SetLatch(db->worker_latch);
