@@ -125,6 +125,7 @@ SELECT adm_claim();
 COMMIT;
 SELECT workspace, running, max_running FROM adm_ws WHERE running > 0;
 SELECT adm_done();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM adm_check;
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{adm_d,adm_e,adm_o}'::text[]) w;
 
@@ -177,6 +178,7 @@ SELECT fairsched_pause_workspace('adm_jobs');
 SELECT adm_claim(), fairsched_resume_workspace('adm_jobs');
 SELECT adm_claim();
 SELECT adm_done();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM adm_check;
 
 -- Isolate: the jobs move into a table of their own, in order, whatever their state
@@ -196,6 +198,7 @@ SELECT string_agg(payload ->> 'n', ' ') FROM fairsched_claim('adm', 5, lanes => 
 SELECT adm_done(), adm_put('adm_i', 2);
 SELECT state, workspace FROM fairsched_job_status((SELECT max(job_id) FROM fairsched.jobs WHERE workspace = 'adm_i'));
 SELECT count(*), fairsched_cancel(min(job_id)) FROM fairsched.jobs WHERE workspace = 'adm_i';
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM adm_check;
 
 -- Drop: refused with live jobs, forced it cancels them and removes the history
@@ -259,9 +262,11 @@ SELECT fairsched_undrain(), fairsched_undrain() AS again;
 SELECT drained, adm_claim(2) FROM fairsched.database_status;
 
 -- Check: memory against rows, and repair
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT "check", in_memory, in_rows, ok FROM fairsched_check() WHERE workspace = 'adm_a' ORDER BY 1;
 SELECT DISTINCT ok FROM fairsched_check(repair => true) WHERE workspace LIKE 'adm\_%';
 SELECT adm_done();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM adm_check;
 
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{adm_a,adm_b,adm_jobs}'::text[]) w;

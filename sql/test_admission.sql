@@ -28,7 +28,7 @@ DECLARE
 BEGIN
 	FOR i IN 1..30000 LOOP
 		SELECT * INTO v FROM fairsched.quota_violations q WHERE q.workspace = ws AND q.resource = res AND q.action = act
-			AND (q.resolved_at IS NULL) = is_open AND coalesce(q.actual = of, true) ORDER BY violation_id DESC LIMIT 1;
+			AND coalesce((q.resolved_at IS NULL) = is_open, true) AND coalesce(q.actual = of, true) ORDER BY violation_id DESC LIMIT 1;
 		IF FOUND THEN
 			RETURN CASE WHEN of IS NULL THEN v.action ELSE format('%s: %s of %s, over %s (%s %%), %s, job %s, run %s', v.action, v.actual,
 				v.quota, v.overage, v.overage_percent, v.severity, CASE WHEN v.job_id = 77 THEN '77' WHEN v.job_id > 0 THEN 'known' ELSE '-' END, coalesce(v.run_id, '-')) END;
@@ -261,7 +261,7 @@ BEGIN;
 SELECT allowed, current_usage, reason FROM fairsched_enforce_quota('gate_f', 'tokens', 40);
 ROLLBACK;
 SELECT allowed, current_usage, reason FROM fairsched_enforce_quota('gate_f', 'tokens', 41);
-SELECT gate_violation('gate_f', 'tokens', 'reject', true);
+SELECT gate_violation('gate_f', 'tokens', 'reject', NULL);
 -- what an explicit call refuses is written although nothing else is: with job and run, counted in one row
 SELECT fairsched_set_quota('gate_q', 'tokens', 10);
 SELECT allowed, current_usage, quota, reason FROM fairsched_enforce_quota('gate_q', 'tokens', 11, 77, 'gate run');
@@ -425,4 +425,5 @@ SELECT * FROM fairsched.workspace_usage_internal();
 RESET ROLE;
 REVOKE USAGE ON SCHEMA fairsched FROM gate_nobody;
 DROP ROLE gate_nobody;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) FROM fairsched_check() WHERE workspace LIKE 'gate\_%' AND NOT ok;

@@ -337,6 +337,7 @@ SELECT fairsched_drop_workspace('bad_own', true);
 
 \echo -- none of it changed anything
 SELECT payload ->> 'n', state, priority, attempt FROM fairsched.jobs WHERE workspace LIKE 'bad%' OR lane LIKE 'bad%' ORDER BY 1;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM bad_check;
 SELECT fairsched_complete(:running, :token);
 SELECT fairsched_drop_workspace('bad', true);

@@ -28,7 +28,8 @@ DECLARE
 BEGIN
 	FOR i IN 1..6000 LOOP
 		EXECUTE 'SELECT ' || condition INTO ok;
-		EXIT WHEN ok;
+		-- and memory has followed the rows
+		EXIT WHEN ok AND NOT EXISTS (SELECT FROM fairsched_check() c WHERE NOT c.ok);
 		PERFORM pg_sleep(0.1);
 	END LOOP;
 	RETURN ok;
@@ -146,7 +147,7 @@ SELECT fairsched_set_budget('bc2', 1000, warn_at => NULL, throttle_at => 0.01);
 SELECT wait_until($$state = 'available' FROM fairsched.jobs WHERE lane = 'bc' AND priority = 'P3'$$);
 SELECT outcome, answer, resumed_at IS NOT NULL AS resumed FROM fairsched.preemption_history h JOIN fairsched.jobs j USING (job_id)
 WHERE j.lane = 'bc' ORDER BY preemption_id;
-SELECT job_id IS NOT NULL AS claimed, checkpoint FROM fairsched_claim('bc', lanes => '{bc}', lease => '1 hour');
+SELECT job_id IS NOT NULL AS claimed, checkpoint FROM fairsched_claim('bc', lanes => '{bc}', lease => '1 hour', max_wait => '1 min');
 -- asked before a raise, it yields after it: it goes on as well
 SELECT fairsched_record_spend('bc', 60);
 SELECT wait_until($$count(*) = 1 FROM fairsched.running_jobs WHERE lane = 'bc' AND directive = 'preempt'$$);
@@ -179,6 +180,7 @@ SELECT * FROM waits() WHERE parked_detail LIKE '%nowhere%';
 SELECT value, limit_value, detail, retry_at FROM fairsched.jobs j, fairsched_explain(j.job_id) e WHERE j.lane = 'bc' AND e.gate = 'budget';
 SELECT clear();
 
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;
 SELECT fairsched_unregister_worker('bc');
 DELETE FROM fairsched.budgets WHERE budget LIKE 'bc%';

@@ -102,6 +102,7 @@ SELECT count(fairsched_complete(job_id, token, usage => '{"cost": 0}')) FROM fai
 SELECT count(*) FROM fairsched_claim('lk', 5, lanes => '{lk_nobody}', lease => '1 hour');
 SELECT count(fairsched_cancel(job_id)) > 0 AS cancelled FROM fairsched.jobs WHERE lane = 'lk_nobody';
 SELECT count(fairsched_cancel(job_id)) > 0 AS cancelled FROM fairsched.jobs WHERE lane = 'lk';
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;
 DELETE FROM fairsched.budgets WHERE budget LIKE 'lk%';
 DROP FUNCTION more, looks, take;

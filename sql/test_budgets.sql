@@ -254,9 +254,11 @@ SELECT add(2, '{bud_cost}', '{"cost": 0.1}', priority => 'P3');
 SELECT take(10);
 SELECT fairsched_record_spend('bud_pre', 80);
 SELECT * FROM events('bud_pre', 1);
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN (SELECT count(*) = 2 FROM fairsched.running_jobs WHERE lane = 'bud' AND directive = 'preempt'); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT r.priority, directive, count(*) FROM fairsched.running_jobs r WHERE lane = 'bud' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT fairsched_record_spend('bud_pre', 15);
 SELECT * FROM events('bud_pre', 2);
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN (SELECT count(*) = 3 FROM fairsched.running_jobs WHERE lane = 'bud' AND directive = 'preempt'); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT r.priority, directive, count(*) FROM fairsched.running_jobs r WHERE lane = 'bud' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT status, paused FROM status('bud_pre');
 SELECT fairsched_yield(job_id, token, '{}') FROM fairsched.running_jobs WHERE lane = 'bud' AND directive = 'preempt' LIMIT 1;
@@ -290,6 +292,7 @@ SELECT fairsched.fold_budget_spend() > 3 AS some;
 SELECT fairsched.own_changes(false);
 SELECT count(*) FROM fairsched.budget_spend;
 SELECT * FROM before EXCEPT SELECT budget, spent FROM fairsched.budget_status;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;
 -- changed by hand: read again
 UPDATE fairsched.budget_totals SET spent = 7000000 WHERE budget_id = (SELECT budget_id FROM fairsched.budgets WHERE budget = 'bud_cost');
@@ -354,6 +357,7 @@ SELECT fairsched_record_spend('bud_cost', 1);
 PREPARE TRANSACTION 'bud';
 ROLLBACK;
 
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;
 DELETE FROM fairsched.budgets WHERE budget LIKE 'bud\_%';
 SELECT count(*) FROM fairsched.budget_status WHERE budget LIKE 'bud\_%';

@@ -47,6 +47,7 @@ SELECT dml_claim(3);
 ROLLBACK;
 SELECT dml_running(), dml_claim(4);
 SELECT dml_done();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 
 -- Savepoints
@@ -68,6 +69,7 @@ ROLLBACK TO s3;
 COMMIT;
 SELECT * FROM dml_jobs;
 SELECT dml_running();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 -- an enqueue that is rolled back to a savepoint, one that is not
 BEGIN;
@@ -79,6 +81,7 @@ SELECT dml_put('h');
 COMMIT;
 SELECT dml_claim(10);
 SELECT dml_done();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 
 -- EXCEPTION blocks in PL/pgSQL
@@ -122,6 +125,7 @@ $$;
 SELECT * FROM dml_jobs;
 SELECT dml_claim();
 SELECT dml_done();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 
 -- Enqueue, claim and complete in one transaction: a job can be claimed after the commit
@@ -158,6 +162,7 @@ SELECT fairsched_assign_priority(job_id, 'P1') FROM fairsched.jobs WHERE workspa
 ROLLBACK;
 SELECT * FROM dml_jobs;
 SELECT dml_running();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 SELECT fairsched_cancel(job_id) FROM fairsched.jobs WHERE workspace = 'dml';
 
@@ -185,6 +190,7 @@ SELECT * FROM dml_jobs;
 SELECT workspace, payload FROM fairsched_claim('dml', 10, '1 h', '{dml}') ORDER BY 1;
 SELECT dml_done();
 DROP TABLE dml_orders;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 
 -- A trigger enqueues, a deferred one too
@@ -233,6 +239,7 @@ PREPARE TRANSACTION 'dml 3';
 ROLLBACK PREPARED 'dml 3';
 SELECT dml_done();
 SELECT dml_claim();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 
 -- Rows changed by hand: the scheduler looks again
@@ -254,6 +261,7 @@ $$;
 SELECT * FROM dml_jobs;
 CALL dml_settled();
 SELECT dml_done();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM dml_check;
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{dml,dml1,dml2,dml3}'::text[]) w;
 SELECT * FROM dml_jobs;

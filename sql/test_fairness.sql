@@ -64,6 +64,7 @@ SELECT count(*) FROM fairsched_claim('fair_y', 5, lanes => '{fair5}');
 SELECT worker, count(*), min(attempt), max(attempt) FROM fairsched.running_jobs WHERE workspace = 'fair_g' GROUP BY 1 ORDER BY 1;
 
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{fair_a,fair_b,fair_c,fair_d,fair_e,fair_f,fair_g}'::text[]) w;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE workspace LIKE 'fair\_%' AND NOT ok;
 SELECT count(*) FROM fairsched.running_jobs WHERE workspace LIKE 'fair\_%';
 DROP FUNCTION fair_spread;

@@ -33,10 +33,12 @@ SELECT count(*) AS out_of_order FROM (SELECT n - lag(n) OVER (ORDER BY position)
 	FROM inbox_jobs WHERE position > 0) s WHERE step <= 0 OR id_step <= 0;
 SELECT lane, priority, state, count(*), min(n), max(n) FROM inbox_jobs GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 SELECT inbox_reserved();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 -- the scheduler serves each flow in its order
 SELECT workspace, string_agg(payload ->> 'n', ' ') FROM fairsched_claim('inbox', 30, '1 h', '{inbox}') GROUP BY 1 ORDER BY 1;
 SELECT inbox_clear();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 -- wide rows fill a batch before it has many
 CREATE TABLE inbox_wide AS SELECT g AS n, jsonb_build_object('n', g, 'x', (SELECT string_agg(md5((g * 1000 + i)::text), '') FROM generate_series(1, 200 * (1 + g % 3)) i)) AS payload
@@ -56,6 +58,7 @@ INSERT INTO fairsched.inbox (workspace, payload, lane, unique_key) VALUES ('inbo
 RETURNING payload ->> 'n' AS n, job_id IN (SELECT job_id FROM inbox_jobs) AS "was there";
 SELECT inbox_ns();
 SELECT inbox_reserved();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 SELECT inbox_clear();
 
@@ -94,6 +97,7 @@ INSERT INTO fairsched.inbox (workspace, payload, lane) VALUES ('inbox1', '{"n": 
 RELEASE s;
 COMMIT;
 SELECT inbox_ns();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 SELECT inbox_claim();
 SELECT inbox_reserved();
@@ -127,6 +131,7 @@ INSERT INTO fairsched.inbox (workspace, payload, lane)
 SELECT 'inbox1', jsonb_build_object('n', inbox_try(10 * g, g = 2) + 1), 'inbox' FROM generate_series(1, 3) g RETURNING inbox_try(((payload ->> 'n')::int + 1), payload ->> 'n' = '31') AS n;
 SELECT inbox_ns();
 SELECT inbox_reserved();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 SELECT string_agg(n, ' ' ORDER BY n) AS claimable FROM string_to_table(inbox_claim(), ' ') n;
 SELECT inbox_clear();
@@ -140,6 +145,7 @@ INSERT INTO fairsched.inbox (workspace, payload, lane) SELECT 'inbox1', jsonb_bu
 ROLLBACK TO s;
 COMMIT;
 SELECT inbox_ns();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 SELECT inbox_clear();
 
@@ -178,6 +184,7 @@ BEGIN
 END
 $$;
 SELECT inbox_ns();
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 SELECT inbox_clear();
 
@@ -187,6 +194,7 @@ SELECT fairsched_create_workspace('inbox5', own_table => true);
 INSERT INTO fairsched.inbox (workspace, payload, lane) SELECT CASE WHEN g % 3 = 0 THEN 'inbox1' ELSE 'inbox5' END, jsonb_build_object('n', g), 'inbox' FROM generate_series(1, 9) g;
 COMMIT;
 SELECT workspace, job_table > 0 AS own, job_id >> 41 = job_table AS born_there, string_agg(n::text, ' ' ORDER BY position) FROM inbox_jobs GROUP BY 1, 2, 3 ORDER BY 1;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM inbox_check;
 SELECT inbox_clear();
 

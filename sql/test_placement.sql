@@ -262,6 +262,7 @@ SELECT fairsched_drop_node('plc_a');
 SELECT fairsched_unregister_worker('plc_b1') > 0 AS b1, fairsched_unregister_worker('plc_none') > 0 AS no_node;
 SELECT count(fairsched_drop_node(node)) FROM fairsched.nodes WHERE node LIKE 'plc%';
 SELECT count(*) FROM fairsched.node_status WHERE node LIKE 'plc%';
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) FROM fairsched_check() WHERE NOT ok AND workspace LIKE 'plc%';
 SELECT fairsched_drop_workspace(workspace, true) FROM unnest('{plc_x,plc_y,plc_z,plc_gone}'::text[]) workspace;
 SELECT count(*) FROM fairsched.jobs WHERE workspace LIKE 'plc%';

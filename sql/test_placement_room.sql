@@ -20,6 +20,7 @@ SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHER
 SELECT workspace FROM fairsched_claim('plr_a', 10, lanes => '{plr}');
 SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE lane = 'plr';
 SELECT count(*) FROM fairsched.jobs WHERE lane = 'plr';
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) FROM fairsched_check() WHERE NOT ok AND workspace LIKE 'plr%';
 
 SELECT fairsched_set_capacity('cpu', NULL);

@@ -9,7 +9,8 @@ DECLARE
 BEGIN
 	FOR i IN 1..6000 LOOP
 		EXECUTE 'SELECT ' || cond INTO ok;
-		IF ok THEN
+		-- and memory has followed the rows
+		IF ok AND NOT EXISTS (SELECT FROM fairsched_check() c WHERE NOT c.ok) THEN
 			RETURN;
 		END IF;
 		COMMIT;
@@ -257,4 +258,5 @@ SELECT token FROM fairsched_claim('w', 17) WHERE job_id = :job \gset
 SELECT fairsched_preempt(:job, 'manual');
 SELECT fairsched_drop_workspace('a', force => true), fairsched_drop_workspace('b', force => true), fairsched_drop_workspace('c', force => true);
 SELECT count(*) FROM fairsched.preemption_history;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;

@@ -233,4 +233,5 @@ SELECT take(1);
 SELECT clear();
 SELECT fairsched_evaluate_preemption() >= 0 AS settled;
 SELECT resource, capacity, used, percent, kept, waiting FROM fairsched.capacity_status;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;

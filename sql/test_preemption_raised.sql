@@ -32,6 +32,7 @@ TABLE pu_asked;
 SELECT fairsched_yield(job_id, token, '{}') IS NOT NULL FROM fairsched.running_jobs WHERE job_id = :low;
 
 SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE lane = 'pu';
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) FROM fairsched_check() WHERE NOT ok AND workspace LIKE 'pu\_%';
 SELECT fairsched_set_capacity('gpu', NULL);
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{pu_low,pu_high}'::text[]) w;

@@ -161,6 +161,7 @@ SELECT fairsched_evaluate_preemption() >= 0;
 TABLE pr_fleet;
 SELECT pr_take('pr_a');
 SELECT pr_clear() > 0;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) FROM fairsched_check() WHERE NOT ok AND workspace LIKE 'pr\_%';
 
 SELECT fairsched_set_capacity('gpu', NULL);

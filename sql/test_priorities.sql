@@ -139,4 +139,5 @@ ROLLBACK;
 SELECT job_id = :mid AS mid, priority FROM fairsched_claim('w');
 SELECT fairsched_assign_priority(4711, 'P1');
 SELECT fairsched_assign_priority(:mid, 'P9');
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE NOT ok;

@@ -137,6 +137,7 @@ SELECT is_duplicate FROM fairsched_enqueue('prod_u', unique_key => 'k1', lane =>
 SELECT fairsched_cancel(prod_id('u1')), fairsched_cancel(prod_id('u2'));
 SELECT is_duplicate FROM fairsched_enqueue('prod_u', '{"n": "u1 again"}', unique_key => 'k1', run_at => now() + interval '1 day', lane => 'prod');
 SELECT is_duplicate FROM fairsched_enqueue('prod_u', unique_key => 'k1', lane => 'prod');
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM prod_check;
 SELECT fairsched_drop_workspace('prod_u', true), fairsched_drop_workspace('prod_u2', true);
 
@@ -165,6 +166,7 @@ prod_i3	prod
 UPDATE fairsched.inbox SET lane = 'x';
 DELETE FROM fairsched.inbox;
 SELECT count(*) FROM fairsched.jobs WHERE workspace = 'prod_i3';
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM prod_check;
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{prod_i1,prod_i2,prod_i3}'::text[]) w;
 
@@ -183,6 +185,7 @@ SELECT n, state, run_at > now() + interval '20 hours' AS later FROM fairsched.jo
 SELECT * FROM prod_claim(10);
 SELECT fairsched_reschedule(prod_id('s1'), now()), fairsched_reschedule(prod_id('s2'), now());
 SELECT * FROM prod_claim(10);
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM prod_check;
 SELECT fairsched_drop_workspace('prod_s', true);
 
@@ -199,6 +202,7 @@ SELECT fairsched_assign_priority(prod_id('p4'), 'P0');
 SELECT n, state, priority FROM prod_jobs WHERE workspace = 'prod_p' ORDER BY n;
 SELECT fairsched_release(job_id, token) FROM fairsched.jobs WHERE workspace = 'prod_p' ORDER BY payload;
 SELECT n, priority, attempt FROM prod_claim(10);
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM prod_check;
 SELECT fairsched_drop_workspace('prod_p', true);
 
@@ -223,6 +227,7 @@ SELECT FROM fairsched_enqueue('prod_c2', '{"n": "r4"}', lane => 'prod', run_id =
 SELECT n FROM prod_claim(1, '{prod}') WHERE workspace = 'prod_c';
 SELECT fairsched_cancel_run('prod run'), fairsched_cancel_run('prod run') AS again, fairsched_cancel_run('no such run') AS unknown;
 SELECT workspace, n, state FROM prod_jobs ORDER BY 1, 2;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM prod_check;
 
 -- Retry: a dead letter comes back under its id, with all its attempts; its errors stay
@@ -285,6 +290,7 @@ SELECT FROM fairsched_enqueue('prod_q', '{"n": "x"}', lane => 'prod_q');
 SELECT fairsched_alter_workspace('prod_q', max_queue_size => 0);
 SELECT queue_position FROM fairsched_enqueue('prod_q', '{"n": "q5"}', lane => 'prod_q');
 SELECT n, state FROM prod_jobs WHERE workspace = 'prod_q' ORDER BY n;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM prod_check;
 
 SELECT fairsched_drop_workspace(w, true) FROM unnest('{prod_a,prod_c,prod_c2,prod_f,prod_q}'::text[]) w;

@@ -190,4 +190,5 @@ SELECT fairsched_release_review(1);
 \echo :SQLSTATE
 ROLLBACK;
 SELECT fairsched_cancel(rv('k'));
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT "check", in_memory, in_rows FROM fairsched_check() WHERE NOT ok;

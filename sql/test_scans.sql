@@ -48,4 +48,5 @@ SELECT pg_reload_conf();
 
 SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE lane IN ('scan', 'scan_cost');
 SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE lane IN ('scan', 'scan_cost');
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE workspace IN ('scan', 'scan_cost');

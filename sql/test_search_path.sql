@@ -57,6 +57,7 @@ SELECT public.fairsched_unplace('path');
 SELECT public.fairsched_cancel_run('path');
 RESET search_path;
 RESET ROLE;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) FROM fairsched_check() WHERE NOT ok AND workspace = 'path';
 SELECT fairsched_unregister_worker('path_w');
 SELECT fairsched_drop_node('path_n');

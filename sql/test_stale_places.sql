@@ -38,5 +38,6 @@ SELECT priority FROM fairsched.running_jobs WHERE workspace = 'stale';
 
 -- counts were not told of what was deleted
 SELECT count(*) >= 0 AS repaired FROM fairsched_check(true);
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT * FROM fairsched_check() WHERE workspace = 'stale' AND NOT ok;
 SELECT fairsched_drop_workspace('stale', true);

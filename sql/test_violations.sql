@@ -125,4 +125,5 @@ SELECT viol('viol_f', 'alert', 1, false) LIKE 'alert gpu:%' AS resolved;
 -- Health counts open violations
 SELECT fairsched_workspace_health('viol_d') AS health;
 SELECT DISTINCT action FROM fairsched.quota_violations WHERE workspace LIKE 'viol\_%' ORDER BY 1;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT EXISTS (SELECT FROM fairsched_check() WHERE NOT ok); PERFORM pg_sleep(0.01); END LOOP; END $$;
 SELECT count(*) FROM fairsched_check() WHERE workspace LIKE 'viol\_%' AND NOT ok;

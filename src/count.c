@@ -119,10 +119,13 @@ keep_seen(FsDatabase *db, Snapshot snapshot, FullTransactionId next)
 
 	if (snapshot->xmax > XidFromFullTransactionId(next))
 		epoch--;
-	db->count_xmax = snapshot->xcnt > FS_COUNT_XIDS ? InvalidFullTransactionId :
+	/* and our own: it may go on */
+	db->count_xmax = snapshot->xcnt >= FS_COUNT_XIDS ? InvalidFullTransactionId :
 		FullTransactionIdFromEpochAndXid(epoch, snapshot->xmax);
-	db->ncount_xids = Min(snapshot->xcnt, FS_COUNT_XIDS);
+	db->ncount_xids = Min(snapshot->xcnt, FS_COUNT_XIDS - 1);
 	memcpy(db->count_xids, snapshot->xip, db->ncount_xids * sizeof(TransactionId));
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		db->count_xids[db->ncount_xids++] = GetTopTransactionIdIfAny();
 }
 
 /* fs_count_queues: depths of this database; when to do it again. */
@@ -137,6 +140,7 @@ fs_count_queues(FsDatabase *db)
 	HTAB	   *waits;
 	Snapshot	snapshot;
 	FullTransactionId next;
+	uint64		gen;
 	int			n;
 	int		   *tables;
 	bool	   *counts;
@@ -154,6 +158,7 @@ fs_count_queues(FsDatabase *db)
 	}
 	fs->counting_db = slot;
 	fs->ndeltas = 0;
+	gen = db->rescan_gen;
 	FsUnlock();
 	fs_state_reading(FS_READING_COUNT);
 
@@ -187,9 +192,11 @@ fs_count_queues(FsDatabase *db)
 		int			m = 0;
 
 		FsLock();
+		if (fs->counting_db == slot && gen != db->rescan_gen)
+			fs->counting_db = FS_NONE;	/* rows were looked at anew meanwhile: whose changes nobody noted */
 		if (fs->counting_db != slot)
 		{
-			/* too many notes */
+			/* that, or too many notes */
 			FsUnlock();
 			break;
 		}

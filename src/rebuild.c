@@ -586,6 +586,7 @@ fs_rebuild_rescan(FsDatabase *db)
 	fs_state_reading(FS_READING_NONE);
 	FsLock();
 	db->counted = false;
+	db->rescan_gen++;			/* a count that is under way does not do */
 	db->tasks[FS_TASK_RECONCILE].next_run = 0;
 	if (db->worker_latch)
 		SetLatch(db->worker_latch);
@@ -602,14 +603,21 @@ void
 fs_rebuild_settings(FsDatabase *db)
 {
 	int			n = 0;
+	uint64		before;
 	char	   *names;
 
 	fs_state_reading(FS_READING_SETTINGS);
-	db->tiers_stale = false;
+	FsLockShared();
+	before = db->settings_gen;
+	FsUnlock();
 	fs_tiers_load(db);
 	fs_limits_load(db);
 	fs_capacity_load(db);
 	fs_recommend_load(db);
+	/* until here nobody else goes on with the old ones; what was changed meanwhile may be overwritten: once more */
+	FsLock();
+	db->tiers_stale = before != db->settings_gen;
+	FsUnlock();
 	names = MemoryContextAllocHuge(CurrentMemoryContext, (Size) fs_max_workspaces * (FS_NAME_LEN + 1));
 	FsLockShared();
 	for (int i = 0; i < fs->workspaces.capacity; i++)

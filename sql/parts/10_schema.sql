@@ -237,6 +237,8 @@ COMMENT ON FUNCTION fairsched.make_job_table(integer) IS 'Internal: makes job ta
 REVOKE ALL ON FUNCTION fairsched.make_job_table(integer) FROM PUBLIC;
 
 SELECT fairsched.make_job_table(0);
+-- nobody has to adopt it: who did, with the first call of all, would hold up everybody until his transaction ends
+UPDATE fairsched.job_tables SET relid = 'fairsched.jobs_0'::regclass WHERE job_table = 0;
 COMMENT ON TABLE fairsched.jobs_0 IS 'The shared job table: jobs of all workspaces that have no table of their own.';
 
 -- On which pages of job tables jobs may be running, so that they are found

@@ -108,6 +108,22 @@ $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activit
 my $got = join ',', sort grep { $_ ne '' } map { $_->finish } $claimer, @more;
 is($got, 'acme|10', 'it has the job, and a cancelled wait has none');
 
+# The first call of all, in a new database without a scheduler, waits: it holds up nobody.
+$node->append_conf('postgresql.conf', 'fairsched.background_workers = off');
+$node->restart;
+$node->safe_psql('postgres', 'CREATE DATABASE new');
+$node->safe_psql('new', 'CREATE EXTENSION fairsched');
+my $first = fs_session($node, 'new');
+$first->start($wait);
+waiting($first, 'the first call waits');
+like(fs_error($node, q{SET lock_timeout = '60 s'; SELECT fairsched_enqueue('acme', '{"n": 11}', lane => 'wait')}, 'new'), qr/\A\z/, 'and holds up no producer');
+is($first->finish, 'acme|11', 'it has the job');
+$first->quit;
+$node->append_conf('postgresql.conf', 'fairsched.background_workers = on');
+$node->restart;
+$claimer = fs_session($node);
+@more = ();
+
 # The cap: a waiting SELECT pins a snapshot, so the server's setting bounds what a client asks for.
 $node->append_conf('postgresql.conf', q{fairsched.max_wait = '100 ms'});
 $node->reload;

@@ -98,7 +98,7 @@ like(fs_error($node, q{SELECT fairsched_score_deliberation('seen in the statemen
   qr/42703/, 'an error of the statement');
 $run = fs_pgbench($node, { 'SELECT fairsched_score_deliberation(:text), 1 / :zero::int;' => 1 },
   transactions => 1, mode => 'extended', vars => { text => $secret, zero => 0 });
-$run->{handle}->finish;
+fs_ended($run);
 like($run->{err}, qr/division by zero/, 'an error after the call, with a parameter');
 
 $node->safe_psql('postgres', 'CHECKPOINT');

@@ -170,6 +170,16 @@ $admin->ask('ROLLBACK');
 $session->ask(q{SELECT count(*) FROM fairsched_claim('w')});
 is($session->ask(q{SELECT relid = 'fairsched.jobs_1'::regclass FROM fairsched.job_tables WHERE job_table = 1}), 't',
   'a table to take over: it is, once it can');
+
+# Settings that somebody is reading: nobody else goes on with the old ones.
+$admin->ask(q{UPDATE fairsched.tiers SET quantum = 34 WHERE tier = 'starter'});
+$admin->ask('BEGIN; LOCK TABLE fairsched.tiers IN ACCESS EXCLUSIVE MODE');
+$session->start(q{SELECT is_duplicate FROM fairsched_enqueue('acme')});
+ok($alone->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = " . $session->pid), 'settings are being read');
+like(fs_error($alone, q{SET lock_timeout = '1s'; SELECT fairsched_enqueue('acme')}), qr/55P03/, 'others wait as well');
+$admin->ask('ROLLBACK');
+is($session->finish, 'f', 'they are read');
+is($alone->safe_psql('postgres', q{SELECT quantum FROM fairsched.workspace_status WHERE workspace = 'acme'}), '34', 'and hold');
 $_->quit foreach $session, $admin;
 $alone->stop;
 done_testing();

@@ -23,7 +23,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   fs_node fs_conf fs_session fs_error fs_rows
-  fs_pgbench fs_finish fs_scheduler_pid fs_wait_scheduler
+  fs_pgbench fs_finish fs_ended fs_scheduler_pid fs_wait_scheduler
   fs_check_ok fs_drain_all fs_claim_until fs_kill
 );
 
@@ -118,7 +118,8 @@ sub fs_pgbench
     $node->config_data('--bindir') . '/pgbench',
     '-n', '-c', $clients, '-j', $clients > 4 ? 2 : 1, '-M', $opt{mode} || 'simple',
     '-h', $node->host, '-p', $node->port);
-  my $run = { out => '', err => '' };
+  # into files: nobody reads what it says before it ends, and a pipe that is full would stop it
+  my $run = { err => '', errfile => "$dir/pgbench_" . $nscripts++ . '.err' };
 
   push @cmd, '-T', $opt{time} if $opt{time};
   push @cmd, '-t', $opt{transactions} if $opt{transactions};
@@ -140,17 +141,27 @@ sub fs_pgbench
   }
   {
     local $ENV{PGAPPNAME} = $opt{app} || 'pgbench';
-    $run->{handle} = IPC::Run::start(\@cmd, '<', \undef, '>', \$run->{out}, '2>', \$run->{err},
+    $run->{handle} = IPC::Run::start(\@cmd, '<', \undef, '>', '/dev/null', '2>', $run->{errfile},
       IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
   }
   return $run;
+}
+
+# fs_ended: waits for a pgbench that may have met errors; they are in $run->{err}.
+sub fs_ended
+{
+  my ($run) = @_;
+  my $ok = $run->{handle}->finish;
+
+  $run->{err} = slurp_file($run->{errfile});
+  return $ok;
 }
 
 # fs_finish: waits for a pgbench; true when no client of it met an error.
 sub fs_finish
 {
   my ($run) = @_;
-  my $ok = $run->{handle}->finish && $run->{err} !~ /ERROR|FATAL|PANIC|aborted/;
+  my $ok = fs_ended($run) && $run->{err} !~ /ERROR|FATAL|PANIC|aborted/;
 
   diag($run->{err}) unless $ok;
   return $ok;
