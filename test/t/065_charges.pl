@@ -133,6 +133,15 @@ $open->ask('ROLLBACK');
 $waiter->finish;
 pass('back: it is woken');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 3, lease => '1 h', lanes => '{back}')}), '1', 'back: and can have it');
+# ... also one that took over the slot of the job it finished
+$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('gift', 2, '1 hour'), count(fairsched_enqueue('gift', lane => 'gift')) FROM generate_series(1, 4)});
+my ($gift, $gifts) = @{ (fs_rows($node, q{SELECT job_id, token FROM fairsched_claim('w', 1, lease => '1 h', lanes => '{gift}')}))[0] };
+$open->ask('BEGIN');
+is($open->ask("SELECT count(*) FROM fairsched_complete_and_claim(ARRAY[$gift], ARRAY[$gifts], 'w', 1, lease => '1 h', lanes => '{gift}')"), '1', 'gift: the next one');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 1, lease => '1 h', lanes => '{gift}')}), '0', 'gift: no more for an hour');
+$open->ask('ROLLBACK');
+is($node->safe_psql('postgres', q{SELECT coalesce(parked_reason, 'none') FROM fairsched.workspace_status WHERE workspace = 'gift'}), 'none', 'gift: it is let in again');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 3, lease => '1 h', lanes => '{gift}')}), '1', 'gift: and can have it');
 $open->quit;
 fs_check_ok($node, 'fairsched_check finds nothing');
 $node->stop;
