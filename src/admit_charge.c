@@ -21,14 +21,16 @@
  */
 #include "admit.h"
 
+#include "port/pg_bitutils.h"
+
 #include "budget.h"
 #include "capacity.h"
 #include "park.h"
 #include "roomwait.h"
 
 #define for_each_need(r, mask) \
-	for (int r = 0; r < FS_RESOURCES; r++) \
-		if ((mask) & FsResourceBit(r))
+	for (uint32 r##_rest = (mask), r; r##_rest != 0 && (r = pg_rightmost_one_pos32(r##_rest), true); \
+		 r##_rest &= r##_rest - 1)
 
 static void
 level_changed(int32 w, FsResource r, TimestampTz now)
@@ -231,6 +233,7 @@ fs_admit_confirm(int32 l, TimestampTz now)
 {
 	FsLease    *lease = &fs_leases[l];
 	FsWorkspace *ws = &fs_workspaces[lease->workspace];
+	FsLimits   *limits;
 
 	if (!lease->open)
 		return;
@@ -238,18 +241,17 @@ fs_admit_confirm(int32 l, TimestampTz now)
 	if (lease->budget_set != FS_NONE)
 		fs_budget_confirm(l);
 	for_each_need(r, lease->held.mask)
-	{
 		ws->open[r] -= lease->held.amount[r];
-		if (ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FsResourceBit(r)))
-		{
-			FsLimits   *limits = &fs_limits[ws->limits];
-			int64		committed = ws->held[r] - ws->open[r];
+	if (ws->limits == FS_NONE)
+		return;
+	limits = &fs_limits[ws->limits];
+	for_each_need(r, lease->held.mask & limits->set.has & FS_HELD_MASK)
+	{
+		int64		committed = ws->held[r] - ws->open[r];
 
-			if (FsResourceBit(r) & FS_HELD_MASK)
-				fs_admit_crossed(ws->limits, r, committed, false, lease->job_id, NULL, now);
-			if (limits->set.quota[r].burst > 0 && committed > limits->set.quota[r].quota)
-				(void) fs_limits_breach(ws->limits, r, FS_BREACH_BURST, committed, lease->job_id, NULL, now);
-		}
+		fs_admit_crossed(ws->limits, r, committed, false, lease->job_id, NULL, now);
+		if (limits->set.quota[r].burst > 0 && committed > limits->set.quota[r].quota)
+			(void) fs_limits_breach(ws->limits, r, FS_BREACH_BURST, committed, lease->job_id, NULL, now);
 	}
 }
 

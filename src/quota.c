@@ -59,10 +59,12 @@ burst_was(FsBurst *b, const FsQuota *q, int64_t from, int64_t to, int64_t now)
 	spend(b, q, now);
 }
 
-/* burst_level: the level is this from now on. */
+/* burst_level: the level is this from now on. Most of the time it was not above before either: nothing to count. */
 void
 burst_level(FsBurst *b, const FsQuota *q, int64_t level, int64_t now)
 {
+	if (level <= q->quota && b->over_since == 0)
+		return;
 	spend(b, q, now);
 	if (level > q->quota)
 	{

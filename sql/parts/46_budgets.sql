@@ -75,9 +75,9 @@ CREATE TABLE fairsched.budget_spend (
 	budget_id integer NOT NULL,
 	period integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
-COMMENT ON TABLE fairsched.budget_spend IS 'Spendings that are not added up yet: a row each, appended when a job completes or fairsched_record_spend is called, removed when the scheduler folds it into fairsched.budget_totals. Rows of running jobs stay.';
-COMMENT ON COLUMN fairsched.budget_spend.job_id IS 'Job that spent it; 0 = none was named, or several in one call.';
-COMMENT ON COLUMN fairsched.budget_spend.token IS 'Fence token it ran under; 0 = it was not running, or is completed with others.';
+COMMENT ON TABLE fairsched.budget_spend IS 'Spendings that are not added up yet: a row each, appended when jobs complete (one for each of their budgets, of all jobs of the call) or fairsched_record_spend is called, removed when the scheduler folds it into fairsched.budget_totals. Rows of running jobs stay.';
+COMMENT ON COLUMN fairsched.budget_spend.job_id IS 'Job that spent it; 0 = none was named, or several of one call.';
+COMMENT ON COLUMN fairsched.budget_spend.token IS 'Fence token it ran under; 0 = it was not running, or several jobs.';
 COMMENT ON COLUMN fairsched.budget_spend.amount IS 'How much, in millionths of the budget''s unit.';
 COMMENT ON COLUMN fairsched.budget_spend.budget_id IS 'Number of the budget.';
 COMMENT ON COLUMN fairsched.budget_spend.period IS 'Period of the budget in which it was spent.';

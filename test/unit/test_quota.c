@@ -63,6 +63,14 @@ main(void)
 	b = (FsBurst) {.exhausted = false};
 	burst_was(&b, &q, t - 300 * MIN, t - 200 * MIN, t);
 	ok(burst_may(&b, &q, t), "one that is long over does not count");
+	b = (FsBurst) {.exhausted = false};
+	q.burst_usec = 50 * MIN;
+	burst_was(&b, &q, t - 55 * MIN, t - MIN, t);
+	ok(!burst_may(&b, &q, t + 20 * MIN), "a past burst of 54 minutes: not below for as long yet");
+	ok(burst_lifts_at(&b, &q) == t + 49 * MIN, "it says until when: the hour has forgotten enough of it before that");
+	ok(!burst_may(&b, &q, t + 48 * MIN), "nor half an hour later");
+	ok(burst_may(&b, &q, t + 49 * MIN), "after 50 minutes below it may");
+	ok(burst_lifts_at(&b, &q) == 0, "and then there is nothing to wait for");
 
 	/* long above: when the hour has less than the duration of it, it was not below for as long yet */
 	b = (FsBurst) {.exhausted = false};
