@@ -77,6 +77,7 @@ static const struct
 {
 	{"drain1", sc_drain1, 'q', "claim and complete one by one, 8 clients"},
 	{"drain100", sc_drain100, 'q', "the same, 100 a call"},
+	{"groups", sc_groups, 'f', "the same where tenants enqueue 20 jobs at a time"},
 	{"checkpoint", sc_checkpoint, 'f', "batch 100 right after a checkpoint: full page images"},
 	{"enqueue", sc_enqueue, 'q', "one by one, 1,000 a call, COPY"},
 	{"workspaces", sc_workspaces, 'q', "10, 1,000, 100,000 workspaces"},

@@ -169,7 +169,8 @@ typedef enum Arrival
 {
 	MIXED,						/* in turns; 10 % P1, 80 % P2, 10 % P3 */
 	PLAIN,						/* in turns; P2 */
-	RANDOM						/* at random; P2 */
+	RANDOM,						/* at random; P2 */
+	GROUPS						/* 20 of each in turn, as of a call that enqueues 20; P2 */
 } Arrival;
 
 extern void load(System sys, long n, int base_ws, int workspaces, Arrival arrival);
@@ -179,8 +180,8 @@ extern void settle(void);
 extern bool from_stock(const char *name);
 extern void to_stock(const char *name);
 extern void drop_stock(void);
-extern void prepare_db(System sys, long n, int workspaces);
-extern void prepare_copy(System sys, long n, int workspaces);
+extern void prepare_db(System sys, long n, int workspaces, Arrival arrival);
+extern void prepare_copy(System sys, long n, int workspaces, Arrival arrival);
 extern bool have_10m;			/* the database is what sc_backlog10m has loaded */
 
 /* ---- fsreport.c ---- */
@@ -234,6 +235,7 @@ extern const char *sys_name(System sys);
 
 extern void sc_drain1(void);
 extern void sc_drain100(void);
+extern void sc_groups(void);
 extern void sc_checkpoint(void);
 extern void sc_enqueue(void);
 extern void sc_workspaces(void);

@@ -195,7 +195,8 @@ load_with(System sys, long n, int base_ws, int workspaces, Arrival arrival, cons
 	PGconn	   *c[MAX_LOADERS];
 	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
 	int			loaders = cores < 2 ? 2 : cores > MAX_LOADERS ? MAX_LOADERS : (int) cores;
-	const char *turn = arrival == RANDOM ? "abs(hashint8extended(i, 1) %" : "(i %";
+	const char *turn = arrival == RANDOM ? "abs(hashint8extended(i, 1) %"
+		: arrival == GROUPS ? "(i / 20 %" : "(i %";
 	const char *priority = arrival == MIXED ? "(ARRAY[1,2,2,2,2,2,2,2,2,3])[1 + abs(hashint8(i) % 10)]" : "2";
 	char		message[512] = "";
 
@@ -331,22 +332,22 @@ drop_stock(void)
 
 /* A fresh database with n jobs, ready to be measured. */
 void
-prepare_db(System sys, long n, int workspaces)
+prepare_db(System sys, long n, int workspaces, Arrival arrival)
 {
 	create_db(sys);
-	load(sys, n, 0, workspaces, MIXED);
+	load(sys, n, 0, workspaces, arrival);
 	settle();
 }
 
 /* The same, when more than one such database will be asked for in this scenario. */
 void
-prepare_copy(System sys, long n, int workspaces)
+prepare_copy(System sys, long n, int workspaces, Arrival arrival)
 {
 	char		name[48];
 
-	snprintf(name, sizeof(name), "%s_%ld_%d", sys == SYS_FS ? "fs" : "base", n, workspaces);
+	snprintf(name, sizeof(name), "%s_%ld_%d_%d", sys == SYS_FS ? "fs" : "base", n, workspaces, (int) arrival);
 	if (from_stock(name))
 		return;
-	prepare_db(sys, n, workspaces);
+	prepare_db(sys, n, workspaces, arrival);
 	to_stock(name);
 }

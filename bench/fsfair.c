@@ -27,7 +27,7 @@ sc_held(void)
 		if (skip(sys))
 			continue;
 		r.seconds = s;
-		prepare_db(sys, 10000, 1000);
+		prepare_db(sys, 10000, 1000, MIXED);
 		holder = connect_or_give_up(DB);
 		sql(holder, "BEGIN ISOLATION LEVEL REPEATABLE READ");
 		sql(holder, "SELECT count(*) FROM pg_class");

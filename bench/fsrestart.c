@@ -29,7 +29,7 @@ rebuild(long jobs, long running, bool loaded, const char *key)
 	Run			r = new_run(SYS_FS, M_CLAIM_ONLY, 100);
 
 	if (!loaded)
-		prepare_db(SYS_FS, jobs, 1000);
+		prepare_db(SYS_FS, jobs, 1000, MIXED);
 	r.max_jobs = (uint64_t) running;
 	r.seconds = 30;
 	r.warmup = 0;
@@ -156,7 +156,7 @@ sc_memory(void)
 
 	if (skip(SYS_FS))
 		return;
-	prepare_db(SYS_FS, jobs, 1000);
+	prepare_db(SYS_FS, jobs, 1000, MIXED);
 	c = connect_or_give_up(DB);
 	PQclear(PQprepare(c, "claim", "SELECT array_agg(job_id), array_agg(token)"
 					  " FROM fairsched_claim(worker => 'memory', max_jobs => 100)", 0, NULL));

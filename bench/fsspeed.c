@@ -54,7 +54,7 @@ drain_wal(int batch)
 		if (skip(sys))
 			continue;
 		r.seconds = secs(0.7, 1);
-		prepare_copy(sys, supply(sys, batch, r.seconds, batch == 1), 1000);
+		prepare_copy(sys, supply(sys, batch, r.seconds, batch == 1), 1000, MIXED);
 		while (atoi(value(control, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'")))
 			usleep(10000);
 		go(&r, variant, sys_name(sys));
@@ -112,7 +112,7 @@ drain(int batch)
 				continue;
 			if (ways[w].soft)
 				set_guc("fairsched.durable_claims", "off");
-			prepare_copy(ways[w].sys, supply(ways[w].sys, batch, s, batch == 1 || ways[w].soft), 1000);
+			prepare_copy(ways[w].sys, supply(ways[w].sys, batch, s, batch == 1 || ways[w].soft), 1000, MIXED);
 			r = new_run(ways[w].sys, ways[w].mode, batch);
 			r.pipeline = ways[w].pipeline;
 			r.commits = ways[w].commits;
@@ -138,6 +138,42 @@ sc_drain100(void)
 	drain(100);
 }
 
+/*
+ * As drain100, but tenants enqueue 20 jobs at a time, so 20 of a tenant lie together.  In turns, neighbours in
+ * the table are of different tenants: a claim that is fair, and not in the order of the table, touches up to 100 pages for 100 jobs.
+ */
+void
+sc_groups(void)
+{
+	static const struct
+	{
+		const char *name;
+		System		sys;
+		bool		soft;
+	}			ways[] =
+	{
+		{"baseline", SYS_BASE, false},
+		{"fairsched", SYS_FS, false},
+		{"fairsched not durable", SYS_FS, true},
+	};
+
+	for (int rep = 0; rep < reps(1, 3); rep++)
+		for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++)
+		{
+			Run			r = new_run(ways[w].sys, M_DRAIN, 100);
+
+			if (skip(ways[w].sys))
+				continue;
+			if (ways[w].soft)
+				set_guc("fairsched.durable_claims", "off");
+			r.seconds = secs(1, 2.5);
+			prepare_copy(ways[w].sys, supply(ways[w].sys, 100, r.seconds, true), 1000, GROUPS);
+			go(&r, "batch 100", ways[w].name);
+			if (ways[w].soft)
+				set_guc("fairsched.durable_claims", NULL);
+		}
+}
+
 /* WAL right after a checkpoint, when each page touched first is logged whole. */
 void
 sc_checkpoint(void)
@@ -150,7 +186,7 @@ sc_checkpoint(void)
 			if (skip(sys))
 				continue;
 			r.seconds = secs(1, 2);
-			prepare_copy(sys, supply(sys, 100, r.seconds, false), 1000);
+			prepare_copy(sys, supply(sys, 100, r.seconds, false), 1000, MIXED);
 			sql(control, "CHECKPOINT");
 			go(&r, "batch 100", sys_name(sys));
 		}
@@ -176,7 +212,7 @@ sc_enqueue(void)
 				if (skip(sys))
 					continue;
 				r.seconds = secs(0.6, 3);
-				prepare_copy(sys, 1000, 1000);
+				prepare_copy(sys, 1000, 1000, MIXED);
 				go(&r, ways[w].name, sys_name(sys));
 			}
 }
@@ -197,9 +233,9 @@ sc_workspaces(void)
 			if (skip(SYS_FS) || (counts[k] == 1000 && !opt.full))
 				continue;
 			if (reps(1, 3) > 1)
-				prepare_copy(SYS_FS, jobs, counts[k]);
+				prepare_copy(SYS_FS, jobs, counts[k], MIXED);
 			else
-				prepare_db(SYS_FS, jobs, counts[k]);
+				prepare_db(SYS_FS, jobs, counts[k], MIXED);
 			r = new_run(SYS_FS, M_DRAIN, 1);
 			r.seconds = secs(1.5, 3);
 			snprintf(v, sizeof(v), "%d, batch 1", counts[k]);
@@ -418,21 +454,37 @@ sc_backlog10m(void)
 	cycles(SYS_FS, 10000000, &backlogs[0], secs(3, 3));
 }
 
-/* Weights and ceilings on against everything equal and without limit. */
+/*
+ * Weights and ceilings on against everything equal and without limit.  Jobs in groups, of which a visit of a queue
+ * finds its jobs together in both; and in turns, where other weights mean another order, so other pages.
+ */
 void
 sc_limits(void)
 {
-	static const char *const stock[] = {"unlimited", "limited"};
+	static const struct
+	{
+		const char *name;
+		bool		on;
+		Arrival		arrival;
+	}			ways[] =
+	{
+		{"all equal, no ceiling", false, GROUPS},
+		{"weights and ceilings", true, GROUPS},
+		{"all equal, no ceiling, in turns", false, MIXED},
+		{"weights and ceilings, in turns", true, MIXED},
+	};
 
-	for (int rep = 0; rep < reps(1, 3); rep++)
-		for (int on = 0; on < 2; on++)
+	for (int rep = 0; rep < reps(1, 4); rep++)
+		for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++)
 		{
 			Run			r = new_run(SYS_FS, M_DRAIN, 100);
+			char		name[16];
 
 			if (skip(SYS_FS))
 				return;
 			r.seconds = secs(1, 2);
-			if (!from_stock(stock[on]))
+			snprintf(name, sizeof(name), "limits_%d", (int) w);
+			if (!from_stock(name))
 			{
 				PGconn	   *c;
 
@@ -440,15 +492,15 @@ sc_limits(void)
 				c = connect_or_give_up(DB);
 				sql(c, "SELECT count(fairsched_create_workspace(workspace => 'ws' || i, own_table => false, %s))"
 					" FROM generate_series(0, 999) i",
-					on ? "tier => (ARRAY['starter','growth','scale','enterprise'])[1 + i % 4], max_running => 20 + i % 40"
+					ways[w].on ? "tier => (ARRAY['starter','growth','scale','enterprise'])[1 + i % 4], max_running => 20 + i % 40"
 					: "max_running => " HUGE_CEILING);
 				disconnect(c);
-				load(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 1000, MIXED);
+				load(SYS_FS, supply(SYS_FS, 100, r.seconds, false), 0, 1000, ways[w].arrival);
 				settle();
-				if (reps(1, 3) > 1)
-					to_stock(stock[on]);
+				if (reps(1, 4) > 1)
+					to_stock(name);
 			}
-			go(&r, on ? "weights and ceilings" : "all equal, no ceiling", "fairsched");
+			go(&r, ways[w].name, "fairsched");
 		}
 }
 
@@ -586,7 +638,7 @@ sc_dashboard(void)
 			pthread_t	th;
 
 			r.seconds = secs(2, 4);
-			prepare_copy(SYS_FS, supply(SYS_FS, 1, r.seconds, false), 2000);
+			prepare_copy(SYS_FS, supply(SYS_FS, 1, r.seconds, false), 2000, MIXED);
 			if (on)
 			{
 				p.conn = connect_or_give_up(DB);
@@ -663,7 +715,7 @@ sc_conn64(void)
 						continue;
 					r.clients = conns[n];
 					r.seconds = secs(1.2, 3);
-					prepare_copy(sys, supply(sys, 1, r.seconds, true), spaces[k]);
+					prepare_copy(sys, supply(sys, 1, r.seconds, true), spaces[k], MIXED);
 					snprintf(v, sizeof(v), "%d workspaces, %d clients", spaces[k], conns[n]);
 					go(&r, v, sys_name(sys));
 				}

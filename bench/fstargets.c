@@ -39,6 +39,9 @@ static const struct
 	{"notdurable100.speed", 'f', LEAST, 3.5, "x", "the same at batch 100"},
 	{"drain100.speed", 'q', LEAST, 2.5, "x", "claim, then complete, batch 100, 8 clients: jobs/s against baseline"},
 	{"drain100.cpu", 'q', MOST, 10, " µs", "the same: server CPU a job of claim and completion"},
+	{"groups.speed", 'f', LEAST, 2.5, "x", "the same where tenants enqueue 20 jobs at a time: jobs/s against baseline"},
+	{"groups.cpu", 'f', MOST, 10, " µs", "the same: server CPU a job of claim and completion"},
+	{"groups.notdurable", 'f', LEAST, 3.5, "x", "the same with fairsched.durable_claims = off: jobs/s against baseline"},
 	{"drain1.claim", 'q', MOST, 60, " µs", "CPU of a claim, batch 1"},
 	{"drain1.claimasync", 'q', MOST, 60, " µs", "the same with commits that are not flushed (the measure in which the prototype took 50)"},
 	{"drain100.claim", 'q', MOST, 15, " µs", "CPU of a claim, batch 100, a job"},
@@ -67,6 +70,7 @@ static const struct
 	{"jain.1", 'q', LEAST, 0.999, "", "Jain index of served/weight, 20 tenants of four weights, batch 1"},
 	{"jain.100", 'q', LEAST, 0.999, "", "the same at batch 100"},
 	{"limits.cpu", 'f', MOST, 1.05, "x", "weights and ceilings on against off: CPU a job"},
+	{"limits.turns", 'f', MOST, 1.05, "x", "the same where tenants enqueue in turns, so other weights mean other pages"},
 	{"gates.cpu", 'f', MOST, 1.05, "x", "all gates set against none, batch 100: CPU of a claim"},
 	{"refused.cpu", 'f', MOST, 1.05, "x", "beside 50,000 refused jobs of 1,000 workspaces, batch 1: CPU of a claim"},
 	{"dashboard.speed", 'f', LEAST, 0.97, "x", "a dashboard that reads five views of 2,000 workspaces each second, batch 1, 8 clients: jobs/s against none"},
@@ -182,6 +186,9 @@ drain_targets(void)
 	reach("notdurable100.speed", vs(d100, b100, "fairsched not durable", "jobs_s"));
 	reach("drain100.speed", vs(d100, b100, "fairsched", "jobs_s"));
 	reach("drain100.cpu", med(d100, b100, "fairsched", "cpu_us"));
+	reach("groups.speed", vs("groups", b100, "fairsched", "jobs_s"));
+	reach("groups.cpu", med("groups", b100, "fairsched", "cpu_us"));
+	reach("groups.notdurable", vs("groups", b100, "fairsched not durable", "jobs_s"));
 	reach("drain100.claim", med(d100, b100, "fairsched", "claim_cpu_us"));
 	reach("drain1.wal", med(d1, "batch 1, autovacuum paused", "fairsched", "wal_bytes"));
 	reach("drain100.wal", med(d100, "batch 100, autovacuum paused", "fairsched", "wal_bytes"));
@@ -279,6 +286,7 @@ targets_of_medians(void)
 	read_floor("backlog10m.100", "10000, batch 100", "backlog10m", "10000000, batch 100");
 	read_floor("backlogone.100", "10000, one priority, batch 100", "backlog", "1000000, one priority, batch 100");
 	reach("limits.cpu", of("limits", "weights and ceilings", "fairsched", "cpu_us", "all equal, no ceiling", "fairsched"));
+	reach("limits.turns", of("limits", "weights and ceilings, in turns", "fairsched", "cpu_us", "all equal, no ceiling, in turns", "fairsched"));
 	reach("gates.cpu", of("gates", "all gates set", "fairsched", "claim_cpu_us", "nothing set", "fairsched"));
 	reach("refused.cpu", of("refused", "beside 50,000 refused jobs", "fairsched", "claim_cpu_us", "alone", "fairsched"));
 	reach("dashboard.speed", of("dashboard", "with a dashboard", "fairsched", "jobs_s", "without", "fairsched"));

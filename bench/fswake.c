@@ -102,7 +102,7 @@ wake_up(System sys, int way, const char *name)
 	unsigned	seed = 1;
 	char		v[64];
 
-	prepare_copy(sys, 0, 1);
+	prepare_copy(sys, 0, 1, MIXED);
 	c = connect_or_give_up(DB);
 	w.conn = connect_or_give_up(DB);
 	if (sys == SYS_BASE)
@@ -178,7 +178,7 @@ idle_waiters(void)
 	const char *pinned;
 	const char *waiting;
 
-	prepare_copy(SYS_FS, 0, 1);
+	prepare_copy(SYS_FS, 0, 1, MIXED);
 	for (int i = 0; i < 16; i++)
 	{
 		c[i] = connect_or_give_up(DB);

@@ -24,6 +24,7 @@ function ms(us) { return us + 0 == 0 ? "" : us < 1000 ? sprintf("%.2f", us / 100
 END {
     title["drain1"] = "Claim and complete one by one, 8 clients"
     title["drain100"] = "Claim and complete 100 a call, 8 clients"
+    title["groups"] = "The same where tenants enqueue 20 jobs at a time"
     title["checkpoint"] = "Batch 100 right after a checkpoint (pages logged whole)"
     title["enqueue"] = "Enqueue, 8 clients"
     title["workspaces"] = "10, 1,000 and 100,000 workspaces"

@@ -262,8 +262,8 @@ write_breach(const FsNote *note)
 			   10, types, args, nulls);
 	if (note->resolved)
 		fs_spi("UPDATE fairsched.quota_violations SET resolved_at = clock_timestamp() "
-			   "WHERE workspace = $1 AND resource = $2 AND action = $3 AND resolved_at IS NULL",
-			   3, (Oid[]) {TEXTOID, TEXTOID, TEXTOID}, (Datum[]) {args[0], args[1], args[4]}, NULL);
+			   "WHERE workspace = $1 AND resource = $2 AND action = $5 AND resolved_at IS NULL",
+			   5, types, args, nulls);
 }
 
 /* Windows, and what was booked of the claims in them; an older copy does not go before a newer one. */
@@ -271,6 +271,8 @@ static void
 write_rates(const FsRateNote *notes, int n)
 {
 	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8ARRAYOID, INT8OID, INT8OID};
+	static const Oid written_types[] = {TEXTARRAYOID, INT8ARRAYOID};
+	Datum		written[2];
 	Datum	   *workspaces = palloc(sizeof(Datum) * n);
 	Datum	   *epochs = palloc(sizeof(Datum) * n);
 
@@ -296,12 +298,12 @@ write_rates(const FsRateNote *notes, int n)
 			   "saved_at = clock_timestamp() WHERE w.epoch < excluded.epoch", 6, types, args, NULL);
 	}
 	if (n > 0)
+	{
+		written[0] = PointerGetDatum(construct_array(workspaces, n, TEXTOID, -1, false, TYPALIGN_INT));
+		written[1] = PointerGetDatum(construct_array(epochs, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 		fs_spi("DELETE FROM fairsched.rate_bookings b USING unnest($1, $2) AS s (workspace, epoch) "
-			   "WHERE b.workspace = s.workspace AND b.epoch <= s.epoch", 2, (Oid[]) {TEXTARRAYOID, INT8ARRAYOID},
-			   (Datum[]) {
-				   PointerGetDatum(construct_array(workspaces, n, TEXTOID, -1, false, TYPALIGN_INT)),
-				   PointerGetDatum(construct_array(epochs, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))
-			   }, NULL);
+			   "WHERE b.workspace = s.workspace AND b.epoch <= s.epoch", 2, written_types, written, NULL);
+	}
 }
 
 /* Write what was collected; an error leaves it to be written. */

@@ -295,6 +295,8 @@ fs_fairness_sample(FsDatabase *db, TimestampTz now)
 	FairScore	score = {0};
 	FsFairText	text;
 	const FsFairDelta *worst = NULL;
+	Oid			types[1] = {TIMESTAMPTZOID};
+	Datum		args[1];
 	double		seconds;
 	bool		first = baseline_at == 0 || baseline_of != db->rebuilt_at;
 
@@ -328,8 +330,8 @@ fs_fairness_sample(FsDatabase *db, TimestampTz now)
 		for (int i = 0; i < Min(n, fs_fairness_workspaces); i++)
 			if (workspace_text(db, &deltas[i], &text))
 				write_row(now, seconds, "workspace", &deltas[i], &text, NULL, NULL);
-		fs_spi("SELECT FROM fairsched.fairness_samples WHERE sampled_at = $1", 1, (Oid[]) {TIMESTAMPTZOID},
-			   (Datum[]) {TimestampTzGetDatum(now)}, NULL);
+		args[0] = TimestampTzGetDatum(now);
+		fs_spi("SELECT FROM fairsched.fairness_samples WHERE sampled_at = $1", 1, types, args, NULL);
 		rows = SPI_processed;
 		fs_spi_end();
 	}

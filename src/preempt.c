@@ -111,7 +111,9 @@ record_request(const FsPreemptRequest *r, FsJobRel *jr, HeapTuple row, const cha
 {
 	Oid			types[11] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
 	BOOLOID, TEXTOID, TEXTOID, INT8OID};
+	Oid			claim_types[2] = {INT8OID, INT8OID};
 	Datum		args[11];
+	Datum		claim[2];
 	char		nulls[12] = "           ";
 	bool		isnull;
 	uint64		n;
@@ -132,14 +134,15 @@ record_request(const FsPreemptRequest *r, FsJobRel *jr, HeapTuple row, const cha
 	nulls[5] = r->utilisation >= 0 ? ' ' : 'n';
 	nulls[6] = r->threshold >= 0 ? ' ' : 'n';
 	nulls[9] = worker[0] ? ' ' : 'n';
+	claim[0] = args[0];
+	claim[1] = args[10];
 	fs_spi_begin();
 	/* one of an earlier claim, which the scheduler has not closed yet */
 	fs_spi("UPDATE fairsched.preemption_history SET outcome = 'void' "
-		   "WHERE job_id = $1 AND outcome = 'requested' AND token <> $2", 2,
-		   (Oid[2]) {INT8OID, INT8OID}, (Datum[2]) {args[0], args[10]}, NULL);
+		   "WHERE job_id = $1 AND outcome = 'requested' AND token <> $2", 2, claim_types, claim, NULL);
 	/* look first: an insert would wait for who is answering the one that is there */
 	if (fs_spi("SELECT 1 FROM fairsched.preemption_history WHERE job_id = $1 AND outcome = 'requested' AND token = $2",
-			   2, (Oid[2]) {INT8OID, INT8OID}, (Datum[2]) {args[0], args[10]}, NULL) > 0)
+			   2, claim_types, claim, NULL) > 0)
 	{
 		fs_spi_end();
 		return false;

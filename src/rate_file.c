@@ -36,7 +36,7 @@
 #define FILE_SAVED	PGSTAT_STAT_PERMANENT_DIRECTORY "/fairsched_rates.stat"
 #define FILE_NEW	FILE_SAVED ".tmp"
 #define FILE_TAKEN	PGSTAT_STAT_PERMANENT_DIRECTORY "/fairsched_rates.taken"
-#define MAGIC		UINT32_C(0x46535257)
+#define RATES_MAGIC		UINT32_C(0x46535257)
 
 typedef struct FsRateHeader
 {
@@ -65,7 +65,7 @@ worth_saving(const FsLimits *limits)
 static bool
 write_all(FILE *file)
 {
-	FsRateHeader header = {.magic = MAGIC, .entry_size = sizeof(FsRateEntry)};
+	FsRateHeader header = {.magic = RATES_MAGIC, .entry_size = sizeof(FsRateEntry)};
 
 	/* twice over: the sum stands before what it is of */
 	INIT_CRC32C(header.crc);
@@ -188,7 +188,7 @@ fs_rate_file_read(const FsDatabase *db, int *count)
 					 errmsg("could not open file \"%s\": %m", FILE_TAKEN)));
 		return NULL;
 	}
-	if (fread(&header, sizeof(header), 1, file) != 1 || header.magic != MAGIC ||
+	if (fread(&header, sizeof(header), 1, file) != 1 || header.magic != RATES_MAGIC ||
 		header.entry_size != sizeof(FsRateEntry) || header.count > (uint32) fs->limits.capacity * 64)
 	{
 		FreeFile(file);

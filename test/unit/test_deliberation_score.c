@@ -7,30 +7,12 @@
  */
 #include "../../src/deliberation_score.h"
 #include "../../src/utf8.h"
+#include "tap.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 42;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
-
-static uint32_t
-rnd(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t) (seed >> 33) % n;
-}
 
 static const DelibRules rules = {
 	.depth_weight = 0.35, .coherence_weight = 0.35, .relevance_weight = 0.30,
@@ -683,6 +665,5 @@ main(void)
 	ok(pieces_agree, "the same in pieces, and with a goal in another order");
 	test_large();
 
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

@@ -10,6 +10,7 @@
  */
 #include "../../src/drr.h"
 #include "../../src/ringheap.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,25 +18,6 @@
 
 #define MAX_SHARES 24
 #define QUEUE 64
-
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 42;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
-
-static uint32_t
-rnd(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t) (seed >> 33) % n;
-}
 
 /* ---------- the work: one queue of costs for each share ---------- */
 
@@ -776,6 +758,5 @@ main(void)
 	}
 	ok(right, "the four tiers share 50 rounds as 20 : 24 : 40 : 80");
 
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

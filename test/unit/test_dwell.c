@@ -3,6 +3,7 @@
  *		Percentiles of histograms against sorted lists.  Prints TAP.
  */
 #include "../../src/dwell.h"
+#include "tap.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -11,18 +12,6 @@
 #include <string.h>
 
 #define N 3000
-
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 11;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 static double
 uniform(void)
@@ -95,6 +84,5 @@ main(void)
 	dwell_add(&h, 7, 0);
 	dwell_age(&h, DWELL_HALF_LIFE);
 	ok(dwell_percentile(&h, 0.5) > 0, "a single one outlives a halving");
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

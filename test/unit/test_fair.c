@@ -7,31 +7,13 @@
  */
 #include "../../src/drr.h"
 #include "../../src/fair.h"
+#include "tap.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define N 12
-
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 7;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
-
-static uint32_t
-rnd(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t) (seed >> 33) % n;
-}
 
 static bool
 near(double a, double b)
@@ -269,6 +251,5 @@ main(void)
 	rounds();
 	bound_holds();
 	scores();
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

@@ -3,23 +3,13 @@
  *		Durations in logarithmic buckets.  Prints TAP.
  */
 #include "../../src/histogram.h"
+#include "tap.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 /* The bucket by looking at every bound. */
 static int
@@ -96,6 +86,5 @@ main(void)
 		}
 	}
 	ok(right, "quantiles lie in the bucket of the exact ones");
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

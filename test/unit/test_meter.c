@@ -9,29 +9,11 @@
  * shows as a difference.
  */
 #include "../../src/meter.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 7;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
-
-static uint32_t
-rnd(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t) (seed >> 33) % n;
-}
 
 static const int32_t usual[METER_THRESHOLDS] = {500000, 800000, METER_NEVER, 950000};
 
@@ -271,6 +253,5 @@ main(void)
 	test_reservations();
 	test_average();
 	test_random();
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

@@ -3,6 +3,7 @@
  *		The tree of those that wait for room against a plain array.  Prints TAP.
  */
 #include "../../src/needtree.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +13,6 @@
 
 static NeedNode nodes[NODES];
 static int32_t root = NEEDTREE_NONE;
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 1;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
-
-static uint32_t
-rnd(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t) (seed >> 33) % n;
-}
 
 /* The oracle: look at every node. */
 static int32_t
@@ -118,6 +101,5 @@ main(void)
 	ok(depth(root) < 60, "twenty thousand are at most sixty deep");
 	ok(needtree_first(nodes, root, 7) == NODES / 2 - 1, "the one who waits longest of those that fit");
 	ok(needtree_first(nodes, root, 6) == NEEDTREE_NONE, "nobody where nobody fits");
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

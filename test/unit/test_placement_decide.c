@@ -3,6 +3,7 @@
  *		Whether a chain moves: tables of scores, and random worlds that come to rest.  Prints TAP.
  */
 #include "../../src/placement_decide.h"
+#include "tap.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,17 +12,6 @@
 
 #define SECOND	INT64_C(1000000)
 #define MINUTE	(60 * SECOND)
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 static const PlacementSettings defaults = {0.5, 0.2, 10, 1, 5 * MINUTE, 30 * SECOND, 1};
 
@@ -543,6 +533,5 @@ main(void)
 	test_worlds();
 	test_swings();
 	test_history();
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

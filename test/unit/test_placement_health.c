@@ -3,22 +3,12 @@
  *		Health of nodes, and the built-in score.  Prints TAP.
  */
 #include "../../src/placement_health.h"
+#include "tap.h"
 
 #include <math.h>
 #include <stdio.h>
 
 #define MINUTE	INT64_C(60000000)
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 static bool
 is(double a, double b)
@@ -89,6 +79,5 @@ main(void)
 	f.alive = false;
 	ok(is(placement_builtin_score(&f), 0), "dead: 0");
 
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

@@ -3,16 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/placement_marks.h"
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-check(bool good, const char *what)
-{
-	printf("%sok %d - %s\n", good ? "" : "not ", ++tests, what);
-	failures += !good;
-}
+#include "tap.h"
 
 static bool
 has(const PlacementMarks *m, FsChainKind kind, const char *name)
@@ -55,29 +46,28 @@ main(void)
 	PlacementMarks *m = calloc(1, sizeof(PlacementMarks));
 	PlacementMarks *o = calloc(1, sizeof(PlacementMarks));
 
-	check(!placement_marks_any(m), "nothing in the beginning");
+	ok(!placement_marks_any(m), "nothing in the beginning");
 	add(m, "w%d", 0, 64);
 	add(m, "w%d", 0, 64);
-	check(m->n == 64 && !m->more, "64 are remembered by name, none twice");
-	check(count(m, "x%d", 0, 100000) == 0, "and nothing else is");
+	ok(m->n == 64 && !m->more, "64 are remembered by name, none twice");
+	ok(count(m, "x%d", 0, 100000) == 0, "and nothing else is");
 	add(m, "w%d", 64, 1000);
-	check(m->more && !m->more_nodes && count(m, "w%d", 0, 1000) == 1000, "of 1000 none is lost");
-	check(count(m, "w%d", 1000, 100000) < 4000, "and few of 99,000 others are taken for them");
-	check(!placement_marks_may_have(o, FS_CHAIN_WORKSPACE, "w70"), "marks are apart");
+	ok(m->more && !m->more_nodes && count(m, "w%d", 0, 1000) == 1000, "of 1000 none is lost");
+	ok(count(m, "w%d", 1000, 100000) < 4000, "and few of 99,000 others are taken for them");
+	ok(!placement_marks_may_have(o, FS_CHAIN_WORKSPACE, "w70"), "marks are apart");
 	placement_marks_add(m, FS_CHAIN_NODE, "n");
-	check(m->more_nodes && has(m, FS_CHAIN_NODE, "n"), "a node beyond those");
+	ok(m->more_nodes && has(m, FS_CHAIN_NODE, "n"), "a node beyond those");
 	add(o, "y%d", 0, 60);
 	placement_marks_merge(o, m);
-	check(count(o, "w%d", 0, 1000) == 1000 && count(o, "y%d", 0, 60) == 60 && o->more_nodes, "merged, all are there");
+	ok(count(o, "w%d", 0, 1000) == 1000 && count(o, "y%d", 0, 60) == 60 && o->more_nodes, "merged, all are there");
 	o->first = true;
 	placement_marks_clear(o);
-	check(!placement_marks_any(o) && count(o, "w%d", 0, 1000) == 0, "cleared, none is");
+	ok(!placement_marks_any(o) && count(o, "w%d", 0, 1000) == 0, "cleared, none is");
 	add(o, "y%d", 0, 70);
-	check(count(o, "w%d", 64, 1000) < 30, "nor comes back");
+	ok(count(o, "w%d", 64, 1000) < 30, "nor comes back");
 	o->first = true;
 	placement_marks_clear(m);
 	placement_marks_merge(m, o);
-	check(m->first && placement_marks_any(m), "that memory is new is kept, too");
-	printf("1..%d\n", tests);
-	return failures > 0;
+	ok(m->first && placement_marks_any(m), "that memory is new is kept, too");
+	return done_testing();
 }

@@ -4,19 +4,9 @@
  */
 #include "../../src/quota.h"
 #include "../../src/window.h"
+#include "tap.h"
 
 #include <stdio.h>
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 #define SEC INT64_C(1000000)
 #define MIN (60 * SEC)
@@ -91,6 +81,5 @@ main(void)
 	   quota_severity(100, 126) == 2 && quota_severity(100, 150) == 2 && quota_severity(100, 151) == 3,
 	   "severity by excess");
 	ok(quota_severity(0, 1) == 3, "all over nothing");
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }

@@ -3,23 +3,13 @@
  *		How many workers a lane should have: the pure decision.  Prints TAP.
  */
 #include "../../src/recommend.h"
+#include "tap.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define SEC INT64_C(1000000)
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 static RecommendLimits
 free_limits(void)
@@ -455,6 +445,5 @@ main(void)
 	test_random_load();
 	test_often();
 	test_monotone();
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

@@ -3,6 +3,7 @@
  *		The pairing heap of a ring against a plain array.  Prints TAP.
  */
 #include "../../src/ringheap.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +13,6 @@
 
 static RingNode nodes[MAX_NODES];
 static int32_t root = RINGHEAP_NONE;
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 1;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
-
-static uint32_t
-rnd(uint32_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t) (seed >> 33) % n;
-}
 
 /* The oracle: look at every node. */
 static int32_t
@@ -213,6 +196,5 @@ main(void)
 	}
 	ok(right && linked == 0, "and what is left leaves in order");
 
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

@@ -3,20 +3,10 @@
  *		Characters of UTF-8: decoded, encoded, folded, told apart.  Prints TAP.
  */
 #include "../../src/utf8.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 /* The characters of a text, decoded one after the other. */
 static int
@@ -135,6 +125,5 @@ main(void)
 	ok(words(" \t\n-'\"/@[`{~.,;:", false), "what is none of these in ASCII");
 	ok(words("«»„“”‘’–—…•§©€×÷  。，、！？「」😀→", false), "and beyond");
 
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

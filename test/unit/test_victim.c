@@ -3,20 +3,10 @@
  *		The order of candidates for preemption.  Prints TAP.
  */
 #include "../../src/victim.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
 
 static void
 reset(Victim *v, int n)
@@ -122,6 +112,5 @@ main(void)
 	}
 	ok(right, "random ones: class, share, loss; in the end nothing is held");
 
-	printf("1..%d\n", tests);
-	return failures ? 1 : 0;
+	return done_testing();
 }

@@ -4,28 +4,10 @@
  *		any window of the period, and lifted at most one slice late.  Prints TAP.
  */
 #include "../../src/window.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static int	tests = 0;
-static int	failures = 0;
-static uint64_t seed = 7;
-
-static void
-ok(bool cond, const char *what)
-{
-	printf("%sok %d - %s\n", cond ? "" : "not ", ++tests, what);
-	if (!cond)
-		failures++;
-}
-
-static int64_t
-rnd(int64_t n)
-{
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (int64_t) (seed >> 33) % n;
-}
 
 #define MOST 20000
 
@@ -144,6 +126,5 @@ main(void)
 	ok(w.total >= 6 && w.total <= 64 && w.width == 100, "shorter: what is recent is kept, perhaps more");
 	window_advance(&w, 1063000 + 6500);
 	ok(w.total == 0, "and no longer than a period");
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return done_testing();
 }
