@@ -20,6 +20,7 @@
 #include "alerts.h"
 #include "flows.h"
 #include "holders.h"
+#include "oldest.h"
 #include "ring.h"
 #include "tasks.h"
 #include "views.h"
@@ -156,11 +157,11 @@ find_oldest(FsDatabase *db, FsOldest *oldest)
 	int			n = 0;
 	int64		limit = PG_INT64_MAX;	/* what is not below is too young to be kept */
 
-	for (int from = 0; from < fs->flows.capacity; from += PIECE)
+	for (int from = 0; from < fs->flows.high; from += PIECE)
 	{
 		CHECK_FOR_INTERRUPTS();
 		FsLockShared();
-		for (int f = from; f < Min(from + PIECE, fs->flows.capacity) && !db->drained; f++)
+		for (int f = from; f < Min(from + PIECE, fs->flows.high) && !db->drained; f++)
 		{
 			const FsFlow *flow = &fs_flows[f];
 			FsOldest	one = {.position = PG_INT64_MAX};
@@ -174,7 +175,8 @@ find_oldest(FsDatabase *db, FsOldest *oldest)
 				fs_workspaces[one.workspace].parked != FS_PARK_NONE)
 				continue;
 			for (int slot = 0; slot < FS_RANKS; slot++)
-				one.position = Min(one.position, fs_sched_flow_head(flow, slot));
+				if (!(flow->refused & (1 << FsSlotClass(slot))))
+					one.position = Min(one.position, fs_sched_flow_head(flow, slot));
 			if (one.position >= limit)
 				continue;
 			n = keep_oldest(oldest, n, &one);
@@ -191,19 +193,26 @@ find_oldest(FsDatabase *db, FsOldest *oldest)
 	return n;
 }
 
-/* How long the oldest ready job of a workspace has been ready, in usec; -1: none, or not known. */
-static int64
-oldest_age(const char *workspace)
+/* Of those that were found: since when their oldest job that no gate holds up is ready. */
+typedef struct FsOldestFound
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		args[1];
-	bool		isnull;
-	Datum		age;
+	TimestampTz *since;
+	int16	   *place;			/* by workspace: in `since`, or -1 */
+} FsOldestFound;
 
-	args[0] = CStringGetTextDatum(workspace);
-	(void) fs_spi("SELECT (extract(epoch FROM fairsched.oldest_ready_age($1)) * 1000000)::bigint", 1, types, args, NULL);
-	age = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull ? -1 : DatumGetInt64(age);
+static bool
+age_wanted(FsOldestWalk *walk, int32 flow)
+{
+	return ((FsOldestFound *) walk->extra)->place[FsWorkspaceOfFlow(flow)] >= 0;
+}
+
+static void
+age_told(FsOldestWalk *walk, int32 workspace, const char *name, TimestampTz since)
+{
+	FsOldestFound *found = walk->extra;
+	TimestampTz *known = &found->since[found->place[workspace]];
+
+	*known = Min(*known, since);
 }
 
 static void
@@ -211,9 +220,21 @@ check_waiting(FsDatabase *db, TimestampTz now)
 {
 	FsOldest   *oldest = palloc(sizeof(FsOldest) * OLDEST);
 	int			n = find_oldest(db, oldest);
+	TimestampTz *since = palloc(sizeof(TimestampTz) * OLDEST);
+	FsOldestFound found = {.since = since};
+	FsOldestWalk walk = {.wanted = age_wanted, .told = age_told, .admissible = true, .extra = &found};
 	TimestampTz real = GetCurrentTimestamp();
 	int64		longest = FsMsToUsec((int64) fs_alert_starvation * 1000);
 
+	found.place = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int16) * fs->workspaces.capacity);
+	memset(found.place, -1, sizeof(int16) * fs->workspaces.capacity);
+	for (int i = 0; i < n; i++)
+	{
+		since[i] = FS_SINCE_NOBODY;
+		found.place[oldest[i].workspace] = i;
+	}
+	if (n > 0)
+		fs_oldest_walk(&walk);
 	fs_spi_begin();
 	for (int i = 0; i < n; i++)
 	{
@@ -234,10 +255,9 @@ check_waiting(FsDatabase *db, TimestampTz now)
 		FsUnlock();
 		if (workspace[0] == '\0')
 			continue;
-		age = oldest_age(workspace);
-		if (age < 0)
+		if (since[i] == FS_SINCE_NOBODY || since[i] == FS_SINCE_UNKNOWN)
 			continue;
-		age += now - real;
+		age = now - since[i];
 		if (age <= longest)
 			continue;
 		detail = psprintf("its oldest ready job has waited for " INT64_FORMAT " s, more than fairsched.alert_starvation (%d s)%s",

@@ -51,7 +51,7 @@ fs_view_budget_status(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("budget_status") == NULL)
 		return (Datum) 0;
-	walk.capacity = fs->budgets.capacity;
+	walk.capacity = fs->budgets.high;
 	walk.row_size = sizeof(FsBudget);
 	walk.copy = budget_copy;
 	walk.emit = status_emit;

@@ -142,7 +142,7 @@ collect(FsDatabase *db, int *n)
 	FsFairDelta *result = palloc(sizeof(FsFairDelta) * room);
 
 	*n = 0;
-	for (int from = 0; from < fs->workspaces.capacity; from += PIECE)
+	for (int from = 0; from < fs->workspaces.high; from += PIECE)
 	{
 		if (room < *n + PIECE)
 		{
@@ -151,7 +151,7 @@ collect(FsDatabase *db, int *n)
 		}
 		CHECK_FOR_INTERRUPTS();
 		FsLockShared();
-		for (int w = from; w < Min(from + PIECE, fs->workspaces.capacity); w++)
+		for (int w = from; w < Min(from + PIECE, fs->workspaces.high); w++)
 			if (fs_workspaces[w].db == FsDbIndex(db) && delta_of(db, w, &result[*n]))
 				(*n)++;
 		FsUnlock();

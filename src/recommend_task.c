@@ -245,10 +245,10 @@ add_lanes(Evaluation *ev)
 static void
 add_workers(Evaluation *ev)
 {
-	for (int from = 0; from < fs->workers.capacity; from += PIECE)
+	for (int from = 0; from < fs->workers.high; from += PIECE)
 	{
 		FsLockShared();
-		for (int i = from; i < Min(from + PIECE, fs->workers.capacity) && !lost(ev); i++)
+		for (int i = from; i < Min(from + PIECE, fs->workers.high) && !lost(ev); i++)
 		{
 			const FsWorker *worker = &fs_workers[i];
 
@@ -280,12 +280,12 @@ add_leases(Evaluation *ev)
 	HeldBy	   *piece = palloc(sizeof(HeldBy) * PIECE);
 	bool	   *serves = palloc(sizeof(bool) * PIECE);
 
-	for (int from = 0; from < fs->leases.capacity; from += PIECE)
+	for (int from = 0; from < fs->leases.high; from += PIECE)
 	{
 		int			n = 0;
 
 		FsLockShared();
-		for (int i = from; i < Min(from + PIECE, fs->leases.capacity) && !lost(ev); i++)
+		for (int i = from; i < Min(from + PIECE, fs->leases.high) && !lost(ev); i++)
 		{
 			const FsLease *lease = &fs_leases[i];
 			LaneSum    *sum;
@@ -344,10 +344,10 @@ held_up_by(const Evaluation *ev, int32 flow)
 static void
 add_flows(Evaluation *ev)
 {
-	for (int from = 0; from < fs->flows.capacity; from += PIECE)
+	for (int from = 0; from < fs->flows.high; from += PIECE)
 	{
 		FsLockShared();
-		for (int i = from; i < Min(from + PIECE, fs->flows.capacity) && !lost(ev); i++)
+		for (int i = from; i < Min(from + PIECE, fs->flows.high) && !lost(ev); i++)
 		{
 			const FsFlow *flow = &fs_flows[i];
 			FsPark		by;
@@ -405,10 +405,10 @@ most_at_once(const FsWorkspace *ws, const ShareSum *share, double service)
 static void
 add_shares(Evaluation *ev)
 {
-	for (int from = 0; from < fs->shares.capacity; from += PIECE)
+	for (int from = 0; from < fs->shares.high; from += PIECE)
 	{
 		FsLockShared();
-		for (int i = from; i < Min(from + PIECE, fs->shares.capacity) && !lost(ev); i++)
+		for (int i = from; i < Min(from + PIECE, fs->shares.high) && !lost(ev); i++)
 		{
 			const ShareSum *share = &ev->shares[i];
 			double		present = (double) share->running + share->ready + share->refused + share->paused;

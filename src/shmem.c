@@ -219,6 +219,7 @@ fs_shmem_size(void)
 			*(int32 *) &(array)[i_] = (i_ + 1 < (n)) ? i_ + 1 : FS_NONE; \
 		(pool).free_head = 0; \
 		(pool).used = 0; \
+		(pool).high = 0; \
 		(pool).capacity = (n); \
 	} while (0)
 

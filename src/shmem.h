@@ -41,12 +41,18 @@
 #define FS_CLOSING 16			/* workspaces that are moved at a time with their heads being served */
 #define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
-/* A pool of equal things: a free list by index. */
+/*
+ * A pool of equal things: a free list by index, of which those given back last,
+ * and of those never used the lowest, come first.  So whoever looks at all that
+ * there is need not go beyond `high`, most that there ever was at once; that may
+ * be read without the lock: what is made after the reader's snapshot may be missed.
+ */
 typedef struct FsPool
 {
 	int32		free_head;
 	int32		used;
 	int32		capacity;
+	int32		high;			/* entries from here on were never used */
 } FsPool;
 
 /* Why nothing of a workspace or a flow is handed out; FsParkNames in park.c has the words. */
@@ -784,6 +790,8 @@ fs_lock(LWLockMode mode)
 		{ \
 			(pool).free_head = *(int32 *) &(array)[idx]; \
 			(pool).used++; \
+			if ((idx) >= (pool).high) \
+				(pool).high = (idx) + 1; \
 		} \
 	} while (0)
 #define FS_POOL_GIVE(pool, array, idx) \

@@ -504,7 +504,7 @@ fs_view_workspace_usage(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("workspace_usage_current") == NULL)
 		return (Datum) 0;
-	walk.capacity = fs->limits.capacity;
+	walk.capacity = fs->limits.high;
 	walk.row_size = sizeof(FsUsageRow);
 	walk.copy = usage_copy;
 	walk.emit = usage_emit;

@@ -9,7 +9,8 @@
  * up a claim for longer than a few microseconds, however much there is to
  * show; the price is that a result is not of one instant: something that is
  * made or freed meanwhile may or may not be in it.  Each row by itself is
- * consistent.  The cost is O(pool), jobs are never scanned.
+ * consistent.  The cost is O(most that were in the pool at once), jobs are never
+ * scanned.
  *
  * The two columns that need a job's row are functions of their own
  * (views_rows.c), so that only who selects them pays.
@@ -266,7 +267,7 @@ fs_view_workspace_status(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("workspace_status") == NULL)
 		return (Datum) 0;
-	walk.capacity = fs->workspaces.capacity;
+	walk.capacity = fs->workspaces.high;
 	walk.row_size = sizeof(FsWorkspaceRow);
 	walk.copy = workspace_copy;
 	walk.emit = workspace_emit;
@@ -328,7 +329,7 @@ fs_view_worker_status(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("worker_status") == NULL)
 		return (Datum) 0;
-	walk.capacity = fs->workers.capacity;
+	walk.capacity = fs->workers.high;
 	walk.row_size = sizeof(FsWorker);
 	walk.copy = worker_copy;
 	walk.emit = worker_emit;
@@ -405,7 +406,7 @@ fs_view_running_jobs(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("running_jobs") == NULL)
 		return (Datum) 0;
-	walk.capacity = fs->leases.capacity;
+	walk.capacity = fs->leases.high;
 	walk.row_size = sizeof(FsLeaseRow);
 	walk.copy = lease_copy;
 	walk.emit = lease_emit;

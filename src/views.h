@@ -48,6 +48,10 @@ typedef struct FsIndexRead
 	struct IndexScanDescData *scan;
 } FsIndexRead;
 
+extern struct RelationData *fs_view_open_table(int32 job_table, const FsTable **table);
+extern void fs_view_index_begin(FsIndexRead *r, const FsTable *t, FsIndexKind kind, Snapshot snapshot,
+								struct ScanKeyData *keys, int nkeys);
+extern void fs_view_index_end(FsIndexRead *r);
 extern bool fs_view_read_begin(FsIndexRead *r, int32 job_table, FsIndexKind kind, Snapshot snapshot,
 							   struct ScanKeyData *keys, int nkeys);
 extern HeapTuple fs_view_read_next(FsIndexRead *r);

@@ -117,7 +117,7 @@ fs_view_fairness(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("fairness") == NULL)
 		return (Datum) 0;
-	walk.capacity = fs->workspaces.capacity;
+	walk.capacity = fs->workspaces.high;
 	walk.row_size = sizeof(FsFairRow);
 	walk.copy = fair_copy;
 	walk.emit = fair_emit;
@@ -209,7 +209,7 @@ fs_view_fairness_summary(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (fs_view_state("fairness_summary") == NULL)
 		return (Datum) 0;
-	walk.capacity = fs->workspaces.capacity;
+	walk.capacity = fs->workspaces.high;
 	walk.row_size = sizeof(FsFairRow);
 	walk.copy = fair_copy;
 	walk.emit = summary_emit;

@@ -105,7 +105,7 @@ collect(Merge *m, FsDatabase *db)
 	fs_aging_refresh(db, m->now);
 	memcpy(m->aged, db->aged, sizeof(m->aged));
 	FsUnlock();
-	for (int from = 0; from < fs->flows.capacity; from += LOOK)
+	for (int from = 0; from < fs->flows.high; from += LOOK)
 	{
 		if (n + LOOK * FS_RANKS > room)
 		{
@@ -113,7 +113,7 @@ collect(Merge *m, FsDatabase *db)
 			m->queues = repalloc_huge(m->queues, sizeof(Queue) * room);
 		}
 		FsLockShared();
-		for (int f = from; f < Min(from + LOOK, fs->flows.capacity); f++)
+		for (int f = from; f < Min(from + LOOK, fs->flows.high); f++)
 		{
 			FsFlow	   *flow = &fs_flows[f];
 

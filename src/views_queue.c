@@ -399,13 +399,13 @@ fs_view_queue_status(PG_FUNCTION_ARGS)
 	walk.extra = &extra;
 	walk.result = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	walk.capacity = fs->workers.capacity;
+	walk.capacity = fs->workers.high;
 	walk.row_size = sizeof(FsCapsSet);
 	walk.copy = set_copy;
 	walk.emit = set_emit;
 	fs_view_walk(&walk);
 
-	walk.capacity = fs->flows.capacity;
+	walk.capacity = fs->flows.high;
 	walk.row_size = sizeof(FsQueueRow);
 	walk.copy = queue_copy;
 	walk.emit = queue_emit;

@@ -25,7 +25,7 @@ COMMENT ON FUNCTION fairsched.workspace_status_internal() IS 'Internal: the work
 CREATE FUNCTION fairsched.oldest_ready_age(workspace text) RETURNS interval
 	LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 10
 	AS 'MODULE_PATHNAME', 'fs_view_oldest_ready_age';
-COMMENT ON FUNCTION fairsched.oldest_ready_age(text) IS 'Internal: how long the oldest ready job of a workspace has been ready, by one index look-up for each priority and flow with ready jobs; NULL = nothing is ready, or not known. Needs SELECT on fairsched.workspace_status or fairsched.fairness.';
+COMMENT ON FUNCTION fairsched.oldest_ready_age(text) IS 'Internal: how long the oldest ready job of a workspace has been ready, whether anything holds it up or not, by a look at one row, or into the ready index, for each priority and flow with ready jobs; asked more often than 64 times in a statement it looks at all workspaces, and keeps the answers for the statement (a second at most); NULL = nothing is ready, or not known. Needs SELECT on fairsched.workspace_status or fairsched.fairness.';
 
 CREATE VIEW fairsched.workspace_status AS
 SELECT coalesce(m.workspace, w.workspace) COLLATE "C" AS workspace,
@@ -74,7 +74,7 @@ COMMENT ON COLUMN fairsched.workspace_status.paused IS 'True from fairsched_paus
 COMMENT ON COLUMN fairsched.workspace_status.parked_reason IS 'Why nothing of it is handed out: drained (the whole database), paused, ceiling, workspace_share (fairsched.max_workspace_share), moving (to its own table), rate_limited (fairsched_set_rate_limit), waiting_for_resources (concurrent_runs, or a day''s tokens or cost, are used up), throttled (fairsched_set_throttle) or waiting_for_node (no worker lives on a node that it is placed on, or these drain). NULL = it takes part.';
 COMMENT ON COLUMN fairsched.workspace_status.parked_until IS 'When it takes part again; NULL = no fixed time, an event lifts it.';
 COMMENT ON COLUMN fairsched.workspace_status.own_table IS 'True: its jobs are in a table of their own; false: in the shared one.';
-COMMENT ON COLUMN fairsched.workspace_status.oldest_ready_age IS 'How long its oldest ready job has been ready. NULL = nothing is ready, or not known. Costs an index look-up for each workspace; nothing when the column is not selected.';
+COMMENT ON COLUMN fairsched.workspace_status.oldest_ready_age IS 'How long its oldest ready job has been ready. Jobs that a gate or a pause holds up count too. NULL = nothing is ready, or not known. Costs a look at a row or into an index for each flow with ready jobs, about 1 µs; nothing when the column is not selected.';
 COMMENT ON COLUMN fairsched.workspace_status.parked_since IS 'Since when it is parked for a reason of its own.';
 COMMENT ON COLUMN fairsched.workspace_status.max_queue_size IS 'Jobs that may wait at once; 0 = no limit.';
 COMMENT ON COLUMN fairsched.workspace_status.served_jobs IS 'Jobs handed out since memory was built.';

@@ -14,7 +14,7 @@ COMMENT ON FUNCTION fairsched.fairness_internal() IS 'Internal: what shared memo
 CREATE VIEW fairsched.fairness AS
 SELECT coalesce(f.workspace, w.workspace) COLLATE "C" AS workspace, coalesce(f.tier, w.tier) COLLATE "C" AS tier,
 	coalesce(f.weight, t.weight) AS weight, coalesce(f.entitled, z.zero) AS entitled, coalesce(f.served, z.zero) AS served,
-	coalesce(f.served / nullif(sum(f.served) OVER (), 0), z.zero)::double precision AS share,
+	coalesce(f.served / nullif(sum(f.served::double precision) OVER (), 0), z.zero) AS share,
 	f.lag, f.bound, CASE WHEN f.workspace IS NULL THEN z.zero_counted ELSE f.depth END AS depth,
 	coalesce(f.running, z.zero::integer) AS running,
 	coalesce(f.max_running, w.max_running, current_setting('fairsched.' || w.quota_class || '_quota', true)::integer) AS max_running,
@@ -22,7 +22,7 @@ SELECT coalesce(f.workspace, w.workspace) COLLATE "C" AS workspace, coalesce(f.t
 	CASE WHEN f.depth > 0 OR f.workspace IS NOT NULL AND f.depth IS NULL THEN fairsched.oldest_ready_age(f.workspace) END AS oldest_ready_age,
 	coalesce(f.contending, z.zero <> 0) AS contending, coalesce(f.competed, z.zero) AS competed,
 	coalesce(f.satisfaction, z.zero + 1) AS satisfaction,
-	coalesce(f.entitled / nullif(sum(f.entitled) OVER (), 0), z.zero)::double precision AS entitled_share,
+	coalesce(f.entitled / nullif(sum(f.entitled) OVER (), 0), z.zero) AS entitled_share,
 	coalesce(f.competed / f.weight, z.zero) AS normalised, coalesce(f.tolerance, z.zero) AS tolerance,
 	coalesce(f.quantum, t.quantum) AS quantum
 FROM fairsched.fairness_internal() f
@@ -47,7 +47,7 @@ COMMENT ON COLUMN fairsched.fairness.max_running IS 'Ceiling on running.';
 COMMENT ON COLUMN fairsched.fairness.dwell_p50 IS 'Half of its jobs were claimed within this time after they became ready. Recent jobs count most (half-life 5 minutes); to within 20 %. NULL = none lately, or it is not among the 1024 workspaces that claimed last.';
 COMMENT ON COLUMN fairsched.fairness.dwell_p95 IS 'The same of 95 %.';
 COMMENT ON COLUMN fairsched.fairness.dwell_p99 IS 'The same of 99 %.';
-COMMENT ON COLUMN fairsched.fairness.oldest_ready_age IS 'How long its oldest ready job has been ready. NULL = nothing is ready, or not known. Costs an index look-up for each workspace; nothing when the column is not selected.';
+COMMENT ON COLUMN fairsched.fairness.oldest_ready_age IS 'How long its oldest ready job has been ready. Jobs that a gate or a pause holds up count too. NULL = nothing is ready, or not known. Costs a look at a row or into an index for each flow with ready jobs, about 1 µs; nothing when the column is not selected.';
 COMMENT ON COLUMN fairsched.fairness.contending IS 'True: it has admissible work now, and others of its lane do too.';
 COMMENT ON COLUMN fairsched.fairness.competed IS 'Cost units handed out to it in competition, those of claims that are not committed yet included: what to compare entitled with.';
 COMMENT ON COLUMN fairsched.fairness.satisfaction IS 'competed / entitled; 1 when they differ by no more than tolerance.';

@@ -124,6 +124,9 @@ test_reasons(void)
 		{"budgets refuse it", {0, 0, 0, 5, 1, 10, 1, 0, 0}, 0, RECOMMEND_BUDGET_PAUSED},
 		{"quotas refuse more than budgets", {0, 0, 6, 5, 1, 10, 1, 0, 0}, 0, RECOMMEND_AT_QUOTA},
 		{"budgets refuse more than quotas", {0, 0, 5, 6, 1, 10, 1, 0, 0}, 0, RECOMMEND_BUDGET_PAUSED},
+		{"quotas refuse as much as budgets", {0, 0, 6, 6, 1, 10, 1, 0, 0}, 0, RECOMMEND_AT_QUOTA},
+		{"workers that declared no slots", {2.5, 4, 0, 0, 1, 10, 0, 3, 3}, 7, RECOMMEND_BACKLOG},
+		{"more than can be counted", {0, 1e15, 0, 0, 1, 10, 1, 3, 3}, 1000000000, RECOMMEND_BACKLOG},
 		{"some is refused, and more workers would help", {2.5, 2, 100, 0, 1, 10, 1, 3, 3}, 5, RECOMMEND_BACKLOG},
 		{"what is refused would fit into the workers wanted", {0, 2.5, 0.3, 0, 1, 10, 1, 3, 0}, 3, RECOMMEND_BACKLOG},
 	};
@@ -201,9 +204,42 @@ test_time(void)
 	r = recommend(&s, &in, &l, 20300 * SEC);
 	ok(r.workers == 45 && r.shrinks_at == 20600 * SEC, "load that comes back starts the cool-down anew");
 
+	/* up to here 45; what is within a tenth of that is as good as all of it */
+	in = needs(42, 45);
+	r = recommend(&s, &in, &l, 20599 * SEC);
+	ok(r.workers == 45 && r.shrinks_at == 0, "so does load that comes back but for less than a tenth");
+	in = needs(40, 45);
+	r = recommend(&s, &in, &l, 20600 * SEC);
+	ok(r.workers == 45 && r.shrinks_at == 20900 * SEC, "fewer are wanted since then");
+	in = needs(5, 45);
+	(void) recommend(&s, &in, &l, 20700 * SEC);
+	in.busy = 30;
+	(void) recommend(&s, &in, &l, 20800 * SEC);
+	in.busy = 0;
+	(void) recommend(&s, &in, &l, 20900 * SEC);
+	in.busy = 31;
+	(void) recommend(&s, &in, &l, 21000 * SEC);
+	in.busy = 0;
+	r = recommend(&s, &in, &l, 21200 * SEC);
+	ok(r.workers == 31, "who held jobs within the cool-down was needed");
+	r = recommend(&s, &in, &l, 21500 * SEC);
+	ok(r.workers == 5 && r.shrinks_at == 0, "nothing more is to come where all is gone that was too much");
+	in = needs(3, 5);
+	(void) recommend(&s, &in, &l, 21600 * SEC);
+	in = needs(5, 5);
+	r = recommend(&s, &in, &l, 21899 * SEC);
+	ok(r.workers == 5 && r.shrinks_at == 0, "as many as there are: none is too much");
+	in = needs(3, 5);
+	r = recommend(&s, &in, &l, 21900 * SEC);
+	ok(r.workers == 5, "and the cool-down begins anew, for a few workers too");
+	in = needs(45, 5);
+	(void) recommend(&s, &in, &l, 21901 * SEC);
+	in = needs(20, 45);
+	(void) recommend(&s, &in, &l, 21902 * SEC);
+
 	l.cooldown = 0;
 	in = needs(0, 45);
-	r = recommend(&s, &in, &l, 20301 * SEC);
+	r = recommend(&s, &in, &l, 21903 * SEC);
 	ok(r.workers == 0, "without a cool-down fewer at once");
 	in = needs(7, 0);
 	(void) recommend(&s, &in, &l, 30000 * SEC);
@@ -249,6 +285,9 @@ test_limits(void)
 	in.current = 15;
 	r = recommend(&s, &in, &l, 2 * SEC);
 	ok(r.workers == 20 && r.reason == RECOMMEND_STEPPING, "the next when they have come");
+	in.current = 95;
+	r = recommend(&s, &in, &l, 3 * SEC);
+	ok(r.workers == 100 && r.reason == RECOMMEND_BACKLOG, "one whole step is no part of the way");
 	in.current = 97;
 	r = recommend(&s, &in, &l, 3 * SEC);
 	ok(r.workers == 100 && r.reason == RECOMMEND_BACKLOG, "until there are enough");
@@ -256,6 +295,9 @@ test_limits(void)
 	(void) recommend(&s, &in, &l, 4 * SEC);
 	r = recommend(&s, &in, &l, 304 * SEC);
 	ok(r.workers == 98 && r.reason == RECOMMEND_STEPPING, "a step down");
+	in.current = 52;
+	r = recommend(&s, &in, &l, 305 * SEC);
+	ok(r.workers == 50 && r.reason == RECOMMEND_IDLE, "a whole one down is none either");
 	in.current = 51;
 	r = recommend(&s, &in, &l, 305 * SEC);
 	ok(r.workers == 50 && r.reason == RECOMMEND_IDLE, "and the last");
@@ -360,6 +402,83 @@ test_random_load(void)
 	ok(settles, "steady load: it settles within a tenth");
 }
 
+/*
+ * A lane as it might be: jobs arrive and are served by the workers there are,
+ * which follow the recommendation one by one; limits of all kinds.
+ */
+static void
+test_random_lane(void)
+{
+	bool		bounded = true;
+	bool		held = true;
+	bool		quick = true;
+	bool		still = true;
+
+	for (int round = 0; round < 300; round++)
+	{
+		RecommendLimits l = free_limits();
+		RecommendState s = new_state();
+		double		service = 0.1 * exp(unit() * log(300));
+		double		rate = exp(unit() * log(40)) / service;
+		double		queue = 0;
+		int			current = (int) (random() % 20);
+		int64_t		now = SEC;
+		int32_t		settled = RECOMMEND_NONE;
+
+		if (random() % 2)
+			l.step_up = 1 + (int32_t) (random() % 5);
+		if (random() % 2)
+			l.step_down = 1 + (int32_t) (random() % 5);
+		if (random() % 4 == 0)
+			l.max_workers = 1 + (int32_t) (random() % 60);
+		for (int i = 0; i < 600; i++)
+		{
+			RecommendInput in = {rate * service, 0, 0, 0, service, 10, 1, current, 0};
+			double		could = current * 10 / service;
+			double		come;
+			Recommendation r;
+			int32_t		least;
+
+			/* bursts and lulls in the first half, then the same rate for good */
+			come = rate * 10 * (i < 300 ? (random() % 20 == 0 ? 8 : 2 * unit()) : 1);
+			queue += come;
+			in.busy = queue >= could ? current : (int) ceil(queue / could * current);
+			queue -= queue < could ? queue : could;
+			in.drain = queue * service / in.target;
+			r = recommend(&s, &in, &l, now);
+
+			held &= r.workers >= in.busy;
+			/* more than may be go step by step */
+			bounded &= l.max_workers == RECOMMEND_NONE || r.workers <= l.max_workers || r.workers == in.busy ||
+				(r.reason == RECOMMEND_STEPPING && r.workers < current);
+			if (l.step_up != RECOMMEND_NONE)
+				bounded &= r.workers <= current + l.step_up;
+			if (l.step_down != RECOMMEND_NONE)
+				bounded &= r.workers >= current - l.step_down;
+			/* what is wanted is recommended at once, as far as the limits let it */
+			least = r.wanted;
+			if (l.max_workers != RECOMMEND_NONE && least > l.max_workers)
+				least = l.max_workers;
+			if (l.step_up != RECOMMEND_NONE && least > current + l.step_up)
+				least = current + l.step_up;
+			quick &= r.workers >= least;
+			/* long after the last burst nothing moves any more, where there is work for all that wait */
+			if (i >= 560 && l.max_workers == RECOMMEND_NONE)
+			{
+				if (settled == RECOMMEND_NONE)
+					settled = r.workers;
+				still &= r.workers == settled;
+			}
+			current = r.workers;
+			now += 10 * SEC;
+		}
+	}
+	ok(held, "a random lane: never fewer than hold jobs");
+	ok(bounded, "a random lane: within its limits and steps");
+	ok(quick, "a random lane: growth does not wait");
+	ok(still, "a random lane: constant load, constant workers");
+}
+
 /* How often it is asked does not matter. */
 static void
 test_often(void)
@@ -443,6 +562,7 @@ main(void)
 	test_limits();
 	test_pins();
 	test_random_load();
+	test_random_lane();
 	test_often();
 	test_monotone();
 	return done_testing();
