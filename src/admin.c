@@ -494,7 +494,12 @@ fs_repair_job(PG_FUNCTION_ARGS)
 	int64		job_id = PG_GETARG_INT64(0);
 	FsJobRel   *jr;
 	HeapTuple	row = fs_rows_find(job_id, &jr);
-	FsRequeue	q = {.state = FS_JOB_AVAILABLE, .returned = true, .cls = -1, .attempt = -1};
+	FsRequeue	q = {
+		.state = FS_JOB_AVAILABLE,
+		.returned = true,
+		.cls = -1,
+		.attempt = -1,
+	};
 	bool		leased;
 	bool		done = false;
 

@@ -511,7 +511,11 @@ fs_admit_new_head(int32 flow, const FsFlowSpec *spec)
 void
 fs_admit_no_room(int32 flow, TimestampTz now)
 {
-	FsRefusal	why = {.park = FS_PARK_BUDGET, .on = FS_NONE, .retry_at = now + NO_ROOM_WAIT};
+	FsRefusal	why = {
+		.park = FS_PARK_BUDGET,
+		.on = FS_NONE,
+		.retry_at = now + NO_ROOM_WAIT,
+	};
 
 	fs_stats_refused(fs_shares[FsShareOfFlow(flow)].lane, &why);
 	park_flow(flow, &why, now);

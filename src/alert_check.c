@@ -222,7 +222,12 @@ check_waiting(FsDatabase *db, TimestampTz now)
 	int			n = find_oldest(db, oldest);
 	TimestampTz *since = palloc(sizeof(TimestampTz) * OLDEST);
 	FsOldestFound found = {.since = since};
-	FsOldestWalk walk = {.wanted = age_wanted, .told = age_told, .admissible = true, .extra = &found};
+	FsOldestWalk walk = {
+		.wanted = age_wanted,
+		.told = age_told,
+		.admissible = true,
+		.extra = &found,
+	};
 	TimestampTz real = GetCurrentTimestamp();
 	int64		longest = FsMsToUsec((int64) fs_alert_starvation * 1000);
 

@@ -32,7 +32,10 @@ fs_budget_read_rows(uint64 *n)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 		HeapTupleHeader row = DatumGetHeapTupleHeader(SPI_getbinval(t, desc, 1, &isnull));
-		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(row), .t_data = row};
+		HeapTupleData tuple = {
+			.t_len = HeapTupleHeaderGetDatumLength(row),
+			.t_data = row,
+		};
 		TupleDesc	row_desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row),
 													  HeapTupleHeaderGetTypMod(row));
 

@@ -38,9 +38,13 @@ fs_budget_preempt(FsDatabase *db, const FsBudgetSettings *set, int classes, doub
 	FsVictim   *victims = palloc(sizeof(FsVictim) * room);
 	int			n = 0;
 	int			asked = 0;
-	FsPreemptRequest request = {.reason = "budget_exceeded", .resource = set->name,
-		.utilisation = utilisation * 100, .threshold = threshold * 100,
-	.on_exhausted = fs_on_exhausted};
+	FsPreemptRequest request = {
+		.reason = "budget_exceeded",
+		.resource = set->name,
+		.utilisation = utilisation * 100,
+		.threshold = threshold * 100,
+		.on_exhausted = fs_on_exhausted,
+	};
 
 	*asked_classes = 0;
 	for (int from = 0; from < fs->leases.capacity;)

@@ -234,8 +234,14 @@ spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, bool e
 {
 	FsBudget   *b = &fs_budgets[budget];
 	FsBudgetSettings now = b->set;
-	FsSpendItem item = {.budget = budget, .amount = amount, .lease = lease, .job_id = job_id, .token = token,
-	.ends = ends};
+	FsSpendItem item = {
+		.budget = budget,
+		.amount = amount,
+		.lease = lease,
+		.job_id = job_id,
+		.token = token,
+		.ends = ends,
+	};
 
 	(void) fs_ledger_budget_pending(now.name, &now);	/* this transaction may have changed it */
 	if (now.id == 0)

@@ -274,7 +274,10 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 	FsJobRel   *jr = NULL;
 	int			jr_table = -1;
 	int			done = 0;
-	FsClaimMark mark = {.claimed_at = now, .lease = a->lease};
+	FsClaimMark mark = {
+		.claimed_at = now,
+		.lease = a->lease,
+	};
 
 	mark.worker = CStringGetTextDatum(a->worker);
 	if (a->has_request)

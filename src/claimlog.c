@@ -189,7 +189,11 @@ fs_claim_log_pages(FsDatabase *db, const FsPage *pages, int n)
 void
 fs_claim_log_table(FsDatabase *db, int job_table)
 {
-	FsPage		all = {.job_table = job_table, .relfile = InvalidOid, .block = InvalidBlockNumber};
+	FsPage		all = {
+		.job_table = job_table,
+		.relfile = InvalidOid,
+		.block = InvalidBlockNumber,
+	};
 
 	fs_claim_log_pages(db, &all, 1);
 	/* such an entry makes a rebuild long: get rid of it soon */

@@ -173,7 +173,10 @@ fs_score_deliberation(PG_FUNCTION_ARGS)
 	static const Oid types[] = {INT8OID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID,
 	INT4OID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID, TEXTOID};
 	const char *command = "fairsched_score_deliberation()";
-	ErrorContextCallback quiet = {.callback = hide_statement,.previous = error_context_stack};
+	ErrorContextCallback quiet = {
+		.callback = hide_statement,
+		.previous = error_context_stack,
+	};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
 	Datum		result;

@@ -230,7 +230,11 @@ static void
 complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *ok, int32 *gifts)
 {
 	FsJobRel   *jr = NULL;
-	FsEnd		end = {.state = "completed", .result = result, .usage = usage};
+	FsEnd		end = {
+		.state = "completed",
+		.result = result,
+		.usage = usage,
+	};
 	FsSpendings spent = {0};
 
 	fs_held_look(db, held, n);
@@ -416,14 +420,23 @@ fail(FsDatabase *db, FsHeld *held, const char *error, int64 retry_in, bool disca
 		final = discard || FsJob(row)->attempt >= FsJob(row)->max_attempts;
 		if (final)
 		{
-			FsEnd		end = {.state = "discarded", .errors = errors,
-			.claimed_at = held->claimed_at, .worker = held->worker[0] ? held->worker : NULL};
+			FsEnd		end = {
+				.state = "discarded",
+				.errors = errors,
+				.claimed_at = held->claimed_at,
+				.worker = held->worker[0] ? held->worker : NULL,
+			};
 
 			r = fs_end_job(db, jr, row, &end, true);
 		}
 		else
 		{
-			FsRequeue	q = {.state = FS_JOB_RETRYABLE, .attempt = -1, .cls = -1, .errors = errors};
+			FsRequeue	q = {
+				.state = FS_JOB_RETRYABLE,
+				.attempt = -1,
+				.cls = -1,
+				.errors = errors,
+			};
 
 			q.run_at = GetCurrentTimestamp() + (retry_in >= 0 ? retry_in : fs_backoff(FsJob(row)->attempt));
 			q.token = fs_state_numbers(db, FS_COUNTER_TOKEN, 1);
@@ -500,8 +513,13 @@ fs_fail_many(PG_FUNCTION_ARGS)
 bool
 fs_give_back(FsDatabase *db, FsHeld *held, FsJobState state, TimestampTz run_at, Datum checkpoint)
 {
-	FsRequeue	q = {.state = state, .returned = true, .run_at = run_at, .cls = -1,
-	.checkpoint = checkpoint};
+	FsRequeue	q = {
+		.state = state,
+		.returned = true,
+		.run_at = run_at,
+		.cls = -1,
+		.checkpoint = checkpoint,
+	};
 	FsJobRel   *jr = NULL;
 	bool		done = false;
 

@@ -50,7 +50,10 @@ extend_lease(FsLease *lease, TimestampTz now, int64 extend)
 static void
 log_page(FsDatabase *db, FsJobRel *jr, HeapTuple row)
 {
-	FsPage		page = {.job_table = jr->table.job_table, .relfile = FsRelFile(jr->rel)};
+	FsPage		page = {
+		.job_table = jr->table.job_table,
+		.relfile = FsRelFile(jr->rel),
+	};
 
 	page.block = ItemPointerGetBlockNumber(&row->t_self);
 	fs_claim_log_pages(db, &page, 1);
@@ -80,7 +83,10 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 
 		if (flow != FS_NONE)
 		{
-			FsCandidate cand = {.position = job->position, .cost = job->cost};
+			FsCandidate cand = {
+				.position = job->position,
+				.cost = job->cost,
+			};
 
 			ItemPointerSetInvalid(&cand.tid);
 			fs_ledger_queue(FsWorkspaceOfFlow(flow), flow, FsRankSlot(job->rank), &cand, 0, 0, 0,
@@ -94,7 +100,10 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 static bool
 take_again(FsDatabase *db, int64 job_id, int64 token, int64 extend)
 {
-	FsHeld		held = {.job_id = job_id, .token = token};
+	FsHeld		held = {
+		.job_id = job_id,
+		.token = token,
+	};
 	FsJobRel   *jr = NULL;
 	HeapTuple	row = fs_held_row(db, &held, &jr, FS_HELD_TRY);
 	TimestampTz now = GetCurrentTimestamp();

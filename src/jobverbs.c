@@ -200,7 +200,10 @@ fs_reschedule(PG_FUNCTION_ARGS)
 		FsJobRel   *jr;
 		HeapTuple	row = fs_rows_find(job_id, &jr);
 		TimestampTz now = GetCurrentTimestamp();
-		FsRequeue	q = {.attempt = -1, .cls = -1};
+		FsRequeue	q = {
+			.attempt = -1,
+			.cls = -1,
+		};
 		FsHeld		held = {0};
 		FsRowResult r = FS_ROW_DONE;
 
@@ -277,7 +280,12 @@ fs_assign_priority(PG_FUNCTION_ARGS)
 	{
 		FsJobRel   *jr;
 		HeapTuple	row = fs_rows_find(job_id, &jr);
-		FsRequeue	q = {.attempt = -1, .cls = cls, .note = note, .keep_position = true};
+		FsRequeue	q = {
+			.attempt = -1,
+			.cls = cls,
+			.note = note,
+			.keep_position = true,
+		};
 		FsHeld		held = {0};
 		FsRowResult r = FS_ROW_DONE;
 		Datum		old;
@@ -331,7 +339,11 @@ fs_retry(PG_FUNCTION_ARGS)
 	int32		w;
 	FsJobRel   *jr;
 	HeapTuple	row;
-	FsRequeue	q = {.state = FS_JOB_AVAILABLE, .attempt = 0, .cls = -1};
+	FsRequeue	q = {
+		.state = FS_JOB_AVAILABLE,
+		.attempt = 0,
+		.cls = -1,
+	};
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_need_arg(fcinfo, 0, "job_id");

@@ -638,8 +638,12 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
 				int32		flow = lease->flow;
 				int			slot = lease->rank_slot;
-				FsCandidate cand = {.position = lease->position, .cost = lease->cost,
-				.relfile = item->u.lease.relfile, .tid = item->u.lease.tid};
+				FsCandidate cand = {
+					.position = lease->position,
+					.cost = lease->cost,
+					.relfile = item->u.lease.relfile,
+					.tid = item->u.lease.tid,
+				};
 				int32		lane = fs_shares[lease->share].lane;
 				bool		confirmed = lease->token != 0;
 

@@ -386,7 +386,11 @@ static TimestampTz
 since_of_one(const char *name)
 {
 	FsAgesWalk	a = {.since = FS_SINCE_NOBODY};
-	FsOldestWalk walk = {.wanted = ages_wanted, .told = ages_told, .extra = &a};
+	FsOldestWalk walk = {
+		.wanted = ages_wanted,
+		.told = ages_told,
+		.extra = &a,
+	};
 	int32		flows[SINGLE_FLOWS];
 
 	FsLockShared();
@@ -406,7 +410,11 @@ static void
 look_at_all(FsAges *ages, MemoryContext parent, TimestampTz now)
 {
 	FsAgesWalk	a = {.workspace = FS_NONE};
-	FsOldestWalk walk = {.wanted = ages_wanted, .told = ages_told, .extra = &a};
+	FsOldestWalk walk = {
+		.wanted = ages_wanted,
+		.told = ages_told,
+		.extra = &a,
+	};
 
 	ages->all = NULL;
 	if (ages->cxt == NULL)

@@ -612,7 +612,11 @@ act(Chain *ch, const PlacementDecision *d)
 void
 fs_placement_chain(FsPlacementRound *round, FsChainKind kind, const char *name)
 {
-	Chain		chain = {.round = round, .kind = kind, .name = name};
+	Chain		chain = {
+		.round = round,
+		.kind = kind,
+		.name = name,
+	};
 	Chain	   *ch = &chain;
 	MemoryContext mine = CurrentMemoryContext;
 	PlacementDecision *d;

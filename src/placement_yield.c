@@ -67,8 +67,14 @@ fs_placement_ask_to_yield(FsDatabase *db, FsChainKind kind, const char *name, co
 	n = not_asked(db, kind, name, node, jobs);
 	for (int i = 0; i < n; i++)
 	{
-		FsPreemptRequest r = {.job_id = jobs[i].job_id, .token = jobs[i].token, .reason = "manual",
-		.utilisation = -1, .threshold = -1, .on_exhausted = FS_EXHAUSTED_RUN};
+		FsPreemptRequest r = {
+			.job_id = jobs[i].job_id,
+			.token = jobs[i].token,
+			.reason = "manual",
+			.utilisation = -1,
+			.threshold = -1,
+			.on_exhausted = FS_EXHAUSTED_RUN,
+		};
 
 		if (fs_preempt_request(db, &r) == FS_PREEMPT_ASKED)
 			asked[m++] = Int64GetDatum(jobs[i].job_id);

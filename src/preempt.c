@@ -205,8 +205,12 @@ fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 		else
 		{
 			char	   *error = psprintf("preempted %d times", fs_preemptions(jr, row));
-			FsEnd		end = {.state = "discarded", .errors = fs_add_error(jr, row, error),
-			.claimed_at = held.claimed_at, .worker = held.worker[0] ? held.worker : NULL};
+			FsEnd		end = {
+				.state = "discarded",
+				.errors = fs_add_error(jr, row, error),
+				.claimed_at = held.claimed_at,
+				.worker = held.worker[0] ? held.worker : NULL,
+			};
 
 			if (fs_end_job(db, jr, row, &end, r->wait) != FS_ROW_DONE)
 			{
@@ -261,7 +265,12 @@ Datum
 fs_preempt(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched_preempt()");
-	FsPreemptRequest r = {.utilisation = -1, .threshold = -1, .on_exhausted = fs_on_exhausted, .wait = true};
+	FsPreemptRequest r = {
+		.utilisation = -1,
+		.threshold = -1,
+		.on_exhausted = fs_on_exhausted,
+		.wait = true,
+	};
 	FsPreemptResult result;
 
 	fs_need_arg(fcinfo, 0, "job_id");
@@ -298,7 +307,11 @@ fs_yield(PG_FUNCTION_ARGS)
 {
 	FsDatabase *db = fs_state_ready("fairsched_yield()");
 	FsHeld	   *held = fs_held_arg(fcinfo);
-	FsRequeue	q = {.state = FS_JOB_PREEMPTED, .returned = true, .cls = -1};
+	FsRequeue	q = {
+		.state = FS_JOB_PREEMPTED,
+		.returned = true,
+		.cls = -1,
+	};
 	FsJobRel   *jr = NULL;
 	bool		done = false;
 
@@ -379,7 +392,12 @@ fs_preempt_resume(FsDatabase *db, int64 job_id, bool wait)
 	{
 		FsJobRel   *jr;
 		HeapTuple	row = fs_rows_find(job_id, &jr);
-		FsRequeue	q = {.state = FS_JOB_AVAILABLE, .returned = true, .attempt = -1, .cls = -1};
+		FsRequeue	q = {
+			.state = FS_JOB_AVAILABLE,
+			.returned = true,
+			.attempt = -1,
+			.cls = -1,
+		};
 		FsRowResult r;
 
 		if (row == NULL)

@@ -67,8 +67,12 @@ find_whom_to_help(FsDatabase *db, const FsPreemptRule *p, FsPreemptCandidates **
 static int
 apply(FsDatabase *db, const FsPreemptRule *p, const char *reason, TimestampTz now)
 {
-	FsPreemptRequest q = {.reason = reason, .resource = FsResourceNames[p->resource],
-	.threshold = p->threshold, .on_exhausted = p->on_exhausted};
+	FsPreemptRequest q = {
+		.reason = reason,
+		.resource = FsResourceNames[p->resource],
+		.threshold = p->threshold,
+		.on_exhausted = p->on_exhausted,
+	};
 	TimestampTz ripe_at;
 	FsFleetWaiter w;
 	FsPreemptCandidates *cs = NULL;

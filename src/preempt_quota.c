@@ -102,9 +102,15 @@ fs_preempt_throttled(FsDatabase *db, TimestampTz now)
 	}
 	for (int i = 0; i < n; i++)
 	{
-		FsPreemptRequest q = {.job_id = v[i].job_id, .token = v[i].token, .reason = "quota_exceeded",
-			.resource = FsResourceNames[v[i].resource], .utilisation = v[i].utilisation,
-		.threshold = v[i].threshold, .on_exhausted = fs_on_exhausted};
+		FsPreemptRequest q = {
+			.job_id = v[i].job_id,
+			.token = v[i].token,
+			.reason = "quota_exceeded",
+			.resource = FsResourceNames[v[i].resource],
+			.utilisation = v[i].utilisation,
+			.threshold = v[i].threshold,
+			.on_exhausted = fs_on_exhausted,
+		};
 
 		(void) fs_preempt_request(db, &q);
 		CHECK_FOR_INTERRUPTS();

@@ -108,7 +108,10 @@ close_revoked(int64 id, bool has_checkpoint, int64 lost)
 static bool
 revoke_lease(FsDatabase *db, const Pending *p, TimestampTz now)
 {
-	FsHeld		held = {.job_id = p->job_id, .token = p->token};
+	FsHeld		held = {
+		.job_id = p->job_id,
+		.token = p->token,
+	};
 	FsJobRel   *jr = NULL;
 	HeapTuple	row;
 	int32		l;
@@ -131,8 +134,13 @@ revoke_lease(FsDatabase *db, const Pending *p, TimestampTz now)
 	FsUnlock();
 	if (mine && row && fs_job_state(row) == FS_JOB_RUNNING)
 	{
-		FsRequeue	q = {.state = FS_JOB_PREEMPTED, .returned = true, .preempted = true, .cls = -1,
-		.run_at = DT_NOEND};
+		FsRequeue	q = {
+			.state = FS_JOB_PREEMPTED,
+			.returned = true,
+			.preempted = true,
+			.cls = -1,
+			.run_at = DT_NOEND,
+		};
 		bool		no_checkpoint;
 
 		(void) heap_getattr(row, FS_COL_CHECKPOINT + 1, RelationGetDescr(jr->rel), &no_checkpoint);

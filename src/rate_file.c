@@ -65,7 +65,10 @@ worth_saving(const FsLimits *limits)
 static bool
 write_all(FILE *file)
 {
-	FsRateHeader header = {.magic = RATES_MAGIC, .entry_size = sizeof(FsRateEntry)};
+	FsRateHeader header = {
+		.magic = RATES_MAGIC,
+		.entry_size = sizeof(FsRateEntry),
+	};
 
 	/* twice over: the sum stands before what it is of */
 	INIT_CRC32C(header.crc);

@@ -274,7 +274,11 @@ add_workers(Evaluation *ev)
 static void
 add_leases(Evaluation *ev)
 {
-	HASHCTL		ctl = {.keysize = sizeof(HeldBy), .entrysize = sizeof(HeldBy), .hcxt = CurrentMemoryContext};
+	HASHCTL		ctl = {
+		.keysize = sizeof(HeldBy),
+		.entrysize = sizeof(HeldBy),
+		.hcxt = CurrentMemoryContext,
+	};
 	HTAB	   *holders = hash_create("fairsched workers that hold jobs", 256, &ctl,
 									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	HeldBy	   *piece = palloc(sizeof(HeldBy) * PIECE);
@@ -573,7 +577,10 @@ remember(const Evaluation *ev, const LaneSum *sum)
 FsRecommended *
 fs_recommend_evaluate(FsDatabase *db, int *n)
 {
-	Evaluation	ev = {.db = db, .slot = FsDbIndex(db)};
+	Evaluation	ev = {
+		.db = db,
+		.slot = FsDbIndex(db),
+	};
 	bool		rest = true;
 
 	if (db->signal_loaded != db->signal_gen && !IsInParallelMode())

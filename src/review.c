@@ -77,7 +77,11 @@ let_go(const char *command, int64 job_id, Datum overall_score)
 		FsJobRel   *jr;
 		HeapTuple	row = fs_rows_find(job_id, &jr);
 		TimestampTz now = GetCurrentTimestamp();
-		FsRequeue	q = {.attempt = -1, .cls = -1, .reviewed = true};
+		FsRequeue	q = {
+			.attempt = -1,
+			.cls = -1,
+			.reviewed = true,
+		};
 		FsRowResult r;
 		bool		isnull;
 

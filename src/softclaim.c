@@ -282,9 +282,16 @@ fs_soft_settle(FsDatabase *db, int64 job_id)
 FsRowResult
 fs_soft_harden(FsDatabase *db, FsJobRel *jr, HeapTuple *row, const FsHeld *held, bool wait)
 {
-	FsClaimMark mark = {.token = held->token, .claimed_at = held->claimed_at, .lease = held->length};
+	FsClaimMark mark = {
+		.token = held->token,
+		.claimed_at = held->claimed_at,
+		.lease = held->length,
+	};
 	FsCandidate cand;
-	FsPage		page = {.job_table = jr->table.job_table, .relfile = FsRelFile(jr->rel)};
+	FsPage		page = {
+		.job_table = jr->table.job_table,
+		.relfile = FsRelFile(jr->rel),
+	};
 	FsRowResult result;
 	HeapTuple	claimed;
 	int32		l;

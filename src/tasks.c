@@ -100,7 +100,11 @@ promote_table(FsDatabase *db, int job_table, int limit, TimestampTz now, Timesta
 
 	for (int i = 0; i < n; i++)
 	{
-		FsRequeue	q = {.state = FS_JOB_AVAILABLE, .attempt = -1, .cls = -1};
+		FsRequeue	q = {
+			.state = FS_JOB_AVAILABLE,
+			.attempt = -1,
+			.cls = -1,
+		};
 
 		q.returned = fs_job_state(rows[i]) == FS_JOB_PREEMPTED ||
 			(fs_job_state(rows[i]) == FS_JOB_SCHEDULED && FsJob(rows[i])->rank % 2 != 0);
@@ -156,7 +160,10 @@ promote(FsDatabase *db, int limit)
 static void
 expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 {
-	FsHeld		held = {.job_id = job_id, .token = token};
+	FsHeld		held = {
+		.job_id = job_id,
+		.token = token,
+	};
 	FsJobRel   *jr = NULL;
 	HeapTuple	row;
 	int32		l;
@@ -192,15 +199,24 @@ expire_one(FsDatabase *db, int64 job_id, int64 token, TimestampTz now)
 
 		if (FsJob(row)->attempt >= FsJob(row)->max_attempts)
 		{
-			FsEnd		end = {.state = "discarded", .errors = errors,
-			.claimed_at = held.claimed_at, .worker = held.worker};
+			FsEnd		end = {
+				.state = "discarded",
+				.errors = errors,
+				.claimed_at = held.claimed_at,
+				.worker = held.worker,
+			};
 
 			r = fs_end_job(db, jr, row, &end, false);
 		}
 		else
 		{
-			FsRequeue	q = {.state = FS_JOB_AVAILABLE, .attempt = -1, .cls = -1, .run_at = now,
-			.errors = errors};
+			FsRequeue	q = {
+				.state = FS_JOB_AVAILABLE,
+				.attempt = -1,
+				.cls = -1,
+				.run_at = now,
+				.errors = errors,
+			};
 
 			if (too_long)
 			{
