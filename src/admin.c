@@ -111,7 +111,10 @@ fs_workspace_freeze(PG_FUNCTION_ARGS)
 	bool		moving;
 	bool		ours;
 
-	/* with a snapshot of before, jobs that came since would not be seen: neither moved nor known to be there */
+	/*
+	 * with a snapshot of before, jobs that came since would not be seen:
+	 * neither moved nor known to be there
+	 */
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -121,10 +124,12 @@ fs_workspace_freeze(PG_FUNCTION_ARGS)
 	w = fs_workspace_lock(db, name);
 	if (fs_ledger_freezes(w))
 	{
-		FsUnlock();				/* it is frozen, by an earlier call in this transaction */
+		FsUnlock();				/* it is frozen, by an earlier call in this
+								 * transaction */
 		PG_RETURN_VOID();
 	}
-	closes = fs_ledger_closes(w);	/* then somebody may have begun the freeze already */
+	closes = fs_ledger_closes(w);	/* then somebody may have begun the freeze
+									 * already */
 	moving = fs_workspaces[w].parked == FS_PARK_MOVING && !closes;
 	ours = fs_ledger_holds_up(w);
 	if (!moving && !ours)
@@ -561,7 +566,7 @@ fs_memory_counts(PG_FUNCTION_ARGS)
 		int64		ready;
 		int64		waiting;
 		int64		running;
-	}			Row;
+	} Row;
 	FsDatabase *db;
 	Row		   *rows;
 	int			n = 0;

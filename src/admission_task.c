@@ -31,8 +31,10 @@
 #include "rows.h"
 
 #define BATCH		500			/* violations, or windows, written in one run */
-#define STALE_QUIET	USECS_PER_SEC	/* a restore is not read again after each of its tables */
-#define QUIET		USECS_PER_SEC	/* a violation is not resolved sooner than this after it was seen */
+#define STALE_QUIET	USECS_PER_SEC	/* a restore is not read again after each
+									 * of its tables */
+#define QUIET		USECS_PER_SEC	/* a violation is not resolved sooner than
+									 * this after it was seen */
 #define CLEAN_EVERY	USECS_PER_HOUR
 
 typedef struct FsNote
@@ -207,7 +209,9 @@ look_up_job(FsNote *note)
 	}
 	else if ((FsResourceBit(note->resource) & FS_HELD_MASK) && note->kind != FS_BREACH_REJECT &&
 			 b->job_id != 0 && note->run_id[0] == '\0')
-		row = fs_rows_find(b->job_id, &jr); /* of a job that holds it, the claim did not say whose run it is */
+		row = fs_rows_find(b->job_id, &jr); /* of a job that holds it, the
+											 * claim did not say whose run it
+											 * is */
 	if (b->queued)
 		b->job_id = row ? FsJob(row)->job_id : 0;
 	b->queued = false;

@@ -30,7 +30,7 @@ refuse_resource(FsRefusal *why, FsResource r, bool whole, int64 value, int64 lim
 /* fs_admit_resource: does one resource refuse a job that needs so much of it? gift: held, to be had by it. */
 bool
 fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
-				 FsRefusal *why)
+				  FsRefusal *why)
 {
 	FsLimits   *limits = ws->limits == FS_NONE ? NULL : &fs_limits[ws->limits];
 	int64		held = ws->held[r] - gift;
@@ -109,7 +109,7 @@ fs_admit_judge(int32 w, const FsNeeds *needs, int32 budget_set, int cls, int32 g
 			if (!(mask & FsResourceBit(r)))
 				continue;
 			if (fs_admit_resource(ws, r, needs->amount[r],
-								 gift == FS_NONE ? 0 : fs_leases[gift].held.amount[r], now, why))
+								  gift == FS_NONE ? 0 : fs_leases[gift].held.amount[r], now, why))
 				return;
 		}
 	}

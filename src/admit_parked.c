@@ -33,11 +33,14 @@
 #include "stats.h"
 #include "wait.h"
 
-#define NO_ROOM_WAIT USECS_PER_SEC	/* until a place for budgets is looked for again */
-#define OFFER_FLOWS	16			/* flows that wait for the fleet, asked about a gift */
+#define NO_ROOM_WAIT USECS_PER_SEC	/* until a place for budgets is looked for
+									 * again */
+#define OFFER_FLOWS	16			/* flows that wait for the fleet, asked about
+								 * a gift */
 #define MIN_WAIT	1000		/* usec a time-based refusal lasts at least */
 #define SAVE_EVERY	USECS_PER_SEC	/* rate windows and violations are written */
-#define WAKE_EVERY	(5 * INT64CONST(1000))	/* the scheduler looks no more often */
+#define WAKE_EVERY	(5 * INT64CONST(1000))	/* the scheduler looks no more
+											 * often */
 
 /* ---------- timers ---------- */
 
@@ -286,7 +289,7 @@ fs_admit_open(int32 w)
 			return limits->throttled_until <= clock;
 		case FS_PARK_RESOURCE:
 			return !fs_admit_resource(ws, ws->why.resource,
-									 ws->why.resource == FS_RES_RUNS ? FS_UNIT : 0, 0, clock, &why);
+									  ws->why.resource == FS_RES_RUNS ? FS_UNIT : 0, 0, clock, &why);
 		default:
 			return true;
 	}
@@ -575,7 +578,11 @@ fs_admit_why(int32 flow, FsRefusal *why)
 		return;
 	if (why->park == FS_PARK_NONE && !f->parked_counted)
 		return;
-	/* parked for a budget, or all that waits is of classes that budgets hold back */
+
+	/*
+	 * parked for a budget, or all that waits is of classes that budgets hold
+	 * back
+	 */
 	fs_admit_judge(w, &f->needs, f->budget_set, why->park == FS_PARK_NONE ? fs_sched_flow_class(f) : -1, FS_NONE,
 				   FS_GATE_BUDGET, fs_dbs[fs_workspaces[w].db].clock, &now);
 	if (now.park == FS_PARK_NONE)

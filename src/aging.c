@@ -23,8 +23,10 @@
 
 #include "storage/latch.h"
 
-#define FROM_HEADS	0			/* `opened` of a mark that only heads of queues are for */
-#define NOT_YET PG_INT64_MAX	/* end of the mark that stands for everything before the start */
+#define FROM_HEADS	0			/* `opened` of a mark that only heads of
+								 * queues are for */
+#define NOT_YET PG_INT64_MAX	/* end of the mark that stands for everything
+								 * before the start */
 
 /* fs_aging_given: positions from `first` to before `end` are given to jobs that become ready now. */
 void
@@ -140,7 +142,11 @@ fs_aging_seed(FsDatabase *d, int64 position, TimestampTz ready_at)
 {
 	if (!building(d))
 		return;
-	/* a row may be older than its position: its job returned, or was put off to a time in the past */
+
+	/*
+	 * a row may be older than its position: its job returned, or was put off
+	 * to a time in the past
+	 */
 	for (int i = 0; i < d->nages - 1; i++)
 		if (d->ages[i].opened != FROM_HEADS && d->ages[i].end <= position)
 			ready_at = Max(ready_at, d->ages[i].last + 1);

@@ -41,7 +41,11 @@ fs_aging_task(FsDatabase *db)
 	bool		wanted;
 
 	FsLock();
-	/* after the lock is had: nobody gives out positions with an earlier time from here on */
+
+	/*
+	 * after the lock is had: nobody gives out positions with an earlier time
+	 * from here on
+	 */
 	now = GetCurrentTimestamp();
 	number = db->next_position;
 	position = FsPosition(number, 0);

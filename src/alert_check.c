@@ -155,7 +155,8 @@ static int
 find_oldest(FsDatabase *db, FsOldest *oldest)
 {
 	int			n = 0;
-	int64		limit = PG_INT64_MAX;	/* what is not below is too young to be kept */
+	int64		limit = PG_INT64_MAX;	/* what is not below is too young to
+										 * be kept */
 
 	for (int from = 0; from < fs->flows.high; from += PIECE)
 	{

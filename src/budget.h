@@ -19,13 +19,17 @@
 #include "meter.h"
 
 #define FS_JOB_BUDGETS	8		/* budgets a job may name */
-#define FS_JOB_AMOUNTS	16		/* keys of resources of a job that names budgets */
+#define FS_JOB_AMOUNTS	16		/* keys of resources of a job that names
+								 * budgets */
 #define FS_BUDGET_SETS	8		/* sets for each budget, on average */
-#define FS_BUDGET_NOTICES 64	/* notices of a database that wait to be written */
-#define FS_AVERAGES		1024	/* recent averages of (kind, dimension), in the cluster */
+#define FS_BUDGET_NOTICES 64	/* notices of a database that wait to be
+								 * written */
+#define FS_AVERAGES		1024	/* recent averages of (kind, dimension), in
+								 * the cluster */
 #define FS_AVERAGE_WAYS	8		/* places where one of them may be */
 #define FS_BUDGET_FULL	(-2)	/* no set, or no budget, is free */
-#define FS_SPEND_ROWS	10000	/* rows of fairsched.budget_spend that are added up at least at once */
+#define FS_SPEND_ROWS	10000	/* rows of fairsched.budget_spend that are
+								 * added up at least at once */
 
 /* What happens when a threshold is crossed; FsBudgetActionNames has the words. */
 typedef enum FsBudgetAction
@@ -42,10 +46,12 @@ typedef struct FsBudgetSettings
 {
 	char		name[FS_NAME_LEN + 1];
 	int32		id;				/* 0: the row is gone */
-	char		workspace[FS_NAME_LEN + 1]; /* whose jobs may name it; "": everybody's */
+	char		workspace[FS_NAME_LEN + 1]; /* whose jobs may name it; "":
+											 * everybody's */
 	char		dimension[FS_NAME_LEN + 1];
 	int64		amount;
-	int32		ppm[METER_THRESHOLDS];	/* millionths of the amount, or METER_NEVER */
+	int32		ppm[METER_THRESHOLDS];	/* millionths of the amount, or
+										 * METER_NEVER */
 	FsBudgetAction action[METER_THRESHOLDS];
 	int32		period;
 	TimestampTz next_reset;		/* DT_NOEND: by hand only */
@@ -60,12 +66,16 @@ typedef struct FsBudget
 	FsBudgetSettings set;
 	uint64		dimension;		/* hash of set.dimension */
 	Meter		meter;
-	int32		refs;			/* sets, holds and open ledger items that point here */
+	int32		refs;			/* sets, holds and open ledger items that
+								 * point here */
 	int32		running;		/* leases that hold something of it */
-	int32		sets;			/* list of the places in sets that name it (FsBudgetLink) */
-	uint8		refused;		/* bits of the classes that crossed thresholds hold back */
+	int32		sets;			/* list of the places in sets that name it
+								 * (FsBudgetLink) */
+	uint8		refused;		/* bits of the classes that crossed thresholds
+								 * hold back */
 	TimestampTz refused_at;		/* since when it is these */
-	int64		looks;			/* sets and waiting flows looked at because it changed */
+	int64		looks;			/* sets and waiting flows looked at because it
+								 * changed */
 } FsBudget;
 
 /* What a job is expected to use: what it declared, else the mean of its kind. */
@@ -75,7 +85,8 @@ typedef struct FsBudgetNeed
 	int			ndeclared;
 	uint64		dimension[FS_JOB_AMOUNTS];	/* hashes */
 	int64		declared[FS_JOB_AMOUNTS];
-	bool		too_many;		/* it names or declares more than fits: it is not let in */
+	bool		too_many;		/* it names or declares more than fits: it is
+								 * not let in */
 } FsBudgetNeed;
 
 typedef struct FsBudgetSet
@@ -85,18 +96,23 @@ typedef struct FsBudgetSet
 	uint64		key[2];
 	int32		refs;			/* flows and leases */
 	int32		flows;			/* list of its flows */
-	int32		waiters;		/* list of these that are parked for a budget (admit_parked.c) */
-	int32		wait_root;		/* heap of those, in the order in which room lets them in (nodes: fs_aging_nodes) */
+	int32		waiters;		/* list of these that are parked for a budget
+								 * (admit_parked.c) */
+	int32		wait_root;		/* heap of those, in the order in which room
+								 * lets them in (nodes: fs_aging_nodes) */
 	uint32		wait_stamp;		/* of the last one */
 	uint64		wait_clock;		/* key of the last one that was let in */
-	bool		hopeful;		/* there may be room for one of them: it is in the database's circle */
-	uint8		refused;		/* bits of the classes that one of its budgets holds back */
+	bool		hopeful;		/* there may be room for one of them: it is in
+								 * the database's circle */
+	uint8		refused;		/* bits of the classes that one of its budgets
+								 * holds back */
 	int32		hope_next;
 	int32		hope_prev;
 	int			n;
 	TimestampTz refused_at;		/* since when it is these */
 	int32		budget[FS_JOB_BUDGETS];
-	int32		link_next[FS_JOB_BUDGETS];	/* lists of the budgets (FsBudgetLink) */
+	int32		link_next[FS_JOB_BUDGETS];	/* lists of the budgets
+											 * (FsBudgetLink) */
 	int32		link_prev[FS_JOB_BUDGETS];
 	FsBudgetNeed need;
 } FsBudgetSet;
@@ -112,9 +128,11 @@ typedef struct FsBudgetHold
 	struct
 	{
 		int64		reserved;
-		int64		taken;		/* CLAIMING: of it, taken over from lease slot_from */
+		int64		taken;		/* CLAIMING: of it, taken over from lease
+								 * slot_from */
 		int64		actual;		/* ENDING: what will have been spent of it */
-		int64		recorded;	/* spent since the claim, by fairsched_record_spend */
+		int64		recorded;	/* spent since the claim, by
+								 * fairsched_record_spend */
 	}			of[FS_JOB_BUDGETS];
 } FsBudgetHold;
 
@@ -156,14 +174,20 @@ typedef struct FsBudgetNotices
 {
 	uint64		first;
 	uint64		next;
-	bool		lost;			/* the list was full, or memory is new: compare with the table */
-	bool		stale;			/* tables changed behind our back: read them again */
+	bool		lost;			/* the list was full, or memory is new:
+								 * compare with the table */
+	bool		stale;			/* tables changed behind our back: read them
+								 * again */
 	uint64		stale_gen;		/* how often they did */
 	TimestampTz stale_at;		/* when they did last */
-	bool		ask_again;		/* repeat the preemptions that are in force: memory is new, or a claim came late */
-	bool		resume;			/* jobs that were preempted for a budget may go on */
-	int32		hopeful;		/* circle of the sets whose waiters may find room; FS_NONE: none */
-	uint64		signal;			/* grows when the scheduler has something to do */
+	bool		ask_again;		/* repeat the preemptions that are in force:
+								 * memory is new, or a claim came late */
+	bool		resume;			/* jobs that were preempted for a budget may
+								 * go on */
+	int32		hopeful;		/* circle of the sets whose waiters may find
+								 * room; FS_NONE: none */
+	uint64		signal;			/* grows when the scheduler has something to
+								 * do */
 	uint64		seen;			/* of it, what the scheduler saw */
 	int64		spend_rows;		/* in fairsched.budget_spend, about */
 	int64		spend_limit;	/* beyond, they are added up */
@@ -200,7 +224,8 @@ typedef struct FsSpendItem
 typedef struct FsBudgetRun
 {
 	uint64		upto;			/* notices before this one are written */
-	uint64		stale;			/* 0, or the stale_gen whose tables were read again */
+	uint64		stale;			/* 0, or the stale_gen whose tables were read
+								 * again */
 	bool		lost;
 	bool		ask_again;
 	bool		resume;

@@ -37,7 +37,10 @@ fs_budget_apply(int32 db, const FsBudgetSettings *set, const int64 *spent, Times
 	b = &fs_budgets[budget];
 	if (is_old(b, set))
 	{
-		/* its settings are newer than these rows, but what they add up to is not known to it yet */
+		/*
+		 * its settings are newer than these rows, but what they add up to is
+		 * not known to it yet
+		 */
 		if (spent == NULL || set->id != b->set.id || set->period != b->set.period)
 		{
 			fs_budget_release(budget);

@@ -40,6 +40,7 @@ add_event(const FsBudgetNotice *n, const char *type, int32 ppm, const char *acti
 	TEXTARRAYOID, TIMESTAMPTZOID};
 	Datum		values[10];
 	char		nulls[11] = "          ";
+
 	values[0] = CStringGetTextDatum(n->set.name);
 	values[1] = CStringGetTextDatum(n->set.workspace);
 	values[2] = CStringGetTextDatum(type);
@@ -121,7 +122,7 @@ fs_budget_write_crossed(FsDatabase *db, const FsBudgetNotice *n)
 			continue;
 		if (fs_budget_classes(action))
 			jobs = fs_budget_preempt(db, &n->set, fs_budget_classes(action), (double) n->spent / n->set.amount,
-						   (double) n->set.ppm[t] / METER_MILLION, &classes);
+									 (double) n->set.ppm[t] / METER_MILLION, &classes);
 		add_event(n, FsThresholdNames[t], n->set.ppm[t], FsBudgetActionNames[action], jobs, classes);
 		raise_alert(n, t);
 	}
@@ -181,7 +182,11 @@ fs_budget_compare(FsDatabase *db)
 		fs_budget_describe(b, &notice);
 		crossed = fs_budgets[b].meter.crossed;
 		FsUnlock();
-		/* what was crossed in an earlier period was armed by the reset, whether or not it is crossed again */
+
+		/*
+		 * what was crossed in an earlier period was armed by the reset,
+		 * whether or not it is crossed again
+		 */
 		armed = rows[i].crossed & (rows[i].crossed_period == notice.set.period ? ~crossed : ~0u);
 		notice.pausing = fs_budget_pausing(&notice.set);
 		fs_spi_begin();

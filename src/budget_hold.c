@@ -130,7 +130,10 @@ fs_budget_end(int32 l)
 	if (lease->directive == FS_PREEMPT &&
 		!(fs_budget_sets[lease->budget_set].refused & (1 << FsSlotClass(lease->rank_slot))))
 	{
-		/* what it was asked for is over already: where it yielded, it may go on */
+		/*
+		 * what it was asked for is over already: where it yielded, it may go
+		 * on
+		 */
 		fs_budget_notices[lease->db].resume = true;
 		fs_budget_signal(lease->db);
 	}

@@ -178,7 +178,9 @@ fs_budget_loaded(FsDatabase *db)
 	fs_spi_end();
 	FsLock();
 	list->spend_rows = (int64) n;
-	list->lost = list->ask_again = list->resume = true; /* whatever is not written, asked or resumed yet */
+	list->lost = list->ask_again = list->resume = true; /* whatever is not
+														 * written, asked or
+														 * resumed yet */
 	fs_budget_signal(slot);
 	FsUnlock();
 }

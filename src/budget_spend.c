@@ -243,7 +243,8 @@ spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, bool e
 		.ends = ends,
 	};
 
-	(void) fs_ledger_budget_pending(now.name, &now);	/* this transaction may have changed it */
+	(void) fs_ledger_budget_pending(now.name, &now);	/* this transaction may
+														 * have changed it */
 	if (now.id == 0)
 		return false;
 	item.id = now.id;
@@ -507,7 +508,9 @@ fs_budgets_changed(PG_FUNCTION_ARGS)
 	FsLock();
 	set.promised = fs_budget_promise(fs_my_db);
 	if (!set.promised && fs_sched_reclaim(fs_my_db) > 0)
-		set.promised = fs_budget_promise(fs_my_db); /* flows that named unknown budgets are gone */
+		set.promised = fs_budget_promise(fs_my_db); /* flows that named
+													 * unknown budgets are
+													 * gone */
 	full = !set.promised && fs_budget_find(fs_my_db, set.name) == FS_NONE;
 	FsUnlock();
 	if (full)

@@ -29,11 +29,17 @@
 #include "lease.h"
 #include "ledger.h"
 
-#define BUSY_RETRY	(100 * INT64CONST(1000))	/* somebody else writes, or spends */
-#define QUIET		(2 * USECS_PER_SEC)	/* after a change of the tables by others: a restore has several steps */
-#define RESTORE_TIME (10 * USECS_PER_MINUTE)	/* a restore may have brought rows of budgets that are still to come */
-#define SPEND_ROW_BYTES 60		/* of a row of fairsched.budget_spend, its line pointer included */
-#define RESUME_LIMIT 200		/* preempted jobs that go back to wait in one run */
+#define BUSY_RETRY	(100 * INT64CONST(1000))	/* somebody else writes, or
+												 * spends */
+#define QUIET		(2 * USECS_PER_SEC) /* after a change of the tables by
+										 * others: a restore has several steps */
+#define RESTORE_TIME (10 * USECS_PER_MINUTE)	/* a restore may have brought
+												 * rows of budgets that are
+												 * still to come */
+#define SPEND_ROW_BYTES 60		/* of a row of fairsched.budget_spend, its
+								 * line pointer included */
+#define RESUME_LIMIT 200		/* preempted jobs that go back to wait in one
+								 * run */
 #define SAVE_EVERY	USECS_PER_MINUTE	/* averages */
 
 PG_FUNCTION_INFO_V1(fs_budget_job_runs);
@@ -86,7 +92,10 @@ fs_budget_task_wanted(FsDatabase *db, TimestampTz now)
 {
 	FsBudgetNotices *list = &fs_budget_notices[FsDbIndex(db)];
 
-	/* jobs that were locked: the scheduler comes back for them by itself, else whoever claims does */
+	/*
+	 * jobs that were locked: the scheduler comes back for them by itself,
+	 * else whoever claims does
+	 */
 	return list->signal != list->seen || list->next_reset <= now || (list->resume && now > 0);
 }
 
@@ -182,9 +191,10 @@ fs_budget_task(FsDatabase *db)
 	list->seen = list->signal;
 
 	/*
-	 * Until the rows are read, what memory noticed, and what a comparison would
-	 * find, may be of figures that are not so (in a restore budgets have spent
-	 * nothing at first); reading them then says all that is to be written.
+	 * Until the rows are read, what memory noticed, and what a comparison
+	 * would find, may be of figures that are not so (in a restore budgets
+	 * have spent nothing at first); reading them then says all that is to be
+	 * written.
 	 */
 	run.lost = run.stale || (list->lost && !list->stale);
 	list->lost &= !run.lost;
@@ -211,7 +221,8 @@ fs_budget_task(FsDatabase *db)
 	if (reset <= now)
 	{
 		fs_spi("SELECT fairsched.reset_due_budgets()", 0, NULL, NULL, NULL);
-		next = Min(next, now + BUSY_RETRY); /* one that was locked, or the next ones */
+		next = Min(next, now + BUSY_RETRY); /* one that was locked, or the
+											 * next ones */
 	}
 	else
 		next = Min(next, reset);

@@ -176,7 +176,10 @@ fs_budget_offer(int32 db, int *visits, TimestampTz now)
 		fs_admit_judge(FsWorkspaceOfFlow(f), &fs_flows[f].needs, s, -1, FS_NONE, FS_GATE_BUDGET, now, &why);
 		if (why.park != FS_PARK_NONE)
 		{
-			/* not for its workspace: room does not help, only a change of the budget does */
+			/*
+			 * not for its workspace: room does not help, only a change of the
+			 * budget does
+			 */
 			ringheap_remove(fs_aging_nodes, &set->wait_root, WAIT_NODE(f));
 			if (set->wait_root == RINGHEAP_NONE)
 				despair(s);

@@ -17,7 +17,8 @@
 #include "hints.h"
 #include "softclaim.h"
 
-#define REVISIT_AFTER	(20 * INT64CONST(1000))	/* usec until a locked row is looked at again */
+#define REVISIT_AFTER	(20 * INT64CONST(1000)) /* usec until a locked row is
+												 * looked at again */
 
 /* fs_candidates_fill: scan for a flow's next candidates; the flow is marked as being filled by us. */
 void
@@ -63,7 +64,8 @@ fs_candidates_fill(FsDatabase *db, int32 flow, int slot)
 		if (n == want)
 		{
 			f->gap = (found[n - 1].position - found[0].position) / (n - 1) + 1;
-			more |= to != PG_INT64_MAX; /* what is behind the bound was not looked at */
+			more |= to != PG_INT64_MAX; /* what is behind the bound was not
+										 * looked at */
 		}
 		read = n;
 		if (n > 0)
@@ -72,7 +74,8 @@ fs_candidates_fill(FsDatabase *db, int32 flow, int slot)
 			n = fs_soft_filter(db, found, jobs, n);
 		if (n > 0 || read == 0 || !more)
 			break;
-		CHECK_FOR_INTERRUPTS();	/* all of them run by soft leases: go on behind them */
+		CHECK_FOR_INTERRUPTS(); /* all of them run by soft leases: go on
+								 * behind them */
 	}
 	if (jr)
 		fs_rows_close(jr);

@@ -139,7 +139,11 @@ make_lease(FsDatabase *db, const FsClaimArgs *a, const FsEligible *e, int32 work
 	fs_lease_link_worker(l, worker);
 	if (a->has_request)
 		fs_lease_link_request(l, &a->request);
-	/* a slot that a job finished in this call leaves to us, where there is one */
+
+	/*
+	 * a slot that a job finished in this call leaves to us, where there is
+	 * one
+	 */
 	for (int i = 0; i < e->ngifts; i++)
 		if (e->gifts[i] != FS_NONE && fs_leases[e->gifts[i]].workspace == w)
 		{
@@ -191,7 +195,11 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		e.ngifts = ngifts;
 		e.gifts = gifts;
 		fs_aging_refresh(db, now);
-		/* the gates' time: in the order of the critical sections, whatever the clocks do */
+
+		/*
+		 * the gates' time: in the order of the critical sections, whatever
+		 * the clocks do
+		 */
 		now = GetCurrentTimestamp();
 		if (now > db->clock || db->clock - now > USECS_PER_SEC)
 			db->clock = now;
@@ -494,7 +502,7 @@ fs_claim(FunctionCallInfo fcinfo, FsDatabase *db, FsClaimArgs *a, int ngifts, in
 	}
 	for (int i = 0; i < got; i++)
 		fs_claim_emit(rsinfo, taken[i].row, taken[i].token,
-			 fs_leases[taken[i].lease].expires_at, a->worker);
+					  fs_leases[taken[i].lease].expires_at, a->worker);
 	nlanes = fs_claimer_lanes(&lanes);
 	fs_stats_claim(fs_my_db, lanes, nlanes, got, GetCurrentTimestamp() - start - waited);
 	return got;

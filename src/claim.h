@@ -15,7 +15,8 @@ typedef struct FsTaken
 	int32		flow_id;
 	int			job_table;
 	FsCandidate cand;
-	bool		row_first;		/* its row is marked, then its job becomes known (softclaim.c) */
+	bool		row_first;		/* its row is marked, then its job becomes
+								 * known (softclaim.c) */
 	bool		named;			/* or: its job is known and nobody else's */
 	FsRowResult result;
 	HeapTuple	row;

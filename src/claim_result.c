@@ -25,7 +25,10 @@ fs_claim_row_desc(void)
 
 	if (of != fs_catalog()->jobs)
 	{
-		/* that of the shared table: the parent may be locked while a partition goes */
+		/*
+		 * that of the shared table: the parent may be locked while a
+		 * partition goes
+		 */
 		Relation	rel = table_open(fs_table_get(0)->relid, AccessShareLock);
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
@@ -149,12 +152,13 @@ fs_claim_repeat(FunctionCallInfo fcinfo, const FsClaimArgs *a)
 			row = fs_rows_find(found[i].job_id, &jr);
 		}
 		if (row && found[i].soft && fs_job_state(row) == FS_JOB_AVAILABLE)
-			FsJob(row)->attempt = found[i].attempt;	/* as its claim returned it */
+			FsJob(row)->attempt = found[i].attempt; /* as its claim returned
+													 * it */
 		if (row && (fs_job_state(row) == FS_JOB_RUNNING ? FsJob(row)->token == found[i].token :
 					found[i].soft && FsJob(row)->position == found[i].position))
 		{
 			fs_claim_emit((ReturnSetInfo *) fcinfo->resultinfo, row, found[i].token,
-				 found[i].expires_at, found[i].worker);
+						  found[i].expires_at, found[i].worker);
 			emitted++;
 		}
 		if (jr)

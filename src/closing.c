@@ -10,10 +10,9 @@ fs_closing_begin(int32 workspace, int64 position)
 {
 	if (fs->nclosing == FS_CLOSING)
 		return false;
-	fs->closing[fs->nclosing++] = (FsClosing)
-	{
-		.workspace = workspace, .position = position
-	};
+	fs->closing[fs->nclosing].workspace = workspace;
+	fs->closing[fs->nclosing].position = position;
+	fs->nclosing++;
 	return true;
 }
 

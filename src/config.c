@@ -252,7 +252,8 @@ load_kinds(void)
 		nkinds = i + 1;
 	}
 	fs_spi_end();
-	kinds_valid = !kinds_changed;	/* only now: an error leaves them to be read again */
+	kinds_valid = !kinds_changed;	/* only now: an error leaves them to be
+									 * read again */
 	kinds_read++;
 }
 

@@ -193,7 +193,8 @@ fs_count_queues(FsDatabase *db)
 
 		FsLock();
 		if (fs->counting_db == slot && gen != db->rescan_gen)
-			fs->counting_db = FS_NONE;	/* rows were looked at anew meanwhile: whose changes nobody noted */
+			fs->counting_db = FS_NONE;	/* rows were looked at anew meanwhile:
+										 * whose changes nobody noted */
 		if (fs->counting_db != slot)
 		{
 			/* that, or too many notes */

@@ -41,7 +41,7 @@
 #define P_AS			BIT(12)
 #define P_RESULT		BIT(13)
 #define P_IN			BIT(14)
-#define P_CONCLUSION	BIT(15)	/* conclusion, summary */
+#define P_CONCLUSION	BIT(15) /* conclusion, summary */
 #define P_TO			BIT(16)
 #define P_SUM			BIT(17)
 #define P_UP			BIT(18)
@@ -222,7 +222,10 @@ first_byte(DelibScan *scan, unsigned char c)
 	scan->fixed_walk.lo = letter ? scan->letters[c - 'a'] : 0;
 	scan->fixed_walk.hi = letter ? scan->letters[c - 'a' + 1] : 0;
 	scan->fixed_walk.depth = 0;
-	scan->goal_walk = (DelibWalk) {0, scan->counts.goal_words, 0};
+	scan->goal_walk = (DelibWalk)
+	{
+		0, scan->counts.goal_words, 0
+	};
 }
 
 /* One character more of the word. */
@@ -396,7 +399,10 @@ compare_words(const void *a, const void *b)
 size_t
 delib_goal_space(size_t goal_len)
 {
-	/* words and what separates them; a letter without its case can need half as much again */
+	/*
+	 * words and what separates them; a letter without its case can need half
+	 * as much again
+	 */
 	return (goal_len / (DELIB_KEYWORD + 1) + 1) * sizeof(DelibWord) + 2 * goal_len;
 }
 

@@ -43,14 +43,16 @@ typedef struct DelibCounts
 {
 	int64_t		characters;		/* all of them */
 	int64_t		sentences;
-	int64_t		sentence_characters;	/* of all sentences, blanks around them not counted */
+	int64_t		sentence_characters;	/* of all sentences, blanks around
+										 * them not counted */
 	int64_t		marked;			/* sentences with a step marker */
 	int			issues;			/* kinds of logical issue seen, 0 … 4 */
 	int64_t		off_topic;		/* long sentences without a goal word */
 	bool		concludes;
 	bool		justifies;
 	bool		goal_given;		/* it has more than blanks */
-	int			goal_words;		/* different ones of at least DELIB_KEYWORD characters */
+	int			goal_words;		/* different ones of at least DELIB_KEYWORD
+								 * characters */
 	int			goal_found;
 	DelibPhase	phase;
 	int			phase_words;
@@ -107,7 +109,8 @@ typedef struct DelibScan
 	uint64_t	seen;			/* what the words of all sentences tell */
 	int64_t		hedges;
 	/* the sentence */
-	int64_t		length;			/* to its last character that is not blank; 0 = has not begun */
+	int64_t		length;			/* to its last character that is not blank; 0
+								 * = has not begun */
 	int64_t		blanks;			/* since then */
 	uint64_t	told;			/* what its words tell */
 	int			both;			/* how much of "both … and … neither" */
@@ -116,7 +119,8 @@ typedef struct DelibScan
 	DelibWalk	fixed_walk;
 	DelibWalk	goal_walk;
 	uint64_t	begins;
-	uint64_t	before;			/* the word before, if only blanks are between; else 0 */
+	uint64_t	before;			/* the word before, if only blanks are
+								 * between; else 0 */
 	uint64_t	before_that;
 } DelibScan;
 

@@ -177,7 +177,7 @@ word(FsWord w)
 	static struct
 	{
 		varattrib_1b head;
-		char		text[15];
+		char text[	15];
 	}			words[lengthof(spelled)];
 
 	if (words[w].head.va_header == 0)
@@ -346,7 +346,8 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 {
 	static uint32 moving_event = 0;
 	bool		looked = false; /* for jobs that are there already */
-	int			own_table = -1;	/* set where this very transaction froze the workspace */
+	int			own_table = -1; /* set where this very transaction froze the
+								 * workspace */
 
 	for (;;)
 	{
@@ -404,7 +405,10 @@ fs_enqueue_reserve(FsDatabase *db, const FsNewJobs *j, int n, const Datum *keys,
 		FsUnlock();
 		if (moving)
 		{
-			/* its last step takes moments; positions and unique keys depend on waiting */
+			/*
+			 * its last step takes moments; positions and unique keys depend
+			 * on waiting
+			 */
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 2,
 							 fs_wait_event(&moving_event, "FairschedMoving"));
 			ResetLatch(MyLatch);
@@ -472,7 +476,9 @@ fs_enqueue_row(const FsNewJobs *j, const FsPlace *p, TimestampTz now, FsNewRow *
 	bool	   *nulls = row->nulls;
 
 	bool		held = j->min_deliberation != 0;
-	TimestampTz run_at = Max(j->run_at, now);	/* it has been ready since now, not since a past run_at */
+	TimestampTz run_at = Max(j->run_at, now);	/* it has been ready since
+												 * now, not since a past
+												 * run_at */
 
 	row->ready = !held && j->run_at <= now;
 	memset(nulls, 0, sizeof(row->nulls));
@@ -534,7 +540,10 @@ static void
 enqueue(FsDatabase *db, const FsNewJobs *j, int n, const Datum *payloads, const Datum *keys,
 		int64 *ids, bool *dup, FsPlace *place)
 {
-	/* ledger items of the last call: calls for one flow in one transaction share them */
+	/*
+	 * ledger items of the last call: calls for one flow in one transaction
+	 * share them
+	 */
 	static int	last_reserved = FS_NONE;
 	static int	last_queued = FS_NONE;
 	TimestampTz now = GetCurrentTimestamp();
@@ -654,10 +663,10 @@ Datum
 fs_enqueue(PG_FUNCTION_ARGS)
 {
 	FsOption	o[OPT_COUNT] = {
-		[OPT_WORKSPACE] = ARG(0), [OPT_KIND] = ARG(2), [OPT_PRIORITY] = ARG(3),
-		[OPT_RUN_AT] = ARG(4), [OPT_LANE] = ARG(5), [OPT_COST] = ARG(6),
-		[OPT_MAX_ATTEMPTS] = ARG(8), [OPT_CAPABILITIES] = ARG(9), [OPT_RESOURCES] = ARG(10),
-		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13),
+		[OPT_WORKSPACE] = ARG(0),[OPT_KIND] = ARG(2),[OPT_PRIORITY] = ARG(3),
+		[OPT_RUN_AT] = ARG(4),[OPT_LANE] = ARG(5),[OPT_COST] = ARG(6),
+		[OPT_MAX_ATTEMPTS] = ARG(8),[OPT_CAPABILITIES] = ARG(9),[OPT_RESOURCES] = ARG(10),
+		[OPT_BUDGETS] = ARG(11),[OPT_RUN_ID] = ARG(12),[OPT_MAX_RUNTIME] = ARG(13),
 		[OPT_MIN_DELIBERATION] = ARG(14)
 	};
 	FsDatabase *db = fs_state_ready("fairsched_enqueue()");
@@ -708,10 +717,10 @@ Datum
 fs_enqueue_many(PG_FUNCTION_ARGS)
 {
 	FsOption	o[OPT_COUNT] = {
-		[OPT_WORKSPACE] = ARG(0), [OPT_KIND] = ARG(2), [OPT_PRIORITY] = ARG(3),
-		[OPT_RUN_AT] = ARG(4), [OPT_LANE] = ARG(5), [OPT_COST] = ARG(6),
-		[OPT_MAX_ATTEMPTS] = ARG(8), [OPT_CAPABILITIES] = ARG(9), [OPT_RESOURCES] = ARG(10),
-		[OPT_BUDGETS] = ARG(11), [OPT_RUN_ID] = ARG(12), [OPT_MAX_RUNTIME] = ARG(13),
+		[OPT_WORKSPACE] = ARG(0),[OPT_KIND] = ARG(2),[OPT_PRIORITY] = ARG(3),
+		[OPT_RUN_AT] = ARG(4),[OPT_LANE] = ARG(5),[OPT_COST] = ARG(6),
+		[OPT_MAX_ATTEMPTS] = ARG(8),[OPT_CAPABILITIES] = ARG(9),[OPT_RESOURCES] = ARG(10),
+		[OPT_BUDGETS] = ARG(11),[OPT_RUN_ID] = ARG(12),[OPT_MAX_RUNTIME] = ARG(13),
 		[OPT_MIN_DELIBERATION] = ARG(14)
 	};
 	FsDatabase *db = fs_state_ready("fairsched_enqueue_many()");

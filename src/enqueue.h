@@ -56,8 +56,10 @@ typedef struct FsPlace
 	int32		flow;
 	int32		flow_id;
 	int			job_table;
-	bool		own;			/* this transaction froze the workspace: it need not wait */
-	int			reserved;		/* ledger item, as fs_ledger_reserved_into knows it */
+	bool		own;			/* this transaction froze the workspace: it
+								 * need not wait */
+	int			reserved;		/* ledger item, as fs_ledger_reserved_into
+								 * knows it */
 	int64		ahead;			/* ready jobs before the first one; -1 unknown */
 	double		rate;			/* of service, as in FsWorkspace */
 	TimestampTz rate_since;

@@ -123,7 +123,8 @@ others_wait(FsDatabase *db, int32 w, int32 lane, int32 *flow, int *slot)
 	return perhaps;
 }
 
-#define LOOKS 32				/* queues that are looked at to know whether others wait */
+#define LOOKS 32				/* queues that are looked at to know whether
+								 * others wait */
 
 /* Lock the job's workspace; *wait: others wait in its lane, and that matters. */
 static int32
@@ -141,7 +142,8 @@ lock_workspace(FsDatabase *db, const char *name, const char *lane, bool *wait)
 		if (flow == FS_NONE || i == LOOKS)
 			return w;
 		if (fs_sched_flow_candidate(&fs_flows[flow], slot) >= 0)
-			fs_sched_doubt(flow, slot, fs_sched_flow_head(&fs_flows[flow], slot));	/* its row was not looked at */
+			fs_sched_doubt(flow, slot, fs_sched_flow_head(&fs_flows[flow], slot));	/* its row was not
+																					 * looked at */
 		fs_sched_fill_begin(flow, slot);
 		FsUnlock();
 		fs_candidates_fill(db, flow, slot);
@@ -335,7 +337,7 @@ fs_explain(PG_FUNCTION_ARGS)
 		caps_len = fs_text_caps(d, caps);
 	state = fs_job_state(row);
 	if (state == FS_JOB_AVAILABLE && fs_soft_attempt(job_id) != 0)
-		state = FS_JOB_RUNNING;	/* its row does not tell */
+		state = FS_JOB_RUNNING; /* its row does not tell */
 	r = add(rows, "state", state != FS_JOB_AVAILABLE, FsJobStateNames[state]);
 	if (state == FS_JOB_SCHEDULED || state == FS_JOB_RETRYABLE)
 		r->retry_at = FsJob(row)->run_at;

@@ -69,7 +69,11 @@ reserve_range(Relation rel, BlockNumber nblocks, int n)
 	if (fd < 0)
 		return false;
 	pgstat_report_wait_start(WAIT_EVENT_DATA_FILE_EXTEND);
-	/* not posix_fallocate: where the file system knows no such thing that writes to each page */
+
+	/*
+	 * not posix_fallocate: where the file system knows no such thing that
+	 * writes to each page
+	 */
 	result = fallocate(fd, 0, (off_t) (nblocks % RELSEG_SIZE) * BLCKSZ, (off_t) n * BLCKSZ);
 	pgstat_report_wait_end();
 	if (result != 0 && errno != ENOSPC && errno != EDQUOT && errno != EINTR)
@@ -100,7 +104,8 @@ add_pages(Relation rel, int n)
 		bool		empty = PageIsNew(BufferGetPage(buf));
 
 		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
-		if (!empty)				/* no page beyond the end should have something on it: not our way, then */
+		if (!empty)				/* no page beyond the end should have
+								 * something on it: not our way, then */
 		{
 			ReleaseBuffer(buf);
 			break;

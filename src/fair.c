@@ -94,7 +94,8 @@ fair_lag(const FairPeriod *period, const FairClock *clock, int32_t quantum)
 	if (fair_is_stale(period, clock))
 		return (double) quantum * (clock->round - clock->base);
 	if (start > clock->round)
-		start = clock->round;	/* it came in a round that this ring's claimers have not seen yet */
+		start = clock->round;	/* it came in a round that this ring's
+								 * claimers have not seen yet */
 	return (double) quantum * (clock->round - start) - period->served;
 }
 

@@ -25,9 +25,12 @@
 /* Of a ring. */
 typedef struct FairClock
 {
-	double		time;			/* virtual: rounds of those who contend, served */
-	uint64_t	round;			/* of the lane, when a claimer of this ring was served last */
-	uint64_t	base;			/* rounds before this one passed without such a claimer */
+	double		time;			/* virtual: rounds of those who contend,
+								 * served */
+	uint64_t	round;			/* of the lane, when a claimer of this ring
+								 * was served last */
+	uint64_t	base;			/* rounds before this one passed without such
+								 * a claimer */
 	int64_t		quanta;			/* of all who contend here */
 	int32_t		shares;			/* how many these are */
 } FairClock;

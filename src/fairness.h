@@ -37,14 +37,16 @@ typedef struct FsFairState
 {
 	double		entitled;
 	int64		competed;		/* service in competition */
-	double		lag;			/* normalised; of the lane where it is largest for its bound */
+	double		lag;			/* normalised; of the lane where it is largest
+								 * for its bound */
 	double		bound;
 	double		tolerance;		/* what the round robin's bound accounts for */
 	bool		contends;
 } FsFairState;
 
 extern int32 fs_fair_least_quantum(const FsDatabase *db);
-extern void fs_fair_percentiles(DwellHistogram *dwell, TimestampTz now, Datum *values, bool *nulls);	/* no lock; views_fairness.c */
+extern void fs_fair_percentiles(DwellHistogram *dwell, TimestampTz now, Datum *values, bool *nulls);	/* no lock;
+																										 * views_fairness.c */
 extern void fs_fair_state(const FsWorkspace *ws, int32 least_quantum, FsFairState *state);
 
 #endif							/* FS_FAIRNESS_H */

@@ -34,7 +34,8 @@ typedef struct FsBaseline
 	double		entitled;
 	int64		competed;
 	int64		served;
-	uint32		name;			/* hash: another workspace may have its place by now */
+	uint32		name;			/* hash: another workspace may have its place
+								 * by now */
 } FsBaseline;
 
 /* What happened since: of a workspace, a tier, or all. */
@@ -66,7 +67,8 @@ typedef struct FsFairText
 
 static FsBaseline *baseline = NULL;
 static TimestampTz baseline_at = 0; /* 0: none was taken */
-static TimestampTz baseline_of = 0; /* the memory it is of, by when that was built */
+static TimestampTz baseline_of = 0; /* the memory it is of, by when that was
+									 * built */
 
 static uint32
 hash_of(const char *name)
@@ -201,10 +203,12 @@ write_row(TimestampTz now, double seconds, const char *scope, const FsFairDelta 
 	if (!isnull[2])
 		args[2] = CStringGetTextDatum(text->workspace);
 	isnull[3] = text == NULL || text->tier[0] == '\0';
+
 	if (!isnull[3])
 		args[3] = CStringGetTextDatum(text->tier);
 	args[4] = Float8GetDatum(seconds);
 	isnull[5] = text == NULL;
+
 	args[5] = Float8GetDatum(d->weight);
 	args[6] = Float8GetDatum(d->entitled);
 	args[7] = Float8GetDatum(d->competed);
@@ -255,7 +259,7 @@ workspace_text(const FsDatabase *db, const FsFairDelta *d, FsFairText *text)
 		if (d->tier >= 0 && d->tier < db->ntiers)
 			strlcpy(text->tier, db->tiers[d->tier].name, sizeof(text->tier));
 		if (ws->dwell != FS_NONE)
-			text->dwell = fs_dwells[ws->dwell].histogram;
+			text	  ->dwell = fs_dwells[ws->dwell].histogram;
 	}
 	FsUnlock();
 	return ours;
@@ -266,14 +270,15 @@ write_tiers(FsDatabase *db, TimestampTz now, double seconds, const FsFairDelta *
 {
 	for (int i = 0; i < FS_MAX_TIERS; i++)
 	{
-		FsFairText	text = {0};
+		FsFairText text = {0};
 		FsFairDelta d = tiers[i];
 
 		if (d.entitled == 0 && d.competed == 0 && d.served == 0)
 			continue;
 		FsLockShared();
 		strlcpy(text.tier, db->tiers[i].name, sizeof(text.tier));
-		text.dwell = db->tier_dwell[i];
+		text.		dwell = db->tier_dwell[i];
+
 		d.weight = db->tiers[i].weight;
 		FsUnlock();
 		write_row(now, seconds, "tier", &d, &text, NULL, NULL);
@@ -293,7 +298,7 @@ fs_fairness_sample(FsDatabase *db, TimestampTz now)
 	FsFairDelta all = {0};
 	FsFairDelta *tiers = palloc0(sizeof(FsFairDelta) * FS_MAX_TIERS);
 	FairScore	score = {0};
-	FsFairText	text;
+	FsFairText text;
 	const FsFairDelta *worst = NULL;
 	Oid			types[1] = {TIMESTAMPTZOID};
 	Datum		args[1];

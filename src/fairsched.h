@@ -16,7 +16,8 @@
 #define FS_NAME_LEN			128 /* workspace, lane, worker, kind, node */
 #define FS_CAPS_MAX			64	/* capabilities of a job, or a worker */
 #define FS_CAPS_BYTES		4096	/* of these together */
-#define FS_CAPS_LEN			(FS_CAPS_BYTES + FS_CAPS_MAX)	/* as a list of NUL-terminated names */
+#define FS_CAPS_LEN			(FS_CAPS_BYTES + FS_CAPS_MAX)	/* as a list of
+															 * NUL-terminated names */
 
 #define FS_MAX_BATCH		10000	/* jobs a call may claim */
 #define FS_MAX_TABLES		4096	/* 12 bits of a job id */

@@ -49,7 +49,11 @@ fs_held_by(FsHeld *h, const FsLease *lease)
 {
 	h->leased = true;
 	h->token = lease->token;
-	/* what we wrote ourselves we see; what others write we wait for, at the row */
+
+	/*
+	 * what we wrote ourselves we see; what others write we wait for, at the
+	 * row
+	 */
 	h->soft = lease->soft && !(lease->hardened && lease->owner == FsMyProcNumber());
 	h->job_table = lease->job_table;
 	h->relfile = lease->relfile;
@@ -160,7 +164,10 @@ fs_held_row(FsDatabase *db, FsHeld *h, FsJobRel **jr, FsHeldUse use)
 		}
 		else if (state == FS_JOB_AVAILABLE)
 		{
-			/* it ran out; a soft claim of it by somebody else does not show in the row */
+			/*
+			 * it ran out; a soft claim of it by somebody else does not show
+			 * in the row
+			 */
 			FsHeld		other;
 
 			r = fs_soft_lock(db, *jr, row, use != FS_HELD_TRY, &other);
@@ -261,7 +268,10 @@ complete(FsDatabase *db, FsHeld *held, int n, Datum result, Datum usage, bool *o
 			{
 				int32		l;
 
-				/* before the lease ends: spending is counted first, then what was reserved goes back */
+				/*
+				 * before the lease ends: spending is counted first, then what
+				 * was reserved goes back
+				 */
 				fs_budget_usage(db, held[i].job_id, held[i].token, jr, row, usage, &spent);
 				l = fs_held_end(db, held[i].job_id, held[i].token, FS_CONTINUE, FS_ENDED_COMPLETED,
 								FsJob(row)->flow);
@@ -594,7 +604,10 @@ fs_checkpoint(PG_FUNCTION_ARGS)
 
 		if (row == NULL)
 		{
-			/* it was revoked after the lease was looked at: nothing is saved, and so it is said */
+			/*
+			 * it was revoked after the lease was looked at: nothing is saved,
+			 * and so it is said
+			 */
 			if (directive != FS_CANCEL)
 				directive = FS_LOST;
 			fs_held_stale(held);

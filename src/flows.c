@@ -408,6 +408,7 @@ int32
 fs_sched_flow_overflow(int32 workspace, int32 ring)
 {
 	FsDatabase *d = &fs_dbs[fs_workspaces[workspace].db];
+
 	/* what its jobs need is known when its head is (fs_admit_new_head) */
 	static const FsFlowSpec spec = {.needs = {.mask = 0}};
 	int32		f = flow_find(workspace, ring, spec.hash, true);
@@ -468,9 +469,9 @@ flow_free(int32 f)
 	fs_capacity_flow_gone(&fs_dbs[fs_workspaces[w].db], f);
 	fs_sched_drop_candidates(flow);
 	FS_UNCHAIN(fs_flow_hash[hash_flow(w, flow->id < 0 ? 0 : fs_rings[ring].key, flow->spec) & fs_flow_mask],
-			f, fs_flows, FsFlow, next);
+			   f, fs_flows, FsFlow, next);
 	FS_UNCHAIN(fs_flow_id_hash[hash_flow_id(fs_workspaces[w].db, flow->id) & fs_flow_mask],
-			f, fs_flows, FsFlow, id_next);
+			   f, fs_flows, FsFlow, id_next);
 	fs_members[flow->member].flows--;
 	flow->member = FS_NONE;
 	FS_POOL_GIVE(fs->flows, fs_flows, f);
@@ -504,7 +505,7 @@ workspace_free(int32 w)
 	fs_fair_workspace_gone(w);
 	fs_holders_unref(ws->holders);
 	FS_UNCHAIN(fs_workspace_hash[hash_name(ws->db, ws->name) & fs_workspace_mask],
-			w, fs_workspaces, FsWorkspace, next);
+			   w, fs_workspaces, FsWorkspace, next);
 	ws->db = FS_NONE;
 	FS_POOL_GIVE(fs->workspaces, fs_workspaces, w);
 }

@@ -220,18 +220,18 @@ fs_guc_define(void)
 	int_setting("fairsched.alert_interval", "How often alerts are raised and resolved, and the time that fairness is judged by; 0 = never.",
 				&fs_alert_interval, 300, 0, 86400, GUC_UNIT_S);
 	real_setting("fairsched.alert_min_share",
-				  "Alert fairness_violation: a workspace or tier got less than this part of its entitlement.",
-				  &fs_alert_min_share, 0.8, 1.0);
+				 "Alert fairness_violation: a workspace or tier got less than this part of its entitlement.",
+				 &fs_alert_min_share, 0.8, 1.0);
 	real_setting("fairsched.alert_min_weight",
-				  "Alert fairness_violation: least weight of the tiers and workspaces that are watched; 0 = all.",
-				  &fs_alert_min_weight, 1.2, 1e6);
+				 "Alert fairness_violation: least weight of the tiers and workspaces that are watched; 0 = all.",
+				 &fs_alert_min_weight, 1.2, 1e6);
 	real_setting("fairsched.alert_min_score", "Alert low_fairness_score: the score is below.",
-				  &fs_alert_min_score, 0.7, 1.0);
+				 &fs_alert_min_score, 0.7, 1.0);
 	int_setting("fairsched.alert_starvation", "Alerts starvation, no_capable_worker: a job was ready for longer.",
 				&fs_alert_starvation, 600, 1, INT_MAX / 1000, GUC_UNIT_S);
 	real_setting("fairsched.alert_expiry_rate",
-				  "Alert lease_expiry_rate: a larger part of the claimed jobs came back because the lease ran out.",
-				  &fs_alert_expiry_rate, 0.1, 1.0);
+				 "Alert lease_expiry_rate: a larger part of the claimed jobs came back because the lease ran out.",
+				 &fs_alert_expiry_rate, 0.1, 1.0);
 	int_setting("fairsched.alert_task_failures", "Alert task_failing: a task of the scheduler failed so often in a row.",
 				&fs_alert_task_failures, 3, 1, INT_MAX, 0);
 	int_setting("fairsched.alert_overdue", "Alert due_backlog: due jobs or leases wait for the scheduler for longer.",

@@ -78,7 +78,10 @@ fs_lease_moved(FsDatabase *db, FsJobRel *jr, HeapTuple row, ItemPointer was)
 	}
 	else if (fs_job_state(row) == FS_JOB_AVAILABLE)
 	{
-		/* its candidate points to the old version: hint the new one, or the old at abort */
+		/*
+		 * its candidate points to the old version: hint the new one, or the
+		 * old at abort
+		 */
 		int32		flow = fs_sched_flow_by_id(fs_my_db, job->flow);
 
 		if (flow != FS_NONE)

@@ -14,9 +14,12 @@ typedef struct FsHeld
 	int64		job_id;
 	int64		token;
 	bool		leased;			/* memory knows the place of its row */
-	bool		soft;			/* its row is available, with this position (softclaim.c) */
-	int32		stale_flow;		/* of a row that is another's by now; 0: there is none */
-	bool		busy;			/* its row is locked, or an open claim wants it (FS_HELD_TRY) */
+	bool		soft;			/* its row is available, with this position
+								 * (softclaim.c) */
+	int32		stale_flow;		/* of a row that is another's by now; 0: there
+								 * is none */
+	bool		busy;			/* its row is locked, or an open claim wants
+								 * it (FS_HELD_TRY) */
 	int			job_table;
 	Oid			relfile;
 	ItemPointerData tid;
@@ -32,7 +35,8 @@ typedef struct FsHeld
 /* What the caller is going to do with the row. */
 typedef enum FsHeldUse
 {
-	FS_HELD_END,				/* delete it: that of a soft lease may be as it is */
+	FS_HELD_END,				/* delete it: that of a soft lease may be as
+								 * it is */
 	FS_HELD_CHANGE,				/* a soft lease is written into it first */
 	FS_HELD_TRY					/* the same, without waiting for anybody */
 } FsHeldUse;

@@ -173,7 +173,8 @@ fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 	FsFlow	   *f = &fs_flows[flow];
 	FsCandidate *known = fs_sched_flow_cands(f);
 	bool		more = (f->more & (1u << slot)) != 0;
-	int			at = f->cand_count; /* where it goes: before the first of its slot that is behind it */
+	int			at = f->cand_count; /* where it goes: before the first of its
+									 * slot that is behind it */
 	int			last = -1;
 
 	f->fill_min = Min(f->fill_min, position);
@@ -184,7 +185,10 @@ fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 		{
 			if (known[i].position == position)
 			{
-				/* another place of the same job: the row moved, and which of them is the later one is not known */
+				/*
+				 * another place of the same job: the row moved, and which of
+				 * them is the later one is not known
+				 */
 				if (known[i].relfile != cand->relfile || !ItemPointerEquals(&known[i].tid, (ItemPointer) &cand->tid))
 					fs_sched_ready_many(flow, slot, position);
 				return;

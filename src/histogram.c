@@ -16,7 +16,10 @@ histogram_bound(int i)
 {
 	int64_t		power = (int64_t) 1 << (FIRST_SHIFT + i / 2);
 
-	/* 46341 / 32768 is the root of two, to ten digits enough for whole usec below 2^24 */
+	/*
+	 * 46341 / 32768 is the root of two, to ten digits enough for whole usec
+	 * below 2^24
+	 */
 	return i % 2 == 0 ? power : power * 46341 / 32768;
 }
 
@@ -38,7 +41,7 @@ histogram_bucket(int64_t usec)
 
 /* Evenly spread within a bucket; of the last one only the lower bound is known. */
 double
-histogram_quantile(const int64_t *counts, double q)
+histogram_quantile(const int64_t * counts, double q)
 {
 	int64_t		total = 0;
 	int64_t		below = 0;

@@ -21,6 +21,6 @@ extern int64_t histogram_bound(int bucket);
 extern int	histogram_bucket(int64_t usec);
 
 /* The duration, usec, that a part q (0 to 1) of what was counted did not exceed; -1: nothing was counted. */
-extern double histogram_quantile(const int64_t *counts, double q);
+extern double histogram_quantile(const int64_t * counts, double q);
 
 #endif							/* FS_HISTOGRAM_H */

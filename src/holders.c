@@ -249,7 +249,7 @@ fs_holders_detail(int32 set, int32 lane_set, char *buf, Size len)
 			continue;
 		if (at + strlen(node->name) + strlen(state) + 32 >= len)
 		{
-			strlcat(buf, ", â€¦", len);
+			strlcat(buf, ", â91¦", len);
 			return;
 		}
 		snprintf(buf + at, len - at, "%s%s%s", named++ > 0 ? ", " : "placed on ", node->name, state);

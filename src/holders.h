@@ -8,7 +8,8 @@
 
 #include "shmem.h"
 
-#define FS_MAX_HOLDERS	32		/* nodes that hold a chain: also in 80_placement.sql */
+#define FS_MAX_HOLDERS	32		/* nodes that hold a chain: also in
+								 * 80_placement.sql */
 #define FS_HOLDERS_FULL (-2)
 #define FS_ANY_NODE		(-2)	/* of a claimer: it is not known where it runs */
 

@@ -65,11 +65,15 @@ PG_FUNCTION_INFO_V1(fs_inbox_insert);
 PG_FUNCTION_INFO_V1(fs_inbox_flush);
 
 #define BATCH_ROWS		1000	/* rows collected … */
-#define BATCH_TABLE_ROWS 20		/* … more when they go to many tables: so many for each, */
+#define BATCH_TABLE_ROWS 20		/* … more when they go to many tables: so
+								 * many for each, */
 #define BATCH_BYTES		(1024 * 1024)	/* but no more bytes than this */
-#define GROUPS_BYTES	(4 * 1024 * 1024)	/* groups are forgotten beyond this, */
-#define KEPT_GROUPS_BYTES	(2 * 1024 * 1024)	/* between statements beyond this */
-#define KEPT_BYTES		(256 * 1024)	/* of each memory context for the next statement; used in part only */
+#define GROUPS_BYTES	(4 * 1024 * 1024)	/* groups are forgotten beyond
+											 * this, */
+#define KEPT_GROUPS_BYTES	(2 * 1024 * 1024)	/* between statements beyond
+												 * this */
+#define KEPT_BYTES		(256 * 1024)	/* of each memory context for the next
+										 * statement; used in part only */
 #define DRAW_MOST		1024	/* numbers drawn at once */
 
 /* The columns of the view, in order (sql/parts/20_producers.sql). */
@@ -98,7 +102,8 @@ typedef struct FsInboxGroup
 	FsFlowSpec	spec;
 	FsPlace		place;			/* flow FS_NONE: not looked up yet */
 	FsInboxTable *table;
-	int			queued[FS_RANKS][2];	/* ledger items, by rank slot and ready */
+	int			queued[FS_RANKS][2];	/* ledger items, by rank slot and
+										 * ready */
 } FsInboxGroup;
 
 /* Groups by the bytes that were given for the columns that make a place. */
@@ -160,8 +165,10 @@ typedef struct FsInbox
 	int			n;				/* rows that wait */
 	CommandId	cid;			/* when the last of them came */
 	Size		bytes;
-	bool		others;			/* the view has other triggers on rows: they get what we return */
-	bool		busy;			/* in take_row or write_rows: not to be written now */
+	bool		others;			/* the view has other triggers on rows: they
+								 * get what we return */
+	bool		busy;			/* in take_row or write_rows: not to be
+								 * written now */
 } FsInbox;
 
 static FsInbox *top = NULL;
@@ -249,7 +256,10 @@ open_buffer(Relation view)
 		b->kept_rebuilt_at = db->rebuilt_at;
 		b->kept_kinds = kinds;
 	}
-	b->jobs = b->positions = (FsInboxNumbers) {.draw = 1};
+	b->jobs = b->positions = (FsInboxNumbers)
+	{
+		.draw = 1
+	};
 	b->outer = top;
 	top = b;
 	return b;
@@ -589,7 +599,8 @@ take_row(FsInbox *b, FsOption *o, Datum payload, Datum key)
 	old = MemoryContextSwitchTo(b->rows);
 	tuple = fs_rows_form_as(desc, row.values, row.nulls);
 	if (HeapTupleHasExternal(tuple))
-		tuple = toast_flatten_tuple(tuple, desc);	/* what it points to may go before it is written */
+		tuple = toast_flatten_tuple(tuple, desc);	/* what it points to may
+													 * go before it is written */
 	MemoryContextSwitchTo(old);
 	keep_row(b, g, tuple);
 	b->cid = GetCurrentCommandId(true);
@@ -649,12 +660,12 @@ fs_inbox_insert(PG_FUNCTION_ARGS)
 	{
 #define COL(n) ((FsOption) {slot->tts_values[n], slot->tts_isnull[n]})
 		FsOption	o[OPT_COUNT] = {
-			[OPT_WORKSPACE] = COL(IN_WORKSPACE), [OPT_KIND] = COL(IN_KIND),
-			[OPT_PRIORITY] = COL(IN_PRIORITY), [OPT_RUN_AT] = COL(IN_RUN_AT),
-			[OPT_LANE] = COL(IN_LANE), [OPT_COST] = COL(IN_COST),
-			[OPT_MAX_ATTEMPTS] = COL(IN_MAX_ATTEMPTS), [OPT_CAPABILITIES] = COL(IN_CAPABILITIES),
-			[OPT_RESOURCES] = COL(IN_RESOURCES), [OPT_BUDGETS] = COL(IN_BUDGETS),
-			[OPT_RUN_ID] = COL(IN_RUN_ID), [OPT_MAX_RUNTIME] = COL(IN_MAX_RUNTIME),
+			[OPT_WORKSPACE] = COL(IN_WORKSPACE),[OPT_KIND] = COL(IN_KIND),
+			[OPT_PRIORITY] = COL(IN_PRIORITY),[OPT_RUN_AT] = COL(IN_RUN_AT),
+			[OPT_LANE] = COL(IN_LANE),[OPT_COST] = COL(IN_COST),
+			[OPT_MAX_ATTEMPTS] = COL(IN_MAX_ATTEMPTS),[OPT_CAPABILITIES] = COL(IN_CAPABILITIES),
+			[OPT_RESOURCES] = COL(IN_RESOURCES),[OPT_BUDGETS] = COL(IN_BUDGETS),
+			[OPT_RUN_ID] = COL(IN_RUN_ID),[OPT_MAX_RUNTIME] = COL(IN_MAX_RUNTIME),
 			[OPT_MIN_DELIBERATION] = COL(IN_MIN_DELIBERATION)
 		};
 
@@ -662,7 +673,10 @@ fs_inbox_insert(PG_FUNCTION_ARGS)
 	}
 	if (TTS_IS_VIRTUAL(slot) && !b->others && !slot->tts_isnull[IN_PAYLOAD])
 	{
-		/* nobody but RETURNING looks at the row again, and it looks here: no row needs to be formed */
+		/*
+		 * nobody but RETURNING looks at the row again, and it looks here: no
+		 * row needs to be formed
+		 */
 		slot->tts_values[IN_JOB_ID] = Int64GetDatum(id);
 		slot->tts_isnull[IN_JOB_ID] = false;
 		return PointerGetDatum(t->tg_trigtuple);
@@ -699,16 +713,16 @@ executor_start(QueryDesc *q, int eflags)
 
 	if (top && top->n > 0)
 		foreach(lc, q->plannedstmt->rtable)
-		{
-			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
-			if (rte->rtekind == RTE_RELATION && rte->relid != top->view &&
-				get_rel_namespace(rte->relid) == fs_catalog()->nsp)
-			{
-				fs_inbox_settle();
-				break;
-			}
+		if (rte->rtekind == RTE_RELATION && rte->relid != top->view &&
+			get_rel_namespace(rte->relid) == fs_catalog()->nsp)
+		{
+			fs_inbox_settle();
+			break;
 		}
+	}
 	if (prev_ExecutorStart)
 		prev_ExecutorStart(q, eflags);
 	else
@@ -728,10 +742,10 @@ executor_finish(QueryDesc *q)
 		return;
 	foreach(lc, q->plannedstmt->resultRelations)
 		if (rt_fetch(lfirst_int(lc), q->plannedstmt->rtable)->relid == top->view)
-		{
-			end_statement();
-			break;
-		}
+	{
+		end_statement();
+		break;
+	}
 }
 
 void

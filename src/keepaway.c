@@ -46,7 +46,8 @@
 #define LEAVE_NUDGE_MS		3000	/* after that a worker is sent SIGTERM */
 #define LEAVE_DEADLINE_MS	10000	/* after that the statement runs anyway */
 #define LEAVE_POLL_MS		5
-#define MAX_HELD			8	/* databases one transaction keeps us away from */
+#define MAX_HELD			8	/* databases one transaction keeps us away
+								 * from */
 
 /* What this backend's transaction holds in fs->away, and what it will tell at its end. */
 static Oid	held[MAX_HELD];

@@ -53,12 +53,15 @@
 #define RESTART_SECONDS		5	/* of the launcher, by the postmaster */
 #define RESCAN_MS			(300 * 1000)	/* between looks without a reason */
 #define PATIENCE_MS			2000	/* with a start before the next is made */
-#define ORPHAN_MS			5000	/* a former launcher's start that never ran */
+#define ORPHAN_MS			5000	/* a former launcher's start that never
+									 * ran */
 #define RETRY_MIN_MS		1000
 #define RETRY_MAX_MS		(300 * 1000)
-#define SETTLED_MS			(60 * 1000) /* a worker that lived so long starts afresh */
+#define SETTLED_MS			(60 * 1000) /* a worker that lived so long starts
+										 * afresh */
 #define BRIEF_MS			1000	/* one that leaves sooner, */
-#define BRIEF_MAX			3	/* so often in a row, is not started again at once */
+#define BRIEF_MAX			3	/* so often in a row, is not started again at
+								 * once */
 
 /* A database as the launcher knows it. */
 typedef struct Known
@@ -67,7 +70,8 @@ typedef struct Known
 	NameData	name;
 	bool		listed;			/* seen by the newest scan */
 	bool		wanted;			/* a worker should be started */
-	bool		has_us;			/* it had a scheduler, or we were asked for one */
+	bool		has_us;			/* it had a scheduler, or we were asked for
+								 * one */
 	int			failures;		/* in a row */
 	int			brief;			/* times in a row that it left almost at once */
 	TimestampTz retry_at;		/* not before */
@@ -97,7 +101,10 @@ fs_launcher_wake(void)
 void
 fs_launcher_ask(Oid dboid)
 {
-	/* An empty list means all, so "all" and "too many" both empty it for good. */
+	/*
+	 * An empty list means all, so "all" and "too many" both empty it for
+	 * good.
+	 */
 	if (!OidIsValid(dboid) || fs->nasked == FS_ASKED)
 		fs->nasked = -1;
 	else if (fs->nasked >= 0)
@@ -353,7 +360,11 @@ reap(TimestampTz now, TimestampTz *next)
 			starting++;
 			*next = Min(*next, TimestampTzPlusMilliseconds(k->begun_at, PATIENCE_MS));
 		}
-		/* Nobody tells us of the end of a process that another launcher started. */
+
+		/*
+		 * Nobody tells us of the end of a process that another launcher
+		 * started.
+		 */
 		if (k->handle == NULL && FsLaunchEnded(entry.state))
 			*next = Min(*next, TimestampTzPlusMilliseconds(now, 100));
 		else if (k->handle == NULL && entry.state == FS_LAUNCH_REGISTERED)

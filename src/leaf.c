@@ -44,7 +44,8 @@
 #define PLACES 4096				/* remembered; a power of 2 */
 #define MOST_STEPS 2			/* to the right, where a leaf was split since */
 #define MOST_ON_LEAF 400
-#define FETCH_PAGE 7			/* so many entries ahead both ends of its page are fetched, */
+#define FETCH_PAGE 7			/* so many entries ahead both ends of its page
+								 * are fetched, */
 #define FETCH_ITEMS 5			/* then line pointers, */
 #define FETCH_ENTRY 2			/* then the entry before it */
 #define RECORD_BYTES	48		/* of a log record of one entry, beside that */
@@ -223,7 +224,7 @@ fit(FsLeafInsert *s, OffsetNumber below, OffsetNumber guess, bool not_before, Of
 {
 	OffsetNumber first = P_FIRSTDATAKEY(s->opaque);
 	OffsetNumber max = PageGetMaxOffsetNumber(s->page);
-	OffsetNumber low = Max(OffsetNumberNext(below), first);	/* all before is less */
+	OffsetNumber low = Max(OffsetNumberNext(below), first); /* all before is less */
 	OffsetNumber high = OffsetNumberNext(max);	/* all from here on is greater */
 	OffsetNumber probe = Min(guess, max);
 	bool		near_guess = guess != InvalidOffsetNumber;
@@ -245,7 +246,11 @@ fit(FsLeafInsert *s, OffsetNumber below, OffsetNumber guess, bool not_before, Of
 			high = probe;
 			near_guess = false;
 		}
-		/* where the guess was good one more look will do; others may have put some before it */
+
+		/*
+		 * where the guess was good one more look will do; others may have put
+		 * some before it
+		 */
 		probe = near_guess ? low + step : InvalidOffsetNumber;
 		step = step * 2 + 1;
 	}
@@ -422,7 +427,11 @@ insert_on_leaf(FsLeafInsert *s, const FsLeafKey *keys, int n)
 			entries[m] = form_entry(s, &keys[m]);
 			formed++;
 			set_key(s, &keys[m], entries[m]);
-			/* among the entries that were there before, then moved by those that come before it */
+
+			/*
+			 * among the entries that were there before, then moved by those
+			 * that come before it
+			 */
 			behind = at[m - 1] - (m - 1);
 			if (fit(s, behind - 1, behind, true, &at[m]) != FIT_HERE)
 				break;
@@ -445,8 +454,10 @@ void
 fs_leaf_insert(Relation index, Relation heap, const FsLeafKey *keys, int n, bool unique)
 {
 	FsLeafInsert s = {
-		.index = index, .heap = heap, .unique = unique,
-		.columns = IndexRelationGetNumberOfAttributes(index)
+		.index = index,
+		.heap = heap,
+		.unique = unique,
+		.columns = IndexRelationGetNumberOfAttributes(index),
 	};
 
 	for (int i = 0; i < s.columns; i++)

@@ -126,7 +126,11 @@ fs_ledger_finish(int32 lease, FsDirective tell, int how)
 
 	item->u.lease.lease = lease;
 	item->u.lease.before = fs_leases[lease].state;
-	/* a claim that can be seen is committed, whether or not its callback has run */
+
+	/*
+	 * a claim that can be seen is committed, whether or not its callback has
+	 * run
+	 */
 	if (item->u.lease.before == FS_LEASE_CLAIMING && fs_leases[lease].owner != FsMyProcNumber())
 		item->u.lease.before = FS_LEASE_ACTIVE;
 	/* who was ending it has aborted, whether or not its callback has run */

@@ -279,7 +279,9 @@ apply_worker(FsDatabase *d, FsWorkerChange *c, TimestampTz now)
 		w->last_seen = 0;		/* it said goodbye */
 	if (w->place_node != c->place_node)
 		for (int32 l = d->lanes; l != FS_NONE; l = fs_lanes[l].next)
-			fs_wait_wake(FsDbIndex(d), l, PG_INT32_MAX);	/* who waits for it may serve other things now */
+			fs_wait_wake(FsDbIndex(d), l, PG_INT32_MAX);	/* who waits for it may
+															 * serve other things
+															 * now */
 	fs_place_worker(c->worker, c->place_node);
 	fs_sched_refresh_slots(d, now);
 }
@@ -442,7 +444,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				fs_placement_note_end(item->u.lease.lease, now);
 				fs_admit_end(item->u.lease.lease, now);
 				if (lease->directive == FS_PREEMPT)
-					fs_preempt_wake(d, now);	/* its request is answered, or void */
+					fs_preempt_wake(d, now);	/* its request is answered, or
+												 * void */
 				fs_notify_count(d, FS_EVENT_FINISHED, 1, now);
 				if (!lease->slot_given)
 					fs_sched_slot_freed(lease->workspace);
@@ -451,7 +454,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				fs_wait_wake_for(lease->workspace, fs_shares[lease->share].lane, 1);
 				note_soft_row(item->db, lease, lease->rank_slot);
 				if (lease->soft && item->u.lease.tell == FS_LOST)
-					d->rescan = true;	/* its row was changed by hand: whatever that is now */
+					d->rescan = true;	/* its row was changed by hand:
+										 * whatever that is now */
 				if (item->u.lease.tell == FS_CONTINUE)
 					fs_lease_free(item->u.lease.lease);
 				else
@@ -472,7 +476,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 							FsSlotClass(item->u.queue.slot),
 							item->u.queue.cls_delta * item->u.queue.count);
 			if (item->u.queue.cls_delta < 0 && d->nrooms > 0)
-				fs_preempt_wake(d, now);	/* perhaps room is kept for nobody now */
+				fs_preempt_wake(d, now);	/* perhaps room is kept for nobody
+											 * now */
 			if (item->u.queue.waiting_delta)
 				count_delta(item->db, item->u.queue.workspace, FS_NONE, FS_CLASSES,
 							item->u.queue.waiting_delta * item->u.queue.count);
@@ -653,9 +658,11 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				fs_workspaces[item->u.lease.workspace].refs--;
 				fs_ledger_undo_claim(item->u.lease.lease);
 				if (!confirmed)
-					fs_sched_doubt(flow, slot, cand.position);	/* nobody has seen a row at its place */
+					fs_sched_doubt(flow, slot, cand.position);	/* nobody has seen a row
+																 * at its place */
 				else if (item->u.lease.soft)
-					fs_sched_ready_many(flow, slot, cand.position); /* nothing kept its row in place */
+					fs_sched_ready_many(flow, slot, cand.position); /* nothing kept its row
+																	 * in place */
 				else
 					fs_sched_ready_one(flow, slot, &cand);
 				fs_flows[flow].refs--;
@@ -678,7 +685,8 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				FsLease    *lease = &fs_leases[item->u.lease.lease];
 
 				if (lease->db != item->db || lease->token != item->u.lease.token)
-					break;		/* our row could not be seen any more: it ended */
+					break;		/* our row could not be seen any more: it
+								 * ended */
 				lease->hardened = false;
 				lease->tid = item->u.lease.tid;
 				lease->relfile = item->u.lease.relfile;
@@ -724,7 +732,11 @@ fs_ledger_abort_item(FsLedgerItem *item)
 				d->rescan = true;
 			break;
 		case ITEM_EXTENSION:
-			/* what used it in this transaction took a slot that nobody will use again */
+
+			/*
+			 * what used it in this transaction took a slot that nobody will
+			 * use again
+			 */
 			for (int i = 0; i < fs_max_databases && item->u.extension.created; i++)
 				if (fs_dbs[i].dboid == MyDatabaseId && fs_dbs[i].state != FS_DB_FREE &&
 					fs_dbs[i].extoid == item->u.extension.oid)

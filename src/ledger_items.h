@@ -74,18 +74,21 @@ typedef struct FsLedgerItem
 			FsLeaseState before;
 			uint64		stamp;
 			uint64		stamp_before;	/* of an end: what it was */
-			FsDirective tell;	/* not FS_CONTINUE: leave a tombstone that says so */
+			FsDirective tell;	/* not FS_CONTINUE: leave a tombstone that
+								 * says so */
 			ItemPointerData tid;
 			Oid			relfile;
 			int32		job_table;
-			int32		workspace;	/* of a claim: the lease may be another's by then */
+			int32		workspace;	/* of a claim: the lease may be another's
+									 * by then */
 			int32		slot;
 			int32		charged;
 			TimestampTz saved_at;
 			bool		soft;
 			int64		token;	/* by which the lease is known again */
 			int32		lane;
-			int32		flow;	/* of a claim, and its number: it may be another's by then */
+			int32		flow;	/* of a claim, and its number: it may be
+								 * another's by then */
 			int32		flow_id;
 			int			how;	/* of an end: FS_ENDED_* */
 		}			lease;
@@ -135,7 +138,8 @@ typedef struct FsLedgerItem
 		{
 			int32		limits;
 			int64		epoch;
-			int64		left;	/* claims that others may make on it after the commit */
+			int64		left;	/* claims that others may make on it after the
+								 * commit */
 		}			booked;
 		struct
 		{

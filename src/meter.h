@@ -26,9 +26,12 @@ typedef enum MeterThreshold
 } MeterThreshold;
 
 #define METER_BIT(t) (1u << (t))
-#define METER_MILLION INT64_C(1000000)	/* thresholds are millionths of the amount */
+#define METER_MILLION INT64_C(1000000)	/* thresholds are millionths of the
+										 * amount */
 #define METER_NEVER (-1)		/* for a threshold: it is off */
-#define METER_MAX INT64_C(2000000000000000000)	/* sums stop here; several of them fit into 64 bits (sql: 2e18) */
+#define METER_MAX INT64_C(2000000000000000000)	/* sums stop here; several of
+												 * them fit into 64 bits (sql:
+												 * 2e18) */
 
 typedef struct Meter
 {
@@ -36,7 +39,8 @@ typedef struct Meter
 	int64_t		spent;
 	int64_t		reserved;
 	int64_t		at[METER_THRESHOLDS];	/* crossed when this much is spent */
-	unsigned	crossed;		/* bits of thresholds crossed since they were armed */
+	unsigned	crossed;		/* bits of thresholds crossed since they were
+								 * armed */
 } Meter;
 
 /*

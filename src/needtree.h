@@ -19,7 +19,8 @@ typedef struct NeedNode
 	int64_t		need;			/* what the tree is ordered by */
 	uint64_t	round;			/* who comes first: the lowest round, */
 	int64_t		since;			/* then the lowest of these, */
-	int64_t		position;		/* and of these, then the lowest place in the array */
+	int64_t		position;		/* and of these, then the lowest place in the
+								 * array */
 	int32_t		left;
 	int32_t		right;
 	int32_t		first;			/* of this node and all below it */

@@ -46,8 +46,10 @@
 #define PIECE_FLOWS	512			/* looked at while the lock is held */
 #define PIECE_HEADS	32			/* of these, copied */
 #define PROBES		256			/* rows looked at for one head */
-#define SINGLE_CALLS 64			/* in a statement, before all workspaces are looked at */
-#define SINGLE_FLOWS 64			/* of one workspace; of more it is looked for among all flows */
+#define SINGLE_CALLS 64			/* in a statement, before all workspaces are
+								 * looked at */
+#define SINGLE_FLOWS 64			/* of one workspace; of more it is looked for
+								 * among all flows */
 #define KEEP_FOR	USECS_PER_SEC	/* answers for all workspaces */
 
 /* The head of one queue. */
@@ -58,8 +60,10 @@ typedef struct FsHead
 	int32		job_table;
 	int32		flow;			/* its id */
 	int			slot;
-	int64		from;			/* its position, or the lowest that it can have */
-	int64		gap;			/* how far apart the flow's positions are; 0: not known */
+	int64		from;			/* its position, or the lowest that it can
+								 * have */
+	int64		gap;			/* how far apart the flow's positions are; 0:
+								 * not known */
 	Oid			relfile;		/* InvalidOid: its place is not known */
 	ItemPointerData tid;
 } FsHead;
@@ -67,7 +71,8 @@ typedef struct FsHead
 /* A job table that is open, and the heads that are looked up in it. */
 typedef struct FsHeadRead
 {
-	FsIndexRead r;				/* r.rel NULL: none; r.scan NULL: the index was not needed yet */
+	FsIndexRead r;				/* r.rel NULL: none; r.scan NULL: the index
+								 * was not needed yet */
 	const FsTable *table;
 	int32		job_table;
 	BlockNumber blocks;
@@ -181,7 +186,10 @@ copy_heads(const FsOldestWalk *walk, int32 f, FsHead *heads)
 	uint32		seen = 0;
 	int			n = 0;
 
-	/* slots of which candidates are known, then those of which only the index can tell */
+	/*
+	 * slots of which candidates are known, then those of which only the index
+	 * can tell
+	 */
 	for (int i = 0; i < flow->cand_count + FS_RANKS; i++)
 	{
 		bool		placed = i < flow->cand_count;
@@ -272,7 +280,8 @@ typedef struct FsAge
 	const char *name;
 	uint32		hash;
 	char		status;
-	bool		asked;			/* its answer was given: another call wants a new one */
+	bool		asked;			/* its answer was given: another call wants a
+								 * new one */
 	TimestampTz since;
 } FsAge;
 
@@ -301,7 +310,8 @@ typedef struct FsAges
 
 typedef struct FsAgesWalk
 {
-	int32		workspace;		/* the only one that is asked about; FS_NONE: all */
+	int32		workspace;		/* the only one that is asked about; FS_NONE:
+								 * all */
 	TimestampTz since;			/* of that one */
 	ages_hash  *all;			/* of all of them */
 	MemoryContext cxt;			/* for their names */

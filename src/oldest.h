@@ -8,7 +8,8 @@
 #include "shmem.h"
 
 #define FS_SINCE_NOBODY	DT_NOEND	/* nothing of the flow is ready after all */
-#define FS_SINCE_UNKNOWN DT_NOBEGIN	/* it takes more than a bounded number of rows to tell */
+#define FS_SINCE_UNKNOWN DT_NOBEGIN /* it takes more than a bounded number of
+									 * rows to tell */
 
 /*
  * Which flows are asked about, and what is to be done with the answers.  wanted
@@ -21,7 +22,8 @@ typedef struct FsOldestWalk
 	void		(*told) (struct FsOldestWalk *walk, int32 workspace, const char *name, TimestampTz since);
 	const int32 *flows;			/* only these are looked at; NULL: all */
 	int			nflows;
-	bool		admissible;		/* leave out what a gate holds up: parked flows, classes that a budget holds back */
+	bool		admissible;		/* leave out what a gate holds up: parked
+								 * flows, classes that a budget holds back */
 	void	   *extra;			/* the caller's own */
 } FsOldestWalk;
 

@@ -22,7 +22,7 @@
 
 const char *const FsParkNames[] = {NULL, "paused", "ceiling", "workspace_share", "moving",
 	"rate_limited", "waiting_for_resources", "waiting_for_budget", "throttled",
-	"waiting_for_capacity", "waiting_for_node"};
+"waiting_for_capacity", "waiting_for_node"};
 
 void
 fs_sched_park(int32 w, FsPark why)
@@ -116,7 +116,10 @@ fs_sched_apply_settings(int32 w, const FsWorkspaceSettings *set)
 	ws->set = *set;
 	if (table_changed)
 	{
-		/* what was known of places is void: look from the start of the new table */
+		/*
+		 * what was known of places is void: look from the start of the new
+		 * table
+		 */
 		for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
 			for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
 				for (int f = 0; f < fs->flows.capacity; f++)

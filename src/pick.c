@@ -324,7 +324,10 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		{
 			if (!drr_may_jump(&share->drr, fs_sched_flow_head_cost(f, s)))
 			{
-				/* served through another ring meanwhile, or dearer than thought */
+				/*
+				 * served through another ring meanwhile, or dearer than
+				 * thought
+				 */
 				fs_sched_share_rekey(fs_members[m].share);
 				continue;
 			}

@@ -17,9 +17,11 @@ typedef struct FsEligible
 	int32	   *rings;			/* ring indexes */
 	uint64		gen;			/* db->rings_gen when the rings were chosen */
 	int32		node;			/* of the claimer; FS_NONE: it has none */
-	int			ngifts;			/* slots that jobs finished in this call leave to it */
+	int			ngifts;			/* slots that jobs finished in this call leave
+								 * to it */
 	int32	   *gifts;			/* lease indexes, FS_NONE once used */
-	TimestampTz now;			/* as of the critical section; never earlier than the last one's */
+	TimestampTz now;			/* as of the critical section; never earlier
+								 * than the last one's */
 } FsEligible;
 
 typedef enum FsPick

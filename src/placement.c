@@ -168,9 +168,11 @@ fs_placement_commit(int32 db, FsPlacementChange *c)
 {
 	int32		at;
 
-	fs_dbs[db].settings_gen++;	/* who reads rows at the moment reads them again */
+	fs_dbs[db].settings_gen++;	/* who reads rows at the moment reads them
+								 * again */
 	if (fs_dbs[db].nrooms > 0)
-		fs_preempt_wake(&fs_dbs[db], GetCurrentTimestamp());	/* room for work that nobody can take now */
+		fs_preempt_wake(&fs_dbs[db], GetCurrentTimestamp());	/* room for work that
+																 * nobody can take now */
 	switch (c->kind)
 	{
 		case FS_CHAIN_WORKSPACE:
@@ -204,14 +206,16 @@ fs_placement_commit(int32 db, FsPlacementChange *c)
 				if (!c->draining)
 				{
 					fs_place_nodes[at].refs++;
-					fs_place_node_unref(at);	/* it goes when nothing else needs it */
+					fs_place_node_unref(at);	/* it goes when nothing else
+												 * needs it */
 					wake_all(db);
 				}
 			}
 			break;
 	}
 	mark_dirty(db, c->kind, c->name);
-	fs_placement_abort(c);		/* references are those of workspace, lane or node from now on */
+	fs_placement_abort(c);		/* references are those of workspace, lane or
+								 * node from now on */
 }
 
 /* fs_placement_abort: the transaction's references go. */

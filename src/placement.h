@@ -22,8 +22,10 @@ extern const char *const FsChainKindNames[FS_CHAIN_KINDS];
 /* Of a database. */
 typedef struct FsPlacement
 {
-	bool		any;			/* some chain may be placed: its rows are to be read */
-	int32		misplaced;		/* workspaces whose rings there was no room for */
+	bool		any;			/* some chain may be placed: its rows are to
+								 * be read */
+	int32		misplaced;		/* workspaces whose rings there was no room
+								 * for */
 	TimestampTz replaced_at;	/* when that was tried again last */
 	int64		visits;			/* members that claims looked at */
 	int64		scorer_calls;	/* placement_scorer.c */
@@ -38,7 +40,8 @@ typedef struct FsPlacementChange
 	FsChainKind kind;
 	char		name[FS_NAME_LEN + 1];
 	int32		holders;		/* a chain's, with a reference; FS_NONE: any */
-	int32		node;			/* a draining node, with a reference, or FS_NONE */
+	int32		node;			/* a draining node, with a reference, or
+								 * FS_NONE */
 	bool		draining;
 } FsPlacementChange;
 

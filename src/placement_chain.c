@@ -53,7 +53,8 @@ typedef struct Chain
 	const char **left;
 	bool		counted;		/* running and backlog are known */
 	int			open;			/* events */
-	int			asked;			/* jobs that were asked to yield and are not resumed yet */
+	int			asked;			/* jobs that were asked to yield and are not
+								 * resumed yet */
 	StringInfoData scores;		/* as a JSON object, for the event */
 } Chain;
 
@@ -569,7 +570,10 @@ look_after_jobs(Chain *ch)
 	count_jobs(ch);
 	ch->asked = fs_placement_resume(ch->round->db, ch->kind, ch->name);
 
-	/* a job that is still to be resumed keeps the move open, also where its node is dead */
+	/*
+	 * a job that is still to be resumed keeps the move open, also where its
+	 * node is dead
+	 */
 	for (int i = 0; i < ch->c.nholders && ch->asked > 0; i++)
 		if (ch->c.holders[i].evicting)
 		{
@@ -660,7 +664,11 @@ fs_placement_chain(FsPlacementRound *round, FsChainKind kind, const char *name)
 			go_on = act(ch, &d[i]);
 			evicted |= d[i].act == PLACEMENT_EVICT;
 		}
-		/* those that are over leave the list when nothing points into it any more */
+
+		/*
+		 * those that are over leave the list when nothing points into it any
+		 * more
+		 */
 		if (!go_on || evicted)
 		{
 			if (evicted)

@@ -154,7 +154,10 @@ worth_it(const PlacementChain *c, const PlacementSettings *s, double worse, Plac
 	}
 	if ((d->better - worse) * s->service_value - d->cost <= 0)
 	{
-		/* what runs and waits makes the cost, and nobody tells when it is less */
+		/*
+		 * what runs and waits makes the cost, and nobody tells when it is
+		 * less
+		 */
 		stay(c, s, d, PLACEMENT_COST);
 		d->due = c->now + s->interval;
 		return false;
@@ -334,7 +337,8 @@ placement_decide(const PlacementChain *c, const PlacementSettings *s, PlacementD
 				d->better = c->alternative.value;
 		}
 		else if (c->eligible > 0)
-			d->due = c->now + s->interval;	/* the scorer wants none of them: it may change its mind */
+			d->due = c->now + s->interval;	/* the scorer wants none of them:
+											 * it may change its mind */
 	}
 	else if (evicting > finished)
 		d->why = PLACEMENT_EVICTING;

@@ -8,15 +8,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PLACEMENT_NEVER		INT64_MAX	/* of a time: not until something changes */
+#define PLACEMENT_NEVER		INT64_MAX	/* of a time: not until something
+										 * changes */
 
 typedef enum PlacementAct
 {
-	PLACEMENT_STAY,				/* nothing to do now: `why`; look again at `due` */
-	PLACEMENT_ASK_SCORES,		/* the decision needs a score of each live holder */
+	PLACEMENT_STAY,				/* nothing to do now: `why`; look again at
+								 * `due` */
+	PLACEMENT_ASK_SCORES,		/* the decision needs a score of each live
+								 * holder */
 	PLACEMENT_ASK_ALTERNATIVE,	/* ... the best node outside the holders */
 	PLACEMENT_ASK_LIVE,			/* ... a score of `holder` of this moment */
-	PLACEMENT_FINISH,			/* the eviction of `holder` is over: nothing runs there */
+	PLACEMENT_FINISH,			/* the eviction of `holder` is over: nothing
+								 * runs there */
 	PLACEMENT_EVICT,			/* no new claims at `holder`, because of `why` */
 	PLACEMENT_REFILL			/* place it on the alternative */
 } PlacementAct;
@@ -43,9 +47,11 @@ typedef enum PlacementWhy
 	PLACEMENT_NO_ALTERNATIVE,
 	PLACEMENT_GAP,
 	PLACEMENT_COST,
-	PLACEMENT_RECOVERED,		/* the score of the moment is at the floor again */
+	PLACEMENT_RECOVERED,		/* the score of the moment is at the floor
+								 * again */
 	PLACEMENT_EVICTING,			/* jobs finish where it was */
-	PLACEMENT_NO_NODE,			/* fewer live holders than desired, and no node to place it on */
+	PLACEMENT_NO_NODE,			/* fewer live holders than desired, and no
+								 * node to place it on */
 	PLACEMENT_WHYS
 } PlacementWhy;
 
@@ -55,7 +61,8 @@ typedef enum PlacementOpinion
 {
 	PLACEMENT_NOT_ASKED,
 	PLACEMENT_NONE,				/* NULL */
-	PLACEMENT_FAILED,			/* none, because the scorer raised, took too long, answered nonsense */
+	PLACEMENT_FAILED,			/* none, because the scorer raised, took too
+								 * long, answered nonsense */
 	PLACEMENT_SCORED
 } PlacementOpinion;
 
@@ -71,11 +78,13 @@ typedef struct PlacementHolder
 	bool		evicting;
 	bool		pinned;			/* now */
 	int64_t		pinned_until;
-	PlacementWhy lost;			/* DEAD, DRAINING, NOT_CANDIDATE: it does not serve; WHY_NONE: live */
+	PlacementWhy lost;			/* DEAD, DRAINING, NOT_CANDIDATE: it does not
+								 * serve; WHY_NONE: live */
 	int64_t		since;
 	int			running;		/* jobs of the chain there */
 	PlacementScore score;
-	PlacementScore live;		/* of the victim, asked for after everything else spoke for the move */
+	PlacementScore live;		/* of the victim, asked for after everything
+								 * else spoke for the move */
 } PlacementHolder;
 
 /* All times in microseconds of one clock. */
@@ -84,14 +93,17 @@ typedef struct PlacementChain
 	int			desired;
 	int			nholders;
 	PlacementHolder *holders;	/* in any order, names are unique */
-	int			eligible;		/* nodes outside the holders that could have it */
+	int			eligible;		/* nodes outside the holders that could have
+								 * it */
 	PlacementScore alternative; /* of the best of these */
 	const char *alternative_node;	/* NULL: there is none */
 	int64_t		last_move;		/* 0: never */
 	int64_t		backlog;		/* jobs ready */
-	bool		moving;			/* a score is not what it was when it was asked last */
+	bool		moving;			/* a score is not what it was when it was
+								 * asked last */
 	bool		degrading;		/* trend of a holder */
-	int			moves;			/* in flight, of all chains, that scores decided */
+	int			moves;			/* in flight, of all chains, that scores
+								 * decided */
 	int64_t		now;
 } PlacementChain;
 

@@ -11,7 +11,8 @@
 /* How a lease ended. */
 typedef enum PlacementEnd
 {
-	PLACEMENT_ENDED,			/* completed, given back, cancelled: the node did its part */
+	PLACEMENT_ENDED,			/* completed, given back, cancelled: the node
+								 * did its part */
 	PLACEMENT_FAILED_JOB,		/* fairsched_fail */
 	PLACEMENT_EXPIRED			/* its time ran out */
 } PlacementEnd;
@@ -28,7 +29,8 @@ typedef struct PlacementHealth
 
 typedef struct PlacementFacts
 {
-	bool		alive;			/* a worker of it called within fairsched.worker_timeout */
+	bool		alive;			/* a worker of it called within
+								 * fairsched.worker_timeout */
 	bool		quiet;			/* but in the second half of that time */
 	int			slots;
 	int			running;
@@ -36,7 +38,8 @@ typedef struct PlacementFacts
 	int64_t		dwell;			/* usec the chain is there; 0: it is not */
 } PlacementFacts;
 
-#define PLACEMENT_HEALTH_TURN	0.2 /* a change of health by which chains are scored again */
+#define PLACEMENT_HEALTH_TURN	0.2 /* a change of health by which chains are
+									 * scored again */
 
 extern void placement_health_add(PlacementHealth *h, PlacementEnd how, int64_t now);
 extern double placement_health(const PlacementHealth *h, int64_t now);

@@ -16,7 +16,8 @@ typedef enum FsChainKind
 {
 	FS_CHAIN_WORKSPACE,
 	FS_CHAIN_LANE,
-	FS_CHAIN_NODE,				/* all chains that this node holds, or may hold */
+	FS_CHAIN_NODE,				/* all chains that this node holds, or may
+								 * hold */
 	FS_CHAIN_KINDS
 } FsChainKind;
 
@@ -28,7 +29,8 @@ typedef struct PlacementMark
 
 typedef struct PlacementMarks
 {
-	bool		first;			/* memory is new: rows tell what is not as it should be */
+	bool		first;			/* memory is new: rows tell what is not as it
+								 * should be */
 	int32_t		n;
 	PlacementMark mark[PLACEMENT_MARKS];
 	bool		more;			/* others are in the bits */

@@ -188,7 +188,8 @@ ask(Oid func, const char *sql, Oid second, Datum chain, Datum arg, MemoryContext
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_RESTRICTED_OPERATION);
-	level = fs_safe_search_path();	/* that of who runs the loop is not the owner's */
+	level = fs_safe_search_path();	/* that of who runs the loop is not the
+									 * owner's */
 	XactReadOnly = true;		/* until the end of the subtransaction */
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

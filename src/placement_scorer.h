@@ -13,7 +13,8 @@
 typedef struct FsScorer
 {
 	bool		installed;		/* false: the built-in */
-	Oid			score;			/* InvalidOid: not what it was when it was installed */
+	Oid			score;			/* InvalidOid: not what it was when it was
+								 * installed */
 	Oid			alternative;
 	char	   *names[2];		/* for alerts */
 	bool		asked[2];

@@ -38,8 +38,10 @@
 PG_FUNCTION_INFO_V1(fs_evaluate_placement);
 
 #define CHAINS_A_ROUND	500
-#define ACTS_A_ROUND	(PLACEMENT_MARKS / 2)	/* each chain that is moved is marked */
-#define ROUND_USEC		(250 * INT64CONST(1000))	/* other tasks have their turn then */
+#define ACTS_A_ROUND	(PLACEMENT_MARKS / 2)	/* each chain that is moved is
+												 * marked */
+#define ROUND_USEC		(250 * INT64CONST(1000))	/* other tasks have their
+													 * turn then */
 #define BUSY_USEC		USECS_PER_SEC	/* somebody else is at it */
 #define LOCK_TIMEOUT	"200ms"
 
@@ -238,12 +240,12 @@ begin_round(FsPlacementRound *round, FsDatabase *db, TimestampTz now)
 	round->settings = (PlacementSettings)
 	{
 		.floor = fs_placement_score_floor,
-		.gap = fs_placement_hysteresis_gap,
-		.service_value = fs_placement_service_value,
-		.move_cost = fs_placement_move_cost,
-		.cooldown = FsMsToUsec(fs_placement_cooldown),
-		.interval = FsMsToUsec(fs_placement_interval),
-		.max_moves = fs_placement_max_moves
+			.gap = fs_placement_hysteresis_gap,
+			.service_value = fs_placement_service_value,
+			.move_cost = fs_placement_move_cost,
+			.cooldown = FsMsToUsec(fs_placement_cooldown),
+			.interval = FsMsToUsec(fs_placement_interval),
+			.max_moves = fs_placement_max_moves
 	};
 	fs_fleet_look(db, &round->fleet);
 	fs_scorer_load(&round->scorer, &round->fleet);

@@ -18,7 +18,8 @@
 
 #include "preempt.h"
 
-#define ASK_AT_ONCE	100			/* the others have their turn with the next look */
+#define ASK_AT_ONCE	100			/* the others have their turn with the next
+								 * look */
 #define PIECE		1024		/* leases looked at while the lock is held */
 
 typedef struct Running

@@ -99,7 +99,10 @@ fs_preempt_lock(uint32 kind, int64 key, bool wait)
 {
 	LOCKTAG		tag;
 
-	/* class 6 of advisory locks: SQL functions use 1 and 2, others of ours 3 to 5 */
+	/*
+	 * class 6 of advisory locks: SQL functions use 1 and 2, others of ours 3
+	 * to 5
+	 */
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32) ^ (kind << 31), (uint32) key, 6);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
@@ -140,7 +143,11 @@ record_request(const FsPreemptRequest *r, FsJobRel *jr, HeapTuple row, const cha
 	/* one of an earlier claim, which the scheduler has not closed yet */
 	fs_spi("UPDATE fairsched.preemption_history SET outcome = 'void' "
 		   "WHERE job_id = $1 AND outcome = 'requested' AND token <> $2", 2, claim_types, claim, NULL);
-	/* look first: an insert would wait for who is answering the one that is there */
+
+	/*
+	 * look first: an insert would wait for who is answering the one that is
+	 * there
+	 */
 	if (fs_spi("SELECT 1 FROM fairsched.preemption_history WHERE job_id = $1 AND outcome = 'requested' AND token = $2",
 			   2, claim_types, claim, NULL) > 0)
 	{
@@ -177,7 +184,8 @@ fs_preempt_request(FsDatabase *db, const FsPreemptRequest *r)
 			FsRowResult soft = fs_soft_lock(db, jr, row, r->wait, &held);
 
 			if (soft == FS_ROW_DONE && held.soft)
-				soft = fs_soft_harden(db, jr, &row, &held, true);	/* the row is locked by us */
+				soft = fs_soft_harden(db, jr, &row, &held, true);	/* the row is locked by
+																	 * us */
 			if (soft != FS_ROW_DONE)
 			{
 				fs_rows_close(jr);
@@ -333,7 +341,11 @@ fs_yield(PG_FUNCTION_ARGS)
 		flow = FsJob(row)->flow;
 		q.attempt = Max(FsJob(row)->attempt - 1, 0);
 		q.preempted = was_asked(held);
-		/* asked, it waits until somebody resumes it; else until the scheduler comes by */
+
+		/*
+		 * asked, it waits until somebody resumes it; else until the scheduler
+		 * comes by
+		 */
 		q.run_at = q.preempted ? DT_NOEND : GetCurrentTimestamp();
 		if (fs_requeue(db, jr, &row, &q, true) == FS_ROW_DONE)
 		{

@@ -16,9 +16,11 @@ typedef struct FsPreemptRequest
 	const char *resource;		/* NULL: none */
 	double		utilisation;	/* percent; negative: not known */
 	double		threshold;		/* percent; negative: no policy */
-	int64		token;			/* of the claim that is meant; 0: whichever it is */
+	int64		token;			/* of the claim that is meant; 0: whichever it
+								 * is */
 	FsExhausted on_exhausted;
-	bool		wait;			/* for others who are asking for the same job; else ALREADY */
+	bool		wait;			/* for others who are asking for the same job;
+								 * else ALREADY */
 } FsPreemptRequest;
 
 typedef enum FsPreemptResult

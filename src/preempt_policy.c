@@ -15,7 +15,8 @@
 #include "utils/memutils.h"
 #include "capacity.h"
 
-#define AGAIN_AFTER		(100 * INT64CONST(1000))	/* usec, where somebody else evaluates */
+#define AGAIN_AFTER		(100 * INT64CONST(1000))	/* usec, where somebody
+													 * else evaluates */
 
 /* What all candidates hold, and those who were asked. */
 static int64
@@ -88,7 +89,10 @@ apply(FsDatabase *db, const FsPreemptRule *p, const char *reason, TimestampTz no
 	w = find_whom_to_help(db, p, &cs, now, &ripe_at);
 	if (w.flow == FS_NONE)
 	{
-		/* it would be for nothing; perhaps not when others have run long enough */
+		/*
+		 * it would be for nothing; perhaps not when others have run long
+		 * enough
+		 */
 		if (ripe_at != DT_NOEND)
 		{
 			FsLock();
@@ -106,7 +110,11 @@ apply(FsDatabase *db, const FsPreemptRule *p, const char *reason, TimestampTz no
 			kept = fs_capacity_keep(db, w.flow, w.cls, &w.needs,
 									now + FsMsToUsec(fs_preemption_grace) + FsMsToUsec(fs_preemption_hold));
 		FsUnlock();
-		/* what is not kept others would take: it waits until a room is given up */
+
+		/*
+		 * what is not kept others would take: it waits until a room is given
+		 * up
+		 */
 		if (!kept)
 			return 0;
 	}
@@ -146,7 +154,8 @@ fs_preempt_evaluate(FsDatabase *db, bool wait)
 	fs_preempt_look_at_rooms(db);
 	FsLock();
 	fs_capacity_forget_rooms(db, now);
-	n = db->room_rings != FS_NONE && !db->drained;	/* nobody could claim what is freed */
+	n = db->room_rings != FS_NONE && !db->drained;	/* nobody could claim what
+													 * is freed */
 	FsUnlock();
 	if (n == 0)
 		return 0;

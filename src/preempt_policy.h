@@ -48,7 +48,8 @@ typedef struct FsFleetWaiter
 	int32		id;				/* of the flow */
 	int			cls;
 	FsNeeds		needs;
-	int64		free;			/* of the resource it lacks; less than 0 while others hold too much */
+	int64		free;			/* of the resource it lacks; less than 0 while
+								 * others hold too much */
 } FsFleetWaiter;
 
 /* In a transaction, without fs->lock; they may raise.  Results are palloc'd. */

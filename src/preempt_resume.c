@@ -17,8 +17,10 @@
 #include "amount.h"
 #include "capacity.h"
 
-#define HYSTERESIS		5.0		/* points below the threshold before jobs are resumed */
-#define DEFAULT_THRESHOLD 80.0	/* of a request that names a resource and no threshold */
+#define HYSTERESIS		5.0		/* points below the threshold before jobs are
+								 * resumed */
+#define DEFAULT_THRESHOLD 80.0	/* of a request that names a resource and no
+								 * threshold */
 
 /* What a preempted job needs of a resource; -1: it is not preempted any more. */
 static int64
@@ -51,7 +53,8 @@ typedef struct Stopped
 	int64		job_id;
 	int			resource;
 	double		threshold;
-	char	   *throttled;		/* the workspace whose throttle stopped it; NULL: the fleet's use did */
+	char	   *throttled;		/* the workspace whose throttle stopped it;
+								 * NULL: the fleet's use did */
 } Stopped;
 
 /* Stopped jobs with higher numbers than this, the oldest first. */
@@ -67,7 +70,7 @@ read_stopped(int64 after, int limit, int *n)
 	*n = fs_spi("SELECT preemption_id, job_id, resource, threshold, "
 				"CASE WHEN reason = 'quota_exceeded' AND threshold IS NOT NULL THEN workspace END "
 				"FROM fairsched.preemption_history WHERE outcome = 'preempted' AND preemption_id > $1 "
-				/* a budget may have the name of a resource */
+	/* a budget may have the name of a resource */
 				"AND ((resource IN ('cpu', 'memory', 'gpu') AND reason <> 'budget_exceeded') "
 				"OR (reason = 'quota_exceeded' AND threshold IS NOT NULL)) "
 				"ORDER BY preemption_id LIMIT $2", 2, types, args, NULL);
@@ -139,7 +142,8 @@ fs_preempt_resume_due(FsDatabase *db, int limit)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
 	int64		resumed[FS_FLEET] = {0};
-	int			awaited[FS_FLEET] = {-1, -1, -1};	/* the most urgent class that waits */
+	int			awaited[FS_FLEET] = {-1, -1, -1};	/* the most urgent class
+													 * that waits */
 	int64		after = 0;
 	bool		any = false;
 	int			done = 0;
@@ -195,7 +199,11 @@ fs_preempt_resume_due(FsDatabase *db, int limit)
 	if (!any)
 		db->resumable = false;
 	FsUnlock();
-	/* what was resumed is claimed now, or not: the others are looked at again then */
+
+	/*
+	 * what was resumed is claimed now, or not: the others are looked at again
+	 * then
+	 */
 	if (any)
 		next = Min(next, now + FsMsToUsec(fs_preemption_interval));
 	return next;

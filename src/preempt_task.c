@@ -28,8 +28,10 @@
 
 PG_FUNCTION_INFO_V1(fs_evaluate_preemption);
 
-#define IDLE_INTERVAL	USECS_PER_HOUR	/* when nothing is open: old history goes */
-#define AGAIN_AFTER		(100 * INT64CONST(1000))	/* usec, where a row was locked */
+#define IDLE_INTERVAL	USECS_PER_HOUR	/* when nothing is open: old history
+										 * goes */
+#define AGAIN_AFTER		(100 * INT64CONST(1000))	/* usec, where a row was
+													 * locked */
 
 typedef struct Pending
 {
@@ -189,7 +191,8 @@ serve_requests(FsDatabase *db, int limit, TimestampTz now)
 
 			after = p[i].id;
 			if (fs_ledger_preempts(p[i].job_id))
-				continue;		/* asked by this transaction: nothing holds before its commit */
+				continue;		/* asked by this transaction: nothing holds
+								 * before its commit */
 			FsLock();
 			l = fs_lease_find(fs_my_db, p[i].job_id);
 			if (l != FS_NONE && fs_leases[l].token == p[i].token)

@@ -10,11 +10,14 @@
 
 #include "window.h"
 
-#define FS_UNIT INT64_C(1000000)	/* of an amount: a millionth is the smallest */
+#define FS_UNIT INT64_C(1000000)	/* of an amount: a millionth is the
+									 * smallest */
 #define FS_NEED_MAX (INT64_C(1000000000) * FS_UNIT) /* of one job */
 #define FS_QUOTA_MAX (INT64_C(1000000000000) * FS_UNIT)
-#define FS_AMOUNT_MAX INT64_C(4000000000000000000)	/* all jobs together: sums never overflow */
-#define FS_BURST_WITHIN (INT64_C(3600) * 1000000)	/* burst time is counted over an hour */
+#define FS_AMOUNT_MAX INT64_C(4000000000000000000)	/* all jobs together: sums
+													 * never overflow */
+#define FS_BURST_WITHIN (INT64_C(3600) * 1000000)	/* burst time is counted
+													 * over an hour */
 
 /* The seven resources, in the order the gates look at them. */
 typedef enum FsResource
@@ -33,7 +36,7 @@ typedef enum FsResource
 #define FS_HELD_MASK (FsResourceBit(FS_RES_CPU) | FsResourceBit(FS_RES_MEMORY) | \
 					  FsResourceBit(FS_RES_GPU) | FsResourceBit(FS_RES_RUNS))
 #define FS_CONSUMED_MASK (FsResourceBit(FS_RES_TOKENS) | FsResourceBit(FS_RES_COST))
-#define FS_USED_MASK (FS_CONSUMED_MASK | FsResourceBit(FS_RES_STORAGE))	/* what is recorded */
+#define FS_USED_MASK (FS_CONSUMED_MASK | FsResourceBit(FS_RES_STORAGE)) /* what is recorded */
 #define FS_BURST_MASK (FsResourceBit(FS_RES_CPU) | FsResourceBit(FS_RES_MEMORY))
 
 /* What a job holds while it runs; amounts of resources that are not in the mask are 0. */

@@ -142,7 +142,10 @@ begins_where_it_ended(void)
 	struct stat st;
 	bool		result;
 
-	/* it cannot be told where there is none yet, nor with a bad one: the server will say so itself */
+	/*
+	 * it cannot be told where there is none yet, nor with a bad one: the
+	 * server will say so itself
+	 */
 	if (stat(XLOG_CONTROL_FILE, &st) != 0)
 		return false;
 	control = get_controlfile(DataDir, &crc_ok);

@@ -11,13 +11,16 @@
 typedef struct FsSavedRate
 {
 	char		workspace[FS_NAME_LEN + 1];
-	bool		complete;		/* by a clean shutdown: no claim was made after it */
-	bool		booked;			/* else: what was claimed after it is in fairsched.rate_bookings */
+	bool		complete;		/* by a clean shutdown: no claim was made
+								 * after it */
+	bool		booked;			/* else: what was claimed after it is in
+								 * fairsched.rate_bookings */
 	int64		epoch;
 	int64		width;
 	int64		head;
 	int			n;
-	int64		count[FS_WINDOW_KEPT];	/* of the slices up to head, oldest first */
+	int64		count[FS_WINDOW_KEPT];	/* of the slices up to head, oldest
+										 * first */
 } FsSavedRate;
 
 /* When shared memory is made, in the process that makes it. */

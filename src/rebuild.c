@@ -134,7 +134,11 @@ scan_ready_flows(FsDatabase *db, FsJobRel *jr, MemoryContext work)
 				ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(flow));
 				nkeys = 1;
 			}
-			/* an index scan with fewer keys than announced: make the second one always true */
+
+			/*
+			 * an index scan with fewer keys than announced: make the second
+			 * one always true
+			 */
 			if (nkeys == 0)
 				ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(PG_INT32_MIN));
 			ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(PG_INT32_MIN));
@@ -436,7 +440,8 @@ adopt(FsDatabase *db)
 				 "WHERE job_table = %d", tables[i], tables[i]);
 		fs_spi(sql, 0, NULL, NULL, NULL);
 		if (tables[i] == 0)
-			continue;			/* it comes with the extension, and its trigger saw its rows */
+			continue;			/* it comes with the extension, and its
+								 * trigger saw its rows */
 		snprintf(sql, sizeof(sql), "UPDATE fairsched.jobs_%d SET state = 'available' "
 				 "WHERE state = 'running'", tables[i]);
 		fs_spi(sql, 0, NULL, NULL, NULL);
@@ -470,7 +475,7 @@ load_workers(FsDatabase *db)
 		char		caps[FS_CAPS_LEN];
 		int			caps_len;
 		int			slots;
-	}			Row;
+	} Row;
 	Row		   *rows;
 
 	fs_spi_begin();
@@ -495,13 +500,18 @@ load_workers(FsDatabase *db)
 		int32		w = fs_worker_get(FsDbIndex(db), rows[i].name, now);
 
 		if (w == FS_NONE)
-			break;				/* the oldest registrations come when they call */
+			break;				/* the oldest registrations come when they
+								 * call */
 		fs_workers[w].declared = true;
 		fs_workers[w].slots = rows[i].slots;
 		fs_workers[w].caps_len = rows[i].caps_len;
 		memcpy(fs_workers[w].caps, rows[i].caps, rows[i].caps_len);
 		strlcpy(fs_workers[w].node, rows[i].node, sizeof(fs_workers[w].node));
-		/* where there is no room for its node it only gets what is placed nowhere */
+
+		/*
+		 * where there is no room for its node it only gets what is placed
+		 * nowhere
+		 */
 		if (rows[i].node[0] != '\0')
 			fs_place_worker(w, fs_place_node_get(FsDbIndex(db), rows[i].node));
 	}
@@ -614,7 +624,11 @@ fs_rebuild_settings(FsDatabase *db)
 	fs_limits_load(db);
 	fs_capacity_load(db);
 	fs_recommend_load(db);
-	/* until here nobody else goes on with the old ones; what was changed meanwhile may be overwritten: once more */
+
+	/*
+	 * until here nobody else goes on with the old ones; what was changed
+	 * meanwhile may be overwritten: once more
+	 */
 	FsLock();
 	db->tiers_stale = before != db->settings_gen;
 	FsUnlock();

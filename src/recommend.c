@@ -111,7 +111,10 @@ follow(RecommendState *state, int32_t target, int32_t current, int64_t cooldown,
 {
 	if (state->desired == RECOMMEND_NONE)
 	{
-		/* nothing is known of what was: nobody is sent away before a cool-down is over */
+		/*
+		 * nothing is known of what was: nobody is sent away before a
+		 * cool-down is over
+		 */
 		state->desired = at_least(target, current);
 		state->below_since = 0;
 	}

@@ -54,7 +54,8 @@
 #define ARRIVAL_TAU		60.0	/* s */
 #define SERVICE_TAU		600.0	/* s */
 #define RESTING_RATE	0.001	/* jobs a second, below which nothing arrives */
-#define PIECE			256		/* entries of a pool looked at while the lock is held */
+#define PIECE			256		/* entries of a pool looked at while the lock
+								 * is held */
 #define PARKS			(FS_PARK_CAPACITY + 1)
 
 /* What one evaluation adds up for a lane. */
@@ -67,9 +68,11 @@ typedef struct LaneSum
 	bool		undeclared;		/* some of these told by what they hold */
 	int64		present;		/* jobs that wait or run */
 	int64		refused[PARKS];
-	double		admitted;		/* jobs that wait and could be taken, with room for them */
+	double		admitted;		/* jobs that wait and could be taken, with
+								 * room for them */
 	TimestampTz before;			/* the evaluation that this one follows, */
-	double		keep;			/* and what is left since of what decays with SERVICE_TAU */
+	double		keep;			/* and what is left since of what decays with
+								 * SERVICE_TAU */
 } LaneSum;
 
 typedef struct ShareSum
@@ -320,7 +323,10 @@ add_leases(Evaluation *ev)
 			ev->sums[piece[i].lane].out->signal.input.busy++;
 			if (!serves[i])
 			{
-				/* it has not asked since memory was built, or for another lane since */
+				/*
+				 * it has not asked since memory was built, or for another
+				 * lane since
+				 */
 				ev->sums[piece[i].lane].out->signal.input.current++;
 				ev->sums[piece[i].lane].slots++;
 				ev->sums[piece[i].lane].undeclared = true;
@@ -376,7 +382,8 @@ add_flows(Evaluation *ev)
 			if (by == FS_PARK_BUDGET)
 				share->paused += flow->ready;
 			else if (by == FS_PARK_NONE || by == FS_PARK_CEILING || by == FS_PARK_RATE)
-				share->ready += flow->ready;	/* what is set for the workspace bounds it below */
+				share->ready += flow->ready;	/* what is set for the
+												 * workspace bounds it below */
 			else
 				share->refused += flow->ready;
 		}
@@ -419,7 +426,8 @@ add_shares(Evaluation *ev)
 			LaneSum    *sum;
 			RecommendInput *in;
 			double		job;	/* slots for one that waits */
-			double		arriving;	/* slots for what arrives, a job that is present */
+			double		arriving;	/* slots for what arrives, a job that is
+									 * present */
 			double		most;
 			double		offered;
 			double		drain;
@@ -482,7 +490,7 @@ take_over(Evaluation *ev, LaneSum *sum)
 	to->at = ev->now;
 	sum->keep = from->at == 0 ? 0 : exp(-Max(ev->now - from->at, 0) / 1e6 / SERVICE_TAU);
 	if (from->at == 0)
-		to->arrived = to->arrivals;	/* since the lane was made */
+		to->arrived = to->arrivals; /* since the lane was made */
 	else
 	{
 		double		seconds = Max(ev->now - from->at, 0) / 1e6;
@@ -523,7 +531,10 @@ rates(Evaluation *ev)
 		{
 			double		each = Max((double) sum->slots / s->input.current, 1);
 
-			/* who claims several at a time without having said so will do it again */
+			/*
+			 * who claims several at a time without having said so will do it
+			 * again
+			 */
 			if (sum->undeclared)
 				each = Max(each, 1 + (s->input.slots - 1) * sum->keep);
 			s->input.slots = each;
@@ -614,7 +625,11 @@ fs_recommend_evaluate(FsDatabase *db, int *n)
 			s->ready = s->refused = -1;
 	}
 	FsLock();
-	/* jobs that arrived after their lane was looked at have woken nobody: it was not at rest then */
+
+	/*
+	 * jobs that arrived after their lane was looked at have woken nobody: it
+	 * was not at rest then
+	 */
 	for (int i = 0; i < ev.n; i++)
 		rest = rest && FsStatsOfLane(ev.lanes[i].lane)->arrivals == ev.lanes[i].signal.arrivals;
 	if (!lost(&ev))

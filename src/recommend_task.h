@@ -12,7 +12,8 @@
 typedef struct FsSignal
 {
 	/* settings: fairsched.capacity_settings, fairsched.capacity_pins */
-	RecommendLimits limits;		/* without the cool-down, which is a setting of the server */
+	RecommendLimits limits;		/* without the cool-down, which is a setting
+								 * of the server */
 	int64		target;			/* usec; 0: fairsched.dwell_target */
 
 	/* rates: sums that decay (recommend_task.c) */
@@ -23,7 +24,8 @@ typedef struct FsSignal
 	double		arrived;		/* jobs */
 	double		ended;			/* leases */
 	double		busy;			/* seconds that leases were held */
-	double		service;		/* mean seconds of a lease, when it was known last; 0: never */
+	double		service;		/* mean seconds of a lease, when it was known
+								 * last; 0: never */
 
 	/* what the last evaluation found */
 	RecommendInput input;

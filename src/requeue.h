@@ -15,7 +15,8 @@ typedef struct FsRequeue
 	bool		returned;		/* first in its class */
 	bool		keep_position;	/* stays where it is in the order */
 	bool		preempted;		/* counts as one more preemption */
-	bool		reviewed;		/* waits for no review any more; so does what is not scheduled */
+	bool		reviewed;		/* waits for no review any more; so does what
+								 * is not scheduled */
 	TimestampTz run_at;
 	TimestampTz review_run_at;	/* when it may run once it is reviewed */
 	int			attempt;		/* -1: as it is */
@@ -42,7 +43,8 @@ typedef struct FsEnd
 	Datum		errors;			/* 0: those of the row */
 	TimestampTz claimed_at;		/* 0: unknown */
 	const char *worker;
-	bool		soft;			/* held by a soft lease, whose end counts the row */
+	bool		soft;			/* held by a soft lease, whose end counts the
+								 * row */
 } FsEnd;
 
 extern FsRowResult fs_end_job(FsDatabase *db, FsJobRel *jr, HeapTuple row, const FsEnd *end, bool wait);

@@ -277,8 +277,9 @@ ring_rekey(int32 m)
 
 	/*
 	 * It waited for a costly head and now has a cheaper one: it has yet to be
-	 * visited in this round.  An earlier key would say that it was taken away in
-	 * the middle of a visit (drr_resume), and cost it this round's quantum.
+	 * visited in this round.  An earlier key would say that it was taken away
+	 * in the middle of a visit (drr_resume), and cost it this round's
+	 * quantum.
 	 */
 	if (key < lane->round && node->round >= lane->round)
 		key = lane->round;
@@ -312,8 +313,13 @@ fs_sched_flow_relink(int32 f)
 		flow->parked_counted = parked;
 	}
 	if (parked)
-		slot = -1;				/* it is out of the order of service (admit_parked.c) */
-	/* a flow that waits for the fleet has its place there in the room of its aging nodes */
+		slot = -1;				/* it is out of the order of service
+								 * (admit_parked.c) */
+
+	/*
+	 * a flow that waits for the fleet has its place there in the room of its
+	 * aging nodes
+	 */
 	if (flow->in_room)
 		fs_room_relink(f);
 	if (slot != fs_flows[f].list_slot)

@@ -16,7 +16,8 @@
 typedef struct RingNode
 {
 	uint64_t	round;			/* first key: the round it is due in */
-	uint32_t	stamp:31;		/* second key: its place in the ring; it wraps around */
+	uint32_t	stamp:31;		/* second key: its place in the ring; it wraps
+								 * around */
 	uint32_t	linked:1;
 	int32_t		child;
 	int32_t		next;

@@ -32,7 +32,8 @@
 #include "ring.h"
 #include "wait.h"
 
-#define SIBLINGS	16			/* flows of its workspace that one is compared with */
+#define SIBLINGS	16			/* flows of its workspace that one is compared
+								 * with */
 
 static void
 ring_link(FsDatabase *d, int32 ring)
@@ -103,7 +104,8 @@ fs_room_relink(int32 flow)
 	if (f->in_room)
 	{
 		needtree_remove(fs_room_nodes, &fs_rings[ring].room[f->room_resource][f->room_class], flow);
-		memset(node, 0, sizeof(NeedNode));	/* its aging nodes are out of their heaps */
+		memset(node, 0, sizeof(NeedNode));	/* its aging nodes are out of
+											 * their heaps */
 		f->in_room = false;
 		d->room_waiting[f->room_resource]--;
 		ring_unlink(d, ring);
@@ -122,7 +124,10 @@ fs_room_relink(int32 flow)
 	ring_link(d, ring);
 	if (cls < f->room_class)
 	{
-		/* more urgent work waits than was known: it may see more room, and policies look at it */
+		/*
+		 * more urgent work waits than was known: it may see more room, and
+		 * policies look at it
+		 */
 		fs_rings[ring].room_seen = 0;
 		fs_capacity_refused(d, flow, GetCurrentTimestamp());
 	}
@@ -391,7 +396,7 @@ fs_room_first(const FsDatabase *d, FsResource r, uint32 classes, int64 most, Tim
 		for (int32 ring = d->room_rings; ring != FS_NONE; ring = fs_rings[ring].room_next)
 		{
 			int32		f = needtree_first(fs_room_nodes, fs_rings[ring].room[r][*cls],
-										  Min(most, d->capacity[r]));
+										   Min(most, d->capacity[r]));
 
 			if (f != FS_NONE && (best == FS_NONE || fs_room_nodes[f].since < fs_room_nodes[best].since ||
 								 (fs_room_nodes[f].since == fs_room_nodes[best].since &&

@@ -229,10 +229,15 @@ scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, bool entrie
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(flow));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(rank));
 	ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
-	/* the descent reads every matching entry of its leaf page: hence an upper bound */
+
+	/*
+	 * the descent reads every matching entry of its leaf page: hence an upper
+	 * bound
+	 */
 	ScanKeyInit(&keys[3], 3, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
 	scan = FS_INDEX_BEGINSCAN(jr->rel, fs_rows_index_of_kind(jr, FS_INDEX_READY), GetActiveSnapshot(), 4);
-	scan->xs_want_itup = entries;	/* the index wants to know before it begins */
+	scan->xs_want_itup = entries;	/* the index wants to know before it
+									 * begins */
 	index_rescan(scan, keys, 4, NULL, 0);
 	return scan;
 }

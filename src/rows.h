@@ -101,7 +101,8 @@ typedef enum FsRowResult
 {
 	FS_ROW_DONE,
 	FS_ROW_LOCKED,				/* somebody else is changing it */
-	FS_ROW_MOVED,				/* the table was rewritten: its place is another now */
+	FS_ROW_MOVED,				/* the table was rewritten: its place is
+								 * another now */
 	FS_ROW_GONE					/* not what was expected any more */
 } FsRowResult;
 

@@ -73,11 +73,20 @@ insert_entries(FsJobRel *jr, int x, FsNewEntry *entries, int n, FsLeafKey *keys)
 	for (int i = 0; i < n; i++)
 	{
 		FsNewEntry *e = &entries[i];
+		FsLeafKey  *key = &keys[m];
 
-		if (!ready)
-			keys[m++] = (FsLeafKey) {{Int64GetDatum(e->job_id)}, e->tid};
-		else if (e->position > 0)
-			keys[m++] = (FsLeafKey) {{Int32GetDatum(e->flow), Int32GetDatum(e->rank), Int64GetDatum(e->position)}, e->tid};
+		if (ready && e->position <= 0)
+			continue;			/* not ready: no entry */
+		if (ready)
+		{
+			key->column[0] = Int32GetDatum(e->flow);
+			key->column[1] = Int32GetDatum(e->rank);
+			key->column[2] = Int64GetDatum(e->position);
+		}
+		else
+			key->column[0] = Int64GetDatum(e->job_id);
+		key->tid = e->tid;
+		m++;
 	}
 	if (fs_leaf_possible(fs_rows_index(jr, x), ready ? 3 : 1))
 		fs_leaf_insert(fs_rows_index(jr, x), jr->rel, keys, m, !ready);
@@ -90,16 +99,17 @@ insert_entries(FsJobRel *jr, int x, FsNewEntry *entries, int n, FsLeafKey *keys)
 static void
 insert_indexes_of_many(FsJobRel *jr, HeapTuple *tuples, FsNewEntry *entries, FsLeafKey *keys, int n)
 {
-	bool		holds[FS_INDEX_OTHER + 1] = {[FS_INDEX_JOB] = true, [FS_INDEX_OTHER] = true};
+	bool		holds[FS_INDEX_OTHER + 1] = {[FS_INDEX_JOB] = true,[FS_INDEX_OTHER] = true};
 
 	for (int i = 0; i < n; i++)
 	{
 		FsJobFixed *job = FsJob(tuples[i]);
 
-		entries[i] = (FsNewEntry) {
-			.job_id = job->job_id, .position = job->position, .flow = job->flow,
-			.rank = job->rank, .tid = tuples[i]->t_self
-		};
+		entries[i].job_id = job->job_id;
+		entries[i].position = job->position;
+		entries[i].flow = job->flow;
+		entries[i].rank = job->rank;
+		entries[i].tid = tuples[i]->t_self;
 		holds[job->position > 0 ? FS_INDEX_READY : FS_INDEX_DUE] = true;
 		holds[FS_INDEX_RUN] |= !heap_attisnull(tuples[i], FS_COL_RUN_ID + 1, NULL);
 		holds[FS_INDEX_UNIQUE] |= !heap_attisnull(tuples[i], FS_COL_UNIQUE_KEY + 1, NULL);
@@ -127,7 +137,7 @@ make_room(Relation rel, HeapTuple *tuples, int m, int n)
 	Size		usable = BLCKSZ - SizeOfPageHeaderData - RelationGetTargetPageFreeSpace(rel, HEAP_DEFAULT_FILLFACTOR);
 	Size		bytes = 0;
 
-	for (int i = 0; i < m; i++)	/* what is longer goes to the TOAST table */
+	for (int i = 0; i < m; i++) /* what is longer goes to the TOAST table */
 		bytes += MAXALIGN(Min(tuples[i]->t_len, TOAST_TUPLE_TARGET)) + sizeof(ItemIdData);
 	fs_extend_for(rel, MAXALIGN(Min(tuples[0]->t_len, TOAST_TUPLE_TARGET)), bytes / m * n / usable);
 }
@@ -167,7 +177,8 @@ fs_rows_insert(FsJobRel *jr, HeapTuple *tuples, int n, CommandId cid)
 		for (int i = 0; i < m; i++)
 		{
 			tuples[from + i]->t_self = slots[i]->tts_tid;
-			slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;	/* it was a loan that spared a copy */
+			slots[i]->tts_flags &= ~TTS_FLAG_SHOULDFREE;	/* it was a loan that
+															 * spared a copy */
 			ExecClearTuple(slots[i]);
 		}
 		CHECK_FOR_INTERRUPTS();
@@ -255,7 +266,11 @@ fs_rows_insert_unique(FsJobRel *jr, HeapTuple tuple, const char *workspace, Datu
 
 		if (fs_rows_find_unique(jr, workspace, unique_key, existing))
 			return false;
-		/* as INSERT … ON CONFLICT does: others wait for the token, not for our transaction */
+
+		/*
+		 * as INSERT … ON CONFLICT does: others wait for the token, not for
+		 * our transaction
+		 */
 		token = SpeculativeInsertionLockAcquire(xid);
 		HeapTupleHeaderSetSpeculativeToken(tuple->t_data, token);
 		heap_insert(jr->rel, tuple, cid, HEAP_INSERT_SPECULATIVE, NULL);

@@ -171,7 +171,8 @@ layout(char *base)
 	AREA(fs_leases, fs_max_running);
 	AREA(fs_workers, fs_max_workers);
 	AREA(fs_limits, fs_limits_capacity());
-	AREA(fs_place_nodes, fs_max_workers * 2);	/* those of workers, and others that hold something */
+	AREA(fs_place_nodes, fs_max_workers * 2);	/* those of workers, and
+												 * others that hold something */
 	AREA(fs_holders, fs_max_rings * 2);
 	AREA(fs_placements, fs_max_databases);
 	AREA(fs_budgets, fs_max_budgets);

@@ -30,15 +30,19 @@
 #include "utils/uuid.h"
 
 #define FS_NONE (-1)
-#define FS_RATE_TAU 60.0		/* seconds over which the service rate is measured */
+#define FS_RATE_TAU 60.0		/* seconds over which the service rate is
+								 * measured */
 #define FS_OWN_CANDIDATES 2		/* heads that every flow has room for */
 #define FS_DWELLS 1024			/* workspaces whose waiting times are kept */
-#define FS_CANDIDATES 24		/* heads in a block, for a flow that is being served */
+#define FS_CANDIDATES 24		/* heads in a block, for a flow that is being
+								 * served */
 #define FS_AGING 2				/* classes whose jobs age: P2 and P3 */
 #define FS_AGE_MARKS 128
-#define FS_FLEET 3				/* resources a fleet has: the first of FsResource */
+#define FS_FLEET 3				/* resources a fleet has: the first of
+								 * FsResource */
 #define FS_ROOMS 16
-#define FS_CLOSING 16			/* workspaces that are moved at a time with their heads being served */
+#define FS_CLOSING 16			/* workspaces that are moved at a time with
+								 * their heads being served */
 #define FS_WORKER_LANES 8		/* lanes that are remembered of a worker */
 
 /*
@@ -64,11 +68,13 @@ typedef enum FsPark
 	FS_PARK_SHARE,				/* fairsched.max_workspace_share */
 	FS_PARK_MOVING,				/* last step of isolate_workspace */
 	FS_PARK_RATE,				/* fairsched_set_rate_limit */
-	FS_PARK_RESOURCE,			/* a quota: of the workspace, or what a flow's jobs need */
+	FS_PARK_RESOURCE,			/* a quota: of the workspace, or what a flow's
+								 * jobs need */
 	FS_PARK_BUDGET,				/* flows only */
 	FS_PARK_THROTTLE,			/* fairsched_set_throttle */
 	FS_PARK_CAPACITY,			/* flows only: fairsched_set_capacity */
-	FS_PARK_NODE				/* there is no room for the rings of its placement */
+	FS_PARK_NODE				/* there is no room for the rings of its
+								 * placement */
 } FsPark;
 
 /*
@@ -79,8 +85,10 @@ typedef struct FsRefusal
 {
 	FsPark		park:8;			/* FS_PARK_NONE: nothing refuses */
 	FsResource	resource:8;		/* FS_PARK_RESOURCE, CAPACITY */
-	bool		whole;			/* all jobs of the workspace are refused, not only the flow's */
-	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it holds back, where that is why */
+	bool		whole;			/* all jobs of the workspace are refused, not
+								 * only the flow's */
+	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it
+								 * holds back, where that is why */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -123,14 +131,18 @@ typedef struct FsWorkspace
 	int32		next;			/* hash chain, or free list */
 	int32		db;				/* database slot; FS_NONE when free */
 	char		name[FS_NAME_LEN + 1];
-	bool		misplaced;		/* not all its members are in rings of `holders` */
-	bool		settled;		/* frozen, and nobody's transaction that began before is left */
-	int32		dwell;			/* its histogram in fs_dwells; FS_NONE: claimed nothing lately */
+	bool		misplaced;		/* not all its members are in rings of
+								 * `holders` */
+	bool		settled;		/* frozen, and nobody's transaction that began
+								 * before is left */
+	int32		dwell;			/* its histogram in fs_dwells; FS_NONE:
+								 * claimed nothing lately */
 	FsWorkspaceSettings set;
 	int32		shares;			/* list of its shares, one a lane */
 	int32		refs;			/* open ledger items that point here */
 
-	int32		running;		/* leases that occupy a slot, open claims included */
+	int32		running;		/* leases that occupy a slot, open claims
+								 * included */
 	int32		ready[FS_CLASSES];	/* committed; meaningful when db->counted */
 	int32		waiting;		/* scheduled, retryable, preempted */
 	int64		reserved;		/* enqueued by open transactions */
@@ -140,13 +152,17 @@ typedef struct FsWorkspace
 	int32		capped_next;	/* list of workspaces parked as FS_PARK_SHARE */
 
 	/* admission (admit.h) */
-	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is set */
-	int32		parked_flows;	/* list of its flows that are parked by themselves, */
+	int32		limits;			/* its entry in fs_limits; FS_NONE: nothing is
+								 * set */
+	int32		parked_flows;	/* list of its flows that are parked by
+								 * themselves, */
 	int32		room_flows;		/* and of those that wait for the fleet */
-	int32		holders;		/* nodes it is placed on: in fs_holders, FS_NONE = any */
+	int32		holders;		/* nodes it is placed on: in fs_holders,
+								 * FS_NONE = any */
 	FsRefusal	why;			/* of FS_PARK_RATE, RESOURCE, THROTTLE */
 	int64		held[FS_RESOURCES]; /* by leases, open claims included */
-	int64		open[FS_RESOURCES]; /* of these, by claims that are not committed */
+	int64		open[FS_RESOURCES]; /* of these, by claims that are not
+									 * committed */
 
 	double		rate;			/* claims, decaying with FS_RATE_TAU */
 	TimestampTz rate_since;
@@ -165,7 +181,8 @@ typedef struct FsLane
 	uint64		round;			/* highest round served */
 	uint64		stamps;			/* places in the ring handed out */
 	uint64		served_at;		/* db->serve_clock of its last service */
-	uint64		jumped_at;		/* round in which P0 was served before its turn last; 0: never */
+	uint64		jumped_at;		/* round in which P0 was served before its
+								 * turn last; 0: never */
 	int32		max_cost;		/* dearest job that was a head */
 	int32		rings;			/* list of its rings */
 	int32		holders;		/* nodes it is placed on; FS_NONE: any */
@@ -179,7 +196,8 @@ typedef struct FsRing
 	int32		lane;
 	int32		lane_next;		/* next ring of the lane */
 	int32		root;			/* heap of members, FS_NONE when empty */
-	int32		urgent;			/* heap of those whose head is P0, by when they may jump */
+	int32		urgent;			/* heap of those whose head is P0, by when
+								 * they may jump */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
 	FairClock	clock;			/* fairness.c */
@@ -190,7 +208,8 @@ typedef struct FsRing
 	int32		room_next;		/* list of the database's rings that have some */
 	int32		room_prev;
 	uint64		room_seen;		/* db->room_gen when nobody was found to fit */
-	int32		room[FS_FLEET][FS_CLASSES]; /* trees, by the resource that is lacking and class */
+	int32		room[FS_FLEET][FS_CLASSES]; /* trees, by the resource that is
+											 * lacking and class */
 
 	int32		holders;		/* those nodes; FS_NONE: any */
 	uint32		key;			/* hash of lane and capabilities */
@@ -215,7 +234,8 @@ typedef struct FsShare
 	int32		lane;
 	int32		members;		/* list of its members */
 	int32		active;			/* members in a heap */
-	int32		home;			/* of these, the one in whose ring it contends; FS_NONE: it does not */
+	int32		home;			/* of these, the one in whose ring it
+								 * contends; FS_NONE: it does not */
 	DrrShare	drr;
 	FairPeriod	period;			/* fairness.c */
 } FsShare;
@@ -243,8 +263,10 @@ typedef struct FsCandidate
 	int32		cost;
 	Oid			relfile;		/* the file the tid is valid in */
 	ItemPointerData tid;
-	int8		slot;			/* rank slot; set where it becomes a candidate (hints.c) */
-	bool		unseen;			/* found in the index alone: its row was not looked at */
+	int8		slot;			/* rank slot; set where it becomes a candidate
+								 * (hints.c) */
+	bool		unseen;			/* found in the index alone: its row was not
+								 * looked at */
 } FsCandidate;
 
 /* More candidates than a flow has room for; borrowed until they are used up. */
@@ -266,37 +288,50 @@ typedef struct FsFlow
 	int32		running;		/* leases */
 
 	/* admission (admit.h) */
-	FsNeeds		needs;			/* what each of its jobs holds; of an overflow flow: its candidates */
+	FsNeeds		needs;			/* what each of its jobs holds; of an overflow
+								 * flow: its candidates */
 	int32		budget_set;		/* budget.c's; FS_NONE: no budget */
 	int32		set_next;		/* list of the flows of that set */
 	int32		set_prev;
-	int32		block;			/* in fs_blocks, FS_NONE: the candidates are in own[] */
+	int32		block;			/* in fs_blocks, FS_NONE: the candidates are
+								 * in own[] */
 	int32		ready;			/* jobs; meaningful when db->counted */
 
 	/* candidates (hints.c); these are here because there is room */
-	uint8		more;			/* per slot: the index may hold entries from cursor on */
+	uint8		more;			/* per slot: the index may hold entries from
+								 * cursor on */
 	uint8		filling;		/* somebody scans for candidates */
 	uint8		cand_count;
-	uint8		look;			/* so many scans look at the rows too (hints.c) */
+	uint8		look;			/* so many scans look at the rows too
+								 * (hints.c) */
 
 	FsRefusal	why;			/* parked by itself */
 	bool		parked_counted; /* in its member's `parked` */
-	bool		in_room;		/* waits for the fleet (roomwait.c): its aging nodes are a NeedNode */
-	bool		in_wait;		/* waits for room in a budget (budget_wake.c): the first of its aging nodes is in that heap */
-	uint8		refused;		/* bits of the classes that its budgets hold back */
-	int8		room_class;		/* the tree it waits in for the fleet (roomwait.c) */
+	bool		in_room;		/* waits for the fleet (roomwait.c): its aging
+								 * nodes are a NeedNode */
+	bool		in_wait;		/* waits for room in a budget (budget_wake.c):
+								 * the first of its aging nodes is in that
+								 * heap */
+	uint8		refused;		/* bits of the classes that its budgets hold
+								 * back */
+	int8		room_class;		/* the tree it waits in for the fleet
+								 * (roomwait.c) */
 	int8		room_resource;
-	int8		list_slot;		/* rank slot of its member's ready list that it is linked in, or -1 */
-	int32		park_next;		/* list of its workspace's parked flows, of either kind */
+	int8		list_slot;		/* rank slot of its member's ready list that
+								 * it is linked in, or -1 */
+	int32		park_next;		/* list of its workspace's parked flows, of
+								 * either kind */
 	int32		park_prev;
-	int32		wait_next;		/* list of the flows that wait for the same: of their set, or for the fleet */
+	int32		wait_next;		/* list of the flows that wait for the same:
+								 * of their set, or for the fleet */
 	int32		wait_prev;
 
 	/* ready list of the member */
 	int32		list_next;
 	int32		list_prev;
 	int64		fill_min;		/* lowest position hinted while a scan runs */
-	int64		gap;			/* mean distance of positions in the last scan; 0 = unknown */
+	int64		gap;			/* mean distance of positions in the last
+								 * scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
 	FsCandidate own[FS_OWN_CANDIDATES];
 } FsFlow;
@@ -316,7 +351,8 @@ typedef enum FsLeaseState
 	FS_LEASE_CLAIMING,			/* claimed by an open transaction */
 	FS_LEASE_ACTIVE,
 	FS_LEASE_ENDING,			/* being finished by an open transaction */
-	FS_LEASE_GONE				/* ended by somebody else; the worker is told once */
+	FS_LEASE_GONE				/* ended by somebody else; the worker is told
+								 * once */
 } FsLeaseState;
 
 typedef enum FsDirective
@@ -332,7 +368,8 @@ typedef struct FsLease
 	int32		next;			/* hash chain by job, or free list */
 	int32		db;
 	int64		job_id;
-	int64		token;			/* 0: a claim that has named its job and not yet seen its row */
+	int64		token;			/* 0: a claim that has named its job and not
+								 * yet seen its row */
 	int32		workspace;
 	int32		share;
 	int32		flow;
@@ -346,30 +383,40 @@ typedef struct FsLease
 	FsDirective directive;
 	bool		slot_given;		/* ENDING: its slot was taken over by a claim */
 	int32		given_to;		/* the lease of that claim */
-	bool		soft;			/* nothing of the claim is written, the row says available (softclaim.c) */
-	bool		hardened;		/* soft, but an open transaction of the owner wrote it into the row */
-	bool		counted;		/* soft and committed: taken off the workspace's ready jobs */
-	bool		row_first;		/* CLAIMING: its job is named after its row was marked */
-	uint8		dwell;			/* how long its job was ready: bucket + 1; 0: not told */
+	bool		soft;			/* nothing of the claim is written, the row
+								 * says available (softclaim.c) */
+	bool		hardened;		/* soft, but an open transaction of the owner
+								 * wrote it into the row */
+	bool		counted;		/* soft and committed: taken off the
+								 * workspace's ready jobs */
+	bool		row_first;		/* CLAIMING: its job is named after its row
+								 * was marked */
+	uint8		dwell;			/* how long its job was ready: bucket + 1; 0:
+								 * not told */
 	int32		slot_from;		/* CLAIMING: lease whose slot it took over */
-	bool		slot_lost;		/* CLAIMING, aborted already: that lease has it back */
+	bool		slot_lost;		/* CLAIMING, aborted already: that lease has
+								 * it back */
 	bool		has_request;
 	pg_uuid_t	request;
 	int32		job_table;
 	Oid			relfile;		/* file the tid is valid in */
 	ItemPointerData tid;
 	int32		cost;
-	int32		charged;		/* of it, to the share: less when it was not claimed by DRR */
+	int32		charged;		/* of it, to the share: less when it was not
+								 * claimed by DRR */
 	double		advance;		/* of the clocks of its lane, by its claim */
 	int32		rank_slot;
 	int32		attempt;
 	int64		position;
 
 	/* admission: what it holds (admit_charge.c) */
-	FsNeeds		held;			/* less what a claim of the same call took over */
-	FsNeeds		moved;			/* CLAIMING: of that, taken over from slot_from */
+	FsNeeds		held;			/* less what a claim of the same call took
+								 * over */
+	FsNeeds		moved;			/* CLAIMING: of that, taken over from
+								 * slot_from */
 	bool		open;			/* counted in its workspace's `open` */
-	bool		rate_owed;		/* CLAIMING: no booking covers it yet (rate_book.c) */
+	bool		rate_owed;		/* CLAIMING: no booking covers it yet
+								 * (rate_book.c) */
 	uint32		rate_gen;		/* the window it was counted in; 0: none */
 	int64		rate_slice;
 	PlacementEnd ends_as;		/* ENDING: for the node's health */
@@ -378,8 +425,10 @@ typedef struct FsLease
 	TimestampTz claimed_at;
 	TimestampTz expires_at;
 	TimestampTz deadline;		/* max_runtime; infinity when none */
-	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time is over */
-	TimestampTz room_until;		/* CLAIMING: it used room that was kept until then; 0: none */
+	TimestampTz revoke_at;		/* directive PREEMPT: when its worker's time
+								 * is over */
+	TimestampTz room_until;		/* CLAIMING: it used room that was kept until
+								 * then; 0: none */
 	TimestampTz saved_at;		/* last checkpoint under this claim; 0 = none */
 	int64		length;			/* of the lease, usec */
 } FsLease;
@@ -390,7 +439,8 @@ typedef struct FsWorker
 	int32		db;
 	char		name[FS_NAME_LEN + 1];
 	char		node[FS_NAME_LEN + 1];
-	int32		place_node;		/* the same in fs_place_nodes; FS_NONE: it said none */
+	int32		place_node;		/* the same in fs_place_nodes; FS_NONE: it
+								 * said none */
 	int32		caps_len;
 	char		caps[FS_CAPS_LEN];
 	int32		slots;			/* declared; 0 when it never registered */
@@ -447,8 +497,10 @@ typedef enum FsTask
 	FS_TASK_CLAIM_LOG,			/* rotate the claim log */
 	FS_TASK_RECONCILE,			/* count queues, compare with rows */
 	FS_TASK_RETENTION,			/* history partitions */
-	FS_TASK_ADMISSION,			/* parked workspaces whose time has come; quota violations, rate windows */
-	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate policies */
+	FS_TASK_ADMISSION,			/* parked workspaces whose time has come;
+								 * quota violations, rate windows */
+	FS_TASK_PREEMPT,			/* preemptions: revoke, resume, evaluate
+								 * policies */
 	FS_TASK_NOTIFY,				/* tell listeners */
 	FS_TASK_BUDGETS,			/* events, resets, spendings added up */
 	FS_TASK_FAIRNESS,			/* a sample of fairness */
@@ -480,12 +532,15 @@ typedef struct FsCountDelta
 
 #define FS_DELTA_NO_FLOW ((1 << 28) - 1)
 
-#define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a lost job for so long */
+#define FS_GONE_FOR			(60 * USECS_PER_SEC)	/* a worker can learn of a
+													 * lost job for so long */
 #define FS_CLAIM_LOG_ROWS	10000	/* the claim log is rotated beyond this */
 #define FS_LOGGED_BITS		16
-#define FS_LOGGED_PAGES		(1 << FS_LOGGED_BITS)	/* pages known to be listed in a claim log */
+#define FS_LOGGED_PAGES		(1 << FS_LOGGED_BITS)	/* pages known to be
+													 * listed in a claim log */
 #define FS_COUNT_DELTAS		65536
-#define FS_COUNT_XIDS		512		/* transactions under way when queues were counted */
+#define FS_COUNT_XIDS		512 /* transactions under way when queues were
+								 * counted */
 #define FS_INDOUBT			256
 #define FS_REVISITS			256
 
@@ -529,7 +584,8 @@ typedef struct FsDatabase
 {
 	FsDbState	state;
 	Oid			dboid;
-	Oid			extoid;			/* the epoch: a re-created extension is another */
+	Oid			extoid;			/* the epoch: a re-created extension is
+								 * another */
 	int			builder;		/* backend that builds, by process number */
 	ConditionVariable built;
 	ConditionVariable filled;	/* a scan for candidates ended, or a claim */
@@ -537,7 +593,10 @@ typedef struct FsDatabase
 	bool		drained;
 	bool		counted;		/* queue depths are exact */
 
-	/* what the last count has seen: transactions before the first that are not among the others (count.c) */
+	/*
+	 * what the last count has seen: transactions before the first that are
+	 * not among the others (count.c)
+	 */
 	FullTransactionId count_xmax;
 	int			ncount_xids;
 	TransactionId count_xids[FS_COUNT_XIDS];
@@ -554,7 +613,8 @@ typedef struct FsDatabase
 	bool		adopting;		/* a job table is being restored: look again */
 	uint64		rescan_gen;
 
-	bool		soft_asked;		/* somebody wants soft claims: all name their job before they touch its row */
+	bool		soft_asked;		/* somebody wants soft claims: all name their
+								 * job before they touch its row */
 	int32		soft_leases;
 	int32		row_first;		/* claims under way that began before that */
 
@@ -566,7 +626,8 @@ typedef struct FsDatabase
 	int32		default_quota;
 	int32		enterprise_quota;
 	double		workspace_share;
-	TimestampTz quotas_at;		/* when the configuration they are from was read */
+	TimestampTz quotas_at;		/* when the configuration they are from was
+								 * read */
 
 	/* counters handed out in blocks that a sequence reserved */
 	int64		next_job,
@@ -577,12 +638,16 @@ typedef struct FsDatabase
 				token_limit;
 	int32		next_flow;
 
-	int32		wake_root;		/* heap of workspaces by when a refusal of theirs lifts (fs_wakes) */
+	int32		wake_root;		/* heap of workspaces by when a refusal of
+								 * theirs lifts (fs_wakes) */
 	TimestampTz clock;			/* latest time the gates were asked at */
 	int32		nlimits;		/* entries of fs_limits */
-	bool		throttle_asks;	/* a throttle may ask running jobs to yield (preempt_quota.c) */
-	bool		limits_dirty;	/* violations or rate windows are to be written */
-	TimestampTz usage_stale;	/* when tables of what is used last changed behind our back; 0: read since */
+	bool		throttle_asks;	/* a throttle may ask running jobs to yield
+								 * (preempt_quota.c) */
+	bool		limits_dirty;	/* violations or rate windows are to be
+								 * written */
+	TimestampTz usage_stale;	/* when tables of what is used last changed
+								 * behind our back; 0: read since */
 
 	TimestampTz next_due;		/* earliest run_at of waiting jobs */
 	TimestampTz next_expiry;	/* no lease runs out before */
@@ -591,16 +656,22 @@ typedef struct FsDatabase
 	/* the fleet (capacity.c) */
 	int64		capacity[FS_FLEET]; /* -1: not set */
 	int64		fleet[FS_FLEET];	/* held by all jobs, open claims included */
-	TimestampTz high_at[FS_FLEET][101]; /* by percent: when so much was in use last */
-	int32		room_rings;		/* list of rings with flows that wait for it (roomwait.c) */
+	TimestampTz high_at[FS_FLEET][101]; /* by percent: when so much was in use
+										 * last */
+	int32		room_rings;		/* list of rings with flows that wait for it
+								 * (roomwait.c) */
 	uint64		room_gen;		/* grows when there may be more of it left */
 	int32		room_waiting[FS_FLEET]; /* flows that lack it */
-	int64		room_looks[FS_FLEET];	/* how often one of these was looked at */
+	int64		room_looks[FS_FLEET];	/* how often one of these was looked
+										 * at */
 	int32		nrooms;
 	FsRoom		rooms[FS_ROOMS];
-	bool		pressed;		/* a P0 or P1 job was refused: policies are evaluated at once */
-	TimestampTz resumed_at[FS_FLEET];	/* jobs went on last: they may not be claimed yet */
-	bool		resumable;		/* preempted jobs wait for the use of a resource to fall */
+	bool		pressed;		/* a P0 or P1 job was refused: policies are
+								 * evaluated at once */
+	TimestampTz resumed_at[FS_FLEET];	/* jobs went on last: they may not be
+										 * claimed yet */
+	bool		resumable;		/* preempted jobs wait for the use of a
+								 * resource to fall */
 
 	TimestampTz notify_due;
 	TimestampTz notified_at;
@@ -611,11 +682,13 @@ typedef struct FsDatabase
 	int64		claim_log_limit;	/* rows after which it is rotated */
 
 	/* how long positions have waited (aging.c) */
-	int64		aged[FS_AGING + 1]; /* below: i times fairsched.priority_aging; [0] unused */
+	int64		aged[FS_AGING + 1]; /* below: i times
+									 * fairsched.priority_aging; [0] unused */
 	TimestampTz aged_at;
 	int32		nages;
 	FsAgeMark	ages[FS_AGE_MARKS]; /* oldest first */
-	bool		aging_unsaved;	/* positions were given out since the last mark was saved */
+	bool		aging_unsaved;	/* positions were given out since the last
+								 * mark was saved */
 
 	int32		nrevisits;
 	FsRevisit	revisits[FS_REVISITS];
@@ -629,12 +702,14 @@ typedef struct FsDatabase
 	struct Latch *worker_latch;
 	FsTaskStatus tasks[FS_TASK_COUNT];
 
-	int64		claims;			/* jobs handed out, committed; since memory was built */
+	int64		claims;			/* jobs handed out, committed; since memory
+								 * was built */
 	int64		expired;		/* leases that ran out */
 	int64		rebuilds;
 	TimestampTz rebuilt_at;
 	TimestampTz stats_since;	/* of its lanes' counters (stats.h) */
-	TimestampTz signal_due;		/* capacity is evaluated then; DT_NOEND: when jobs arrive */
+	TimestampTz signal_due;		/* capacity is evaluated then; DT_NOEND: when
+								 * jobs arrive */
 	uint64		signal_gen;		/* grows when its settings may have changed */
 	uint64		signal_loaded;	/* as of which they were read */
 } FsDatabase;
@@ -650,7 +725,8 @@ typedef enum FsLaunchState
 	FS_LAUNCH_PROBING,			/* it runs, and looks whether it is needed */
 	FS_LAUNCH_SERVING,			/* it is the scheduler of its database */
 	FS_LAUNCH_IDLE,				/* ended: nothing to do there until asked */
-	FS_LAUNCH_AWAY,				/* ended, sent away: start again when that is over */
+	FS_LAUNCH_AWAY,				/* ended, sent away: start again when that is
+								 * over */
 	FS_LAUNCH_LEFT,				/* ended, as the extension went: look again */
 	FS_LAUNCH_LOST				/* ended unexpectedly */
 } FsLaunchState;
@@ -707,7 +783,8 @@ typedef struct FsShared
 	uint64		average_clock;
 	int			launcher_pid;
 	struct Latch *launcher_latch;
-	uint64		launch_requests;	/* grows when the launcher should probe again */
+	uint64		launch_requests;	/* grows when the launcher should probe
+									 * again */
 	int			nasked;
 	Oid			asked[FS_ASKED];	/* where to; all databases when empty */
 	int			naway;
@@ -738,7 +815,8 @@ extern RingNode *fs_nodes;		/* by member */
 extern RingNode *fs_urgent_nodes;	/* by member */
 extern RingNode *fs_aging_nodes;	/* by flow * FS_AGING + class - 2 */
 extern RingNode *fs_wakes;		/* by workspace */
-#define fs_room_nodes ((NeedNode *) fs_aging_nodes) /* by flow: those of a flow that is in_room */
+#define fs_room_nodes ((NeedNode *) fs_aging_nodes) /* by flow: those of a
+													 * flow that is in_room */
 extern FsFlow *fs_flows;
 extern FsBlock *fs_blocks;
 extern FsDwell *fs_dwells;

@@ -77,7 +77,8 @@ fs_soft_name(FsDatabase *db, FsTaken *taken, int n)
 	{
 		FsTaken    *t = &taken[i];
 
-		t->row_first = fs_leases[t->lease].row_first;	/* ours until the transaction ends */
+		t->row_first = fs_leases[t->lease].row_first;	/* ours until the
+														 * transaction ends */
 		if (t->row_first)
 			continue;
 		if (jobs == NULL)
@@ -111,7 +112,11 @@ fs_soft_name(FsDatabase *db, FsTaken *taken, int n)
 			fs_lease_set_job(taken[i].lease, jobs[i]);
 			taken[i].named = true;
 		}
-		/* one that is only named may yet back off, from another version of the row, and hint nothing */
+
+		/*
+		 * one that is only named may yet back off, from another version of
+		 * the row, and hint nothing
+		 */
 		else if (other == FS_NONE || fs_leases[other].token == 0)
 			taken[i].result = FS_ROW_LOCKED;
 	}
@@ -237,7 +242,10 @@ fs_soft_lock(FsDatabase *db, FsJobRel *jr, HeapTuple row, bool wait, FsHeld *hel
 		flux = l != FS_NONE && in_flux(&fs_leases[l], &vxid);
 		if (!flux)
 		{
-			/* what we end ourselves, or claimed and changed by hand, is nobody's */
+			/*
+			 * what we end ourselves, or claimed and changed by hand, is
+			 * nobody's
+			 */
 			if (l != FS_NONE && fs_leases[l].soft && fs_leases[l].state != FS_LEASE_ENDING)
 				fs_held_by(held, &fs_leases[l]);
 			else

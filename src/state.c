@@ -150,7 +150,11 @@ fs_catalog(void)
 	catalog.job_seq = need_relation("job_seq");
 	catalog.position_seq = need_relation("position_seq");
 	catalog.token_seq = need_relation("token_seq");
-	/* not by opening it: a partition that is being dropped holds it exclusively */
+
+	/*
+	 * not by opening it: a partition that is being dropped holds it
+	 * exclusively
+	 */
 	catalog.owner = relation_owner(catalog.jobs);
 	catalog_valid = true;
 	return &catalog;
@@ -360,7 +364,10 @@ fs_state_reading(FsReading what)
 void
 fs_state_abort_cleanup(void)
 {
-	/* blocks of the subtransaction that is undone, or all; the server resets the user */
+	/*
+	 * blocks of the subtransaction that is undone, or all; the server resets
+	 * the user
+	 */
 	while (spi_depth > 0 && callers[spi_depth - 1].level >= GetCurrentTransactionNestLevel())
 		spi_depth--;
 	fs_own_changes = false;
@@ -556,7 +563,8 @@ fs_state_numbers_unused(FsDatabase *d, FsCounter which, int64 from, int64 to)
 void
 fs_push_snapshot(void)
 {
-	CommandCounterIncrement();	/* what this statement changed so far is to be seen too */
+	CommandCounterIncrement();	/* what this statement changed so far is to be
+								 * seen too */
 	PushActiveSnapshot(GetLatestSnapshot());
 }
 

@@ -16,7 +16,8 @@
 /* How a lease ended; bits in the order of FsLaneStats.ended. */
 #define FS_ENDED_COMPLETED	(1 << 0)
 #define FS_ENDED_FAILED		(1 << 1)	/* its worker said so */
-#define FS_ENDED_DISCARDED	(1 << 2)	/* besides another: it was the last attempt */
+#define FS_ENDED_DISCARDED	(1 << 2)	/* besides another: it was the last
+										 * attempt */
 #define FS_ENDED_RELEASED	(1 << 3)	/* given back: release, unregister */
 #define FS_ENDED_PREEMPTED	(1 << 4)	/* yielded or revoked */
 #define FS_ENDED_EXPIRED	(1 << 5)	/* the lease or max_runtime ran out */
@@ -32,7 +33,8 @@ typedef enum FsRefusalCount
 	FS_REFUSED_BUDGET,
 	FS_REFUSED_THROTTLE,
 	FS_REFUSED_RESOURCE,		/* one for each FsResource */
-	FS_REFUSED_CAPACITY = FS_REFUSED_RESOURCE + FS_RESOURCES,	/* one for each of the fleet */
+	FS_REFUSED_CAPACITY = FS_REFUSED_RESOURCE + FS_RESOURCES,	/* one for each of the
+																 * fleet */
 	FS_REFUSED_COUNT = FS_REFUSED_CAPACITY + FS_FLEET
 } FsRefusalCount;
 
@@ -48,13 +50,17 @@ typedef struct FsLaneStats
 	/* fs->lock */
 	int64		jobs;			/* handed out, by claims that were committed */
 	int64		undone;			/* by claims that were rolled back */
-	int64		retaken;		/* leases that had run out, taken again by their worker */
+	int64		retaken;		/* leases that had run out, taken again by
+								 * their worker */
 	int64		waits;			/* of claims and fairsched_wait */
 	int64		wakes;
 	int64		ended[FS_ENDED_KINDS];
 	int64		refused[FS_REFUSED_COUNT];
 
-	/* never reset, since rates are taken from their growth; shown less what they were at the reset */
+	/*
+	 * never reset, since rates are taken from their growth; shown less what
+	 * they were at the reset
+	 */
 	int64		arrivals;		/* jobs that became ready */
 	int64		ends;			/* leases that ended */
 	int64		busy_usec;		/* that these leases were held */
@@ -74,7 +80,8 @@ typedef struct FsLockStats
 {
 	pg_atomic_uint64 waits;
 	pg_atomic_uint64 usec;
-	pg_atomic_uint64 since;		/* a TimestampTz: the start of the server, or the last reset */
+	pg_atomic_uint64 since;		/* a TimestampTz: the start of the server, or
+								 * the last reset */
 } FsLockStats;
 
 extern FsLockStats *fs_lock_stats;

@@ -34,6 +34,7 @@ typedef struct FsTable
 
 /* NULL when there is no such table. */
 extern const FsTable *fs_table_get(int job_table);
+
 /* Has it all indexes that we make? One that is being restored has not. */
 extern bool fs_table_complete(const FsTable *table);
 extern Oid	fs_table_index(const FsTable *table, FsIndexKind kind);

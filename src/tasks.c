@@ -53,7 +53,7 @@ const char *const FsTaskNames[FS_TASK_COUNT] = {
 #define RETENTION_SCORES	10000	/* scores of reasoning removed in one run */
 #define INDOUBT_INTERVAL	(200 * INT64CONST(1000))
 #define ADOPT_INTERVAL		(50 * INT64CONST(1000))
-#define HELP_LIMIT			20		/* jobs of due work a claimer does */
+#define HELP_LIMIT			20	/* jobs of due work a claimer does */
 
 /* ---------- promote ---------- */
 

@@ -196,7 +196,7 @@ use(FsDatabase *db, const char *workspace, FsResource r, int64 amount, bool abso
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int64		level = 0;
-	char		text[48];
+	char text[	48];
 
 	if (r == FS_RES_STORAGE && what != ASK_CHECK)
 	{
@@ -443,7 +443,10 @@ usage_copy(FsWalk *walk, int32 at, void *to)
 	{
 		FsWindow	window;
 
-		/* the lock is shared here: what has left the window is dropped from a copy */
+		/*
+		 * the lock is shared here: what has left the window is dropped from a
+		 * copy
+		 */
 		row->used[r] = r == FS_RES_STORAGE ? limits->level : 0;
 		if (FsResourceBit(r) & FS_CONSUMED_MASK)
 		{

@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 #define FS_UTF8_MAX			4	/* bytes of a character */
-#define FS_UTF8_BYTE		UINT32_C(0x110000)	/* plus a byte: one that is in no character */
+#define FS_UTF8_BYTE		UINT32_C(0x110000)	/* plus a byte: one that is in
+												 * no character */
 
 /* Beyond ASCII; use the functions below. */
 extern size_t fs_utf8_decode_wide(const unsigned char *s, size_t len, uint32_t *c);

@@ -11,7 +11,8 @@
 /* A workspace whose jobs hold the resource. */
 typedef struct VictimOwner
 {
-	int64_t		held;			/* of the resource, by all of its jobs that are not chosen */
+	int64_t		held;			/* of the resource, by all of its jobs that
+								 * are not chosen */
 	double		weight;
 } VictimOwner;
 
@@ -27,7 +28,8 @@ typedef struct Victim
 
 typedef enum VictimOrder
 {
-	VICTIM_BY_SHARE,			/* class, workspace furthest above its share, least work lost */
+	VICTIM_BY_SHARE,			/* class, workspace furthest above its share,
+								 * least work lost */
 	VICTIM_BY_LOSS				/* class, least work lost, share */
 } VictimOrder;
 

@@ -47,7 +47,8 @@
 #include "tasks.h"
 #include "text.h"
 
-#define VIEW_SLOTS 512			/* pool entries looked at while the lock is held */
+#define VIEW_SLOTS 512			/* pool entries looked at while the lock is
+								 * held */
 #define VIEW_ROWS 32			/* of these, rows copied */
 #define STATUS_POOLS 5			/* pools that database_status tells of */
 

@@ -59,7 +59,8 @@ typedef struct Queue
 	int64		from;			/* the index is to be read on from here */
 	bool		more;
 	int			counts;			/* class its first job counts as, */
-	int64		position;		/* and its position; less, where it was not read yet */
+	int64		position;		/* and its position; less, where it was not
+								 * read yet */
 	int			n;				/* rows read, next of them at `next` */
 	int			next;
 	Waiting    *rows;

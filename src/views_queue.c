@@ -21,8 +21,10 @@
 /* A set of capabilities: what a ring requires, or a worker has. */
 typedef struct FsCapsSet
 {
-	TimestampTz died;			/* of a worker that does not live any more; else 0 */
-	int32		node;			/* of a worker: FS_NONE where it has none, or one that drains */
+	TimestampTz died;			/* of a worker that does not live any more;
+								 * else 0 */
+	int32		node;			/* of a worker: FS_NONE where it has none, or
+								 * one that drains */
 	int			len;
 	char		caps[FS_CAPS_LEN];
 } FsCapsSet;
@@ -30,11 +32,14 @@ typedef struct FsCapsSet
 /* What live workers can do for a ring, worked out once. */
 typedef struct FsVerdict
 {
-	FsCapsSet	need;			/* of the ring; its slot may be used again meanwhile */
+	FsCapsSet	need;			/* of the ring; its slot may be used again
+								 * meanwhile */
 	FsHolders	holders;		/* the same; n < 0: any node */
 	char	   *detail;			/* NULL: some live worker can */
-	TimestampTz since;			/* when the last that could died; 0: none ever did */
-	bool		no_node;		/* of the live workers that could, none runs where it is placed */
+	TimestampTz since;			/* when the last that could died; 0: none ever
+								 * did */
+	bool		no_node;		/* of the live workers that could, none runs
+								 * where it is placed */
 	TimestampTz node_since;
 } FsVerdict;
 
@@ -54,7 +59,8 @@ typedef struct FsQueueRow
 	int32		flow;
 	int32		ring;
 	FsCapsSet	need;
-	FsHolders	holders;		/* nodes that hold the workspace and the lane; n < 0: any */
+	FsHolders	holders;		/* nodes that hold the workspace and the lane;
+								 * n < 0: any */
 	char		placed[256];	/* the same in words */
 	int64		ready;			/* -1: not known */
 	FsPark		parked;

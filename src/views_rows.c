@@ -63,7 +63,7 @@ fs_view_index_end(FsIndexRead *r)
 /* fs_view_read_begin: false when there is no such table. */
 bool
 fs_view_read_begin(FsIndexRead *r, int32 job_table, FsIndexKind kind, Snapshot snapshot,
-		   ScanKey keys, int nkeys)
+				   ScanKey keys, int nkeys)
 {
 	const FsTable *t;
 

@@ -69,7 +69,11 @@ wake(int32 db, int32 lane, int32 holders, int n)
 		w->woken = true;
 		SetLatch(w->latch);
 		FsStatsOfLane(lane)->wakes++;
-		/* where it is not known what it can serve, somebody who can is woken too */
+
+		/*
+		 * where it is not known what it can serve, somebody who can is woken
+		 * too
+		 */
 		if (w->node != FS_ANY_NODE || !placed)
 			n--;
 	}
@@ -239,7 +243,10 @@ fs_wait(PG_FUNCTION_ARGS)
 	{
 		int32		w = worker ? fs_worker_find(fs_my_db, worker) : FS_NONE;
 
-		/* a worker that memory does not know has said no node, and no capabilities */
+		/*
+		 * a worker that memory does not know has said no node, and no
+		 * capabilities
+		 */
 		if (worker)
 			e.node = w == FS_NONE ? FS_NONE : fs_workers[w].place_node;
 		for (int i = 0; i < n; i++)

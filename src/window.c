@@ -100,7 +100,7 @@ window_lifts_at(const FsWindow *w, int64_t allowed)
 
 /* window_counts: of the FS_WINDOW_KEPT slices up to head, oldest first. */
 void
-window_counts(const FsWindow *w, int64_t *counts)
+window_counts(const FsWindow *w, int64_t * counts)
 {
 	for (int i = 0; i < FS_WINDOW_KEPT; i++)
 	{

@@ -33,7 +33,7 @@ extern int64_t window_add(FsWindow *w, int64_t now, int64_t n);
 extern void window_add_at(FsWindow *w, int64_t at, int64_t n);
 extern bool window_take_back(FsWindow *w, int64_t slice, int64_t n);
 extern int64_t window_lifts_at(const FsWindow *w, int64_t allowed);
-extern void window_counts(const FsWindow *w, int64_t *counts);
+extern void window_counts(const FsWindow *w, int64_t * counts);
 extern void window_rescale(FsWindow *w, int64_t period, int64_t now);
 
 /* window_advance: drop what is older than the window that ends now. Time does not run backwards. */

@@ -59,8 +59,10 @@
 #define TASK_LIMIT		1000	/* jobs of a task in one transaction */
 #define RETRY_MIN_MS	1000
 #define RETRY_MAX_MS	(300 * 1000)
-#define STUCK_MS		100		/* before a due time that did not move is served again */
-#define READY_TASK		FS_TASK_COUNT	/* stands for the first look at the state */
+#define STUCK_MS		100		/* before a due time that did not move is
+								 * served again */
+#define READY_TASK		FS_TASK_COUNT	/* stands for the first look at the
+										 * state */
 
 static Oid	my_dboid = InvalidOid;
 static int	my_launch = FS_NONE;	/* index in fs_launches */
@@ -209,7 +211,11 @@ lock_extension(void)
 
 		if (!OidIsValid(extension))
 			return InvalidOid;
-		/* We may have to wait for an open DROP EXTENSION; hold back no vacuum meanwhile. */
+
+		/*
+		 * We may have to wait for an open DROP EXTENSION; hold back no vacuum
+		 * meanwhile.
+		 */
 		InvalidateCatalogSnapshot();
 		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 		if (get_extension_oid("fairsched", true) == extension)
@@ -480,7 +486,11 @@ fs_worker_main(Datum dboid)
 				 errmsg("fairsched must be loaded via \"shared_preload_libraries\"")));
 	round_context = AllocSetContextCreate(TopMemoryContext, "fairsched scheduler round",
 										  ALLOCSET_DEFAULT_SIZES);
-	/* First of all, so that it runs after the callbacks that abort a transaction. */
+
+	/*
+	 * First of all, so that it runs after the callbacks that abort a
+	 * transaction.
+	 */
 	before_shmem_exit(worker_exit, (Datum) 0);
 	if (!report_for_duty())
 		proc_exit(0);
@@ -494,7 +504,8 @@ fs_worker_main(Datum dboid)
 	if (result.gone)
 		leave(FS_LAUNCH_LEFT);
 	if (result.failed)
-		proc_exit(1);			/* the launcher tries again, less and less often */
+		proc_exit(1);			/* the launcher tries again, less and less
+								 * often */
 
 	for (;;)
 	{

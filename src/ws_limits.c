@@ -196,7 +196,10 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 	{
 		FsWorkspace *ws = &fs_workspaces[limits->workspace];
 
-		/* still refused, perhaps, but until another time: the pick asks again, and says until when */
+		/*
+		 * still refused, perhaps, but until another time: the pick asks
+		 * again, and says until when
+		 */
 		if (ws->parked == FS_PARK_RATE ? (part & FS_LIMIT_RATE) != 0 :
 			ws->parked == FS_PARK_RESOURCE && (part & FsResourceBit(ws->why.resource)) != 0)
 			fs_sched_unpark(limits->workspace);

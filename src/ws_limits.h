@@ -20,7 +20,8 @@
 
 typedef struct FsLimitSettings
 {
-	uint32		has;			/* bits of resources, FS_LIMIT_RATE, FS_LIMIT_THROTTLE */
+	uint32		has;			/* bits of resources, FS_LIMIT_RATE,
+								 * FS_LIMIT_THROTTLE */
 	FsQuota		quota[FS_RESOURCES];
 	int32		max_claims;
 	int64		period;			/* usec */
@@ -29,13 +30,15 @@ typedef struct FsLimitSettings
 	double		threshold;
 	int64		throttle_usec;
 	uint32		throttle_mask;	/* bits of resources */
-	uint32		preempt;		/* bits of classes that a throttle asks to yield */
+	uint32		preempt;		/* bits of classes that a throttle asks to
+								 * yield */
 } FsLimitSettings;
 
 /* Causes of a violation; one open row for each of these and each resource. */
 typedef enum FsBreachKind
 {
-	FS_BREACH_REJECT,			/* an amount, or the jobs of a flow, were refused */
+	FS_BREACH_REJECT,			/* an amount, or the jobs of a flow, were
+								 * refused */
 	FS_BREACH_PAUSE,			/* all jobs of the workspace were */
 	FS_BREACH_ALERT,			/* nothing was, but much is used */
 	FS_BREACH_BURST,			/* let through above the quota */
@@ -47,10 +50,12 @@ typedef struct FsBreach
 {
 	int64		actual;			/* of the last occurrence */
 	int64		quota;
-	int64		job_id;			/* 0: not known; with `queued`: the position of the job that a claim refused */
+	int64		job_id;			/* 0: not known; with `queued`: the position
+								 * of the job that a claim refused */
 	TimestampTz last;
 	int32		count;			/* occurrences that are not written yet */
-	int32		flow_id;		/* queued: where it stands, so that it can be read which it is */
+	int32		flow_id;		/* queued: where it stands, so that it can be
+								 * read which it is */
 	int32		job_table;
 	int16		rank_slot;
 	bool		queued;
@@ -72,33 +77,40 @@ typedef struct FsLimits
 	bool		rate_dirty;		/* changed since it was saved */
 	int64		rate_epoch;		/* grows with every save (rate_book.c) */
 	int64		rate_unsaved;	/* counted in this epoch */
-	int64		rate_booked;	/* claims that bookings of this epoch cover and nobody made yet */
+	int64		rate_booked;	/* claims that bookings of this epoch cover
+								 * and nobody made yet */
 	int64		rate_owed;		/* within fs_rate_book */
 
 	/* usage */
-	FsWindow	used[2];		/* tokens, cost: of a day; what open transactions add is in it */
+	FsWindow	used[2];		/* tokens, cost: of a day; what open
+								 * transactions add is in it */
 	int64		pending[2];		/* by open transactions */
 	int64		level;			/* storage */
 	int64		level_pending;
 
 	FsBurst		burst[2];		/* cpu, memory */
 
-	uint32		armed;			/* resources that were below the threshold since they throttled */
+	uint32		armed;			/* resources that were below the threshold
+								 * since they throttled */
 	TimestampTz throttled_until;
 	FsResource	throttled_by;	/* what crossed its threshold last */
 	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
 	bool		breached;		/* some breach is open or not written */
-	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a run */
+	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a
+											 * run */
 	FsResource	run_resource;	/* that breach */
 	FsBreachKind run_kind;
 } FsLimits;
 
 extern const char *const FsResourceNames[FS_RESOURCES];
-extern int	fs_resource_by_name(const char *name);	/* -1: there is none of this name */
+extern int	fs_resource_by_name(const char *name);	/* -1: there is none of
+													 * this name */
 
 extern int32 fs_limits_find(int32 db, const char *workspace);	/* shared is enough */
-extern int32 fs_limits_get(int32 db, const char *workspace);	/* made when new; FS_NONE: full */
-extern void fs_limits_release(int32 limits);	/* freed when nothing is set or points to it */
+extern int32 fs_limits_get(int32 db, const char *workspace);	/* made when new;
+																 * FS_NONE: full */
+extern void fs_limits_release(int32 limits);	/* freed when nothing is set
+												 * or points to it */
 extern void fs_limits_apply(int32 limits, uint32 part, const FsLimitSettings *set, TimestampTz now);
 extern void fs_limits_sweep(int32 db);
 
@@ -110,6 +122,7 @@ extern const char *const FsBreachNames[FS_BREACH_KINDS];
 /* A quota was exceeded, or an excess refused; job_id 0, run_id NULL: not known. */
 extern FsBreach *fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,
 								  const char *run_id, TimestampTz now);
+
 /* It is throttled until then for this resource, unless it is for longer. */
 extern void fs_limits_throttled(int32 limits, FsResource r, TimestampTz until);
 

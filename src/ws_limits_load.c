@@ -71,7 +71,8 @@ typedef struct FsPastBreach
 	TimestampTz first;
 	TimestampTz last;
 	TimestampTz resolved;		/* DT_NOEND: open */
-	bool		in_force;		/* its quota is the same, and its throttle was not switched off since */
+	bool		in_force;		/* its quota is the same, and its throttle was
+								 * not switched off since */
 } FsPastBreach;
 
 void
