@@ -196,6 +196,8 @@ fs_admit_unclaim(int32 l)
 		(fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
 	{
 		(void) window_take_back(&fs_limits[ws->limits].rate, lease->rate_slice, 1);
+		fs_limits[ws->limits].rate_dirty = true;	/* it may be saved already */
+		fs_admit_dirty(&fs_dbs[ws->db]);
 		if (ws->parked == FS_PARK_RATE)
 			fs_admit_changed(lease->workspace, now);
 	}
