@@ -121,8 +121,11 @@ fs_claimer_is(const FsClaimArgs *a, const char *caps, int caps_len)
 	}
 	if (memo.rings_room == 0)
 	{
+		int32	   *both = MemoryContextAlloc(TopMemoryContext, 2 * sizeof(int32) * FsRingCapacity());
+
 		memo.rings_room = FsRingCapacity();
-		memo.e.rings = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * memo.rings_room);
+		memo.e.rings = both;
+		memo.e.members = both + memo.rings_room;
 	}
 }
 
@@ -158,6 +161,7 @@ fs_claimer_eligible(FsDatabase *db, const FsClaimArgs *a, int32 worker)
 	memo.extoid = db->extoid;
 	memo.node = node;
 	memo.gen = memo.e.gen = db->rings_gen;
+	memo.e.choice++;
 	return &memo.e;
 }
 

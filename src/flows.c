@@ -270,6 +270,8 @@ share_get(int32 workspace, int32 lane)
 	if (s == FS_NONE)
 		return FS_NONE;
 	memset(&fs_shares[s], 0, sizeof(FsShare));
+	if (fs_dbs[ws->db].keys_hold.share == s)
+		fs_dbs[ws->db].keys_hold.share = FS_NONE;
 	fs_shares[s].workspace = workspace;
 	fs_shares[s].lane = lane;
 	fs_shares[s].members = fs_shares[s].home = FS_NONE;
@@ -303,6 +305,7 @@ member_get(int32 workspace, int32 ring)
 	fs_members[m].next = fs_shares[s].members;
 	fs_shares[s].members = m;
 	fs_rings[ring].members++;
+	fs_dbs[fs_rings[ring].db].members_gen++;
 	memset(&fs_nodes[m], 0, sizeof(RingNode));
 	memset(&fs_urgent_nodes[m], 0, sizeof(RingNode));
 	return m;
@@ -484,6 +487,7 @@ member_free(int32 m)
 
 	FS_UNCHAIN(fs_shares[member->share].members, m, fs_members, FsMember, next);
 	fs_rings[member->ring].members--;
+	fs_dbs[fs_rings[member->ring].db].members_gen++;
 	member->share = FS_NONE;
 	FS_POOL_GIVE(fs->members, fs_members, m);
 }
@@ -577,6 +581,7 @@ fs_sched_member_place(int32 m, int32 holders)
 	}
 	member->ring = r;
 	fs_rings[r].members++;
+	fs_dbs[fs_rings[r].db].members_gen++;
 	if (--from->members == 0 && from->holders != FS_NONE)
 		ring_free(old);
 	return true;

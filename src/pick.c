@@ -184,6 +184,34 @@ first_member(const FsEligible *e, bool urgent)
 	return best;
 }
 
+/*
+ * Members of a share that the claimer may serve, remembered from pick to pick in
+ * this backend: the others may be many.
+ */
+static struct
+{
+	int32		share;
+	uint64		choice;			/* of what the claimer may serve */
+	uint64		members_gen;
+	int			n;				/* in FsEligible.members */
+}			mine = {.share = FS_NONE};
+
+static void
+choose_members(const FsEligible *e, int32 share)
+{
+	uint64		gen = fs_dbs[fs_workspaces[fs_shares[share].workspace].db].members_gen;
+
+	if (mine.share == share && mine.choice == e->choice && mine.members_gen == gen)
+		return;
+	mine.share = share;
+	mine.choice = e->choice;
+	mine.members_gen = gen;
+	mine.n = 0;
+	for (int32 m = fs_shares[share].members; m != FS_NONE; m = fs_members[m].next)
+		if (ring_eligible(e, fs_members[m].ring))
+			e->members[mine.n++] = m;
+}
+
 /* Where a share is in several rings: the most urgent head that is due; rings take turns. */
 static int32
 best_member_of_share(const FsEligible *e, int32 member, uint64 due)
@@ -191,14 +219,18 @@ best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 	int32		best = member;
 	int32		flow;
 	int			slot;
-	int			best_counts = fs_sched_member_next(member, &flow, &slot);
+	int			best_counts;
 
-	for (int32 m = fs_shares[fs_members[member].share].members; m != FS_NONE; m = fs_members[m].next)
+	if (fs_shares[fs_members[member].share].active == 1)
+		return member;
+	choose_members(e, fs_members[member].share);
+	best_counts = fs_sched_member_next(member, &flow, &slot);
+	for (int i = 0; i < mine.n; i++)
 	{
+		int32		m = e->members[i];
 		int			counts;
 
-		if (m == best || !fs_nodes[m].linked || fs_nodes[m].round > due ||
-			!ring_eligible(e, fs_members[m].ring))
+		if (m == best || !fs_nodes[m].linked || fs_nodes[m].round > due)
 			continue;
 		counts = fs_sched_member_next(m, &flow, &slot);
 		if (counts > best_counts)
@@ -361,7 +393,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		member->served = (uint32) d->serve_clock;
 		fs_sched_flow_relink(*flow);
 		if (share->active > 1)
-			fs_sched_share_rekey(fs_members[m].share);
+			fs_sched_share_charged(fs_members[m].share);
 		if (urgent)
 			fs_sched_urgent_served(m);
 		return FS_PICK_TAKE;

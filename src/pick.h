@@ -16,6 +16,9 @@ typedef struct FsEligible
 	int			nrings;
 	int32	   *rings;			/* ring indexes */
 	uint64		gen;			/* db->rings_gen when the rings were chosen */
+	uint64		choice;			/* number of that choice in this backend */
+	int32	   *members;		/* room for a share's, one in each ring
+								 * (pick.c) */
 	int32		node;			/* of the claimer; FS_NONE: it has none */
 	int			ngifts;			/* slots that jobs finished in this call leave
 								 * to it */

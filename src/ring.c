@@ -234,6 +234,41 @@ member_leave(int32 m, bool emptied)
 		drr_empty(&share->drr);
 }
 
+static FsKeysHold *
+keys_hold(int32 s)
+{
+	return &fs_dbs[fs_workspaces[fs_shares[s].workspace].db].keys_hold;
+}
+
+/* Is the share in the same round as when its members' keys were looked at? */
+static bool
+keys_of_now(const FsKeysHold *keys, const FsShare *share)
+{
+	return keys->quantum == share->drr.quantum && keys->round == share->drr.round &&
+		keys->lane_round == fs_lanes[share->lane].round;
+}
+
+/* A member that is in its ring was put where its head's cost says: until its share has how little? */
+static void
+keys_hold_with(int32 m)
+{
+	int32		s = fs_members[m].share;
+	const FsShare *share = &fs_shares[s];
+	FsKeysHold *keys = keys_hold(s);
+	int64		cost;
+
+	if (keys->share != s)
+		return;
+	if (fs_urgent_nodes[m].linked || !keys_of_now(keys, share))
+	{
+		keys->share = FS_NONE;
+		return;
+	}
+	cost = next_cost(m);
+	keys->least = Max(keys->least, cost - (int64) drr_rounds_needed(&share->drr, cost) * share->drr.quantum);
+	keys->most = Min(keys->most, share->drr.deficit);
+}
+
 /* Put a member where its head's cost says; out of the ring when it has nothing to give. */
 static void
 ring_rekey(int32 m)
@@ -270,6 +305,7 @@ ring_rekey(int32 m)
 		ring->active++;
 		share->active++;
 		fs_fair_entered(m);
+		keys_hold_with(m);
 		return;
 	}
 	fs_sched_share_settle(share);
@@ -289,6 +325,7 @@ ring_rekey(int32 m)
 		node->round = key;
 		ringheap_insert(fs_nodes, &ring->root, m);
 	}
+	keys_hold_with(m);
 }
 
 static void
@@ -363,8 +400,37 @@ fs_sched_share_due_earlier(int32 s)
 void
 fs_sched_share_rekey(int32 s)
 {
-	for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+	FsShare    *share = &fs_shares[s];
+	FsKeysHold *keys = keys_hold(s);
+
+	keys->share = FS_NONE;
+	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
 		member_rekey(m);
+	keys->share = s;
+	keys->quantum = share->drr.quantum;
+	keys->round = share->drr.round;
+	keys->lane_round = fs_lanes[share->lane].round;
+	keys->least = PG_INT64_MIN;
+	keys->most = share->drr.deficit;
+	for (int32 m = share->members; m != FS_NONE && keys->share == s; m = fs_members[m].next)
+		if (fs_nodes[m].linked)
+			keys_hold_with(m);
+}
+
+/*
+ * fs_sched_share_charged: a share of several rings was served.  Its members'
+ * keys change only when a head becomes dearer than what is left, once or twice
+ * in a visit; so members that nobody here can serve cost a claim nothing.
+ */
+void
+fs_sched_share_charged(int32 s)
+{
+	const FsShare *share = &fs_shares[s];
+	const FsKeysHold *keys = keys_hold(s);
+
+	if (keys->share != s || !keys_of_now(keys, share) ||
+		share->drr.deficit < keys->least || share->drr.deficit > keys->most)
+		fs_sched_share_rekey(s);
 }
 
 void

@@ -15,6 +15,7 @@ extern void fs_sched_flow_relink(int32 flow);
 
 /* After a change of deficit, quantum or admission: the places of all members concerned. */
 extern void fs_sched_share_rekey(int32 share);
+extern void fs_sched_share_charged(int32 share);
 extern void fs_sched_workspace_rekey(int32 workspace);
 
 /* Has the share anything ready, parked flows included? */

@@ -580,6 +580,20 @@ typedef struct FsTier
 	int32		quantum;		/* cost units a round */
 } FsTier;
 
+/*
+ * Of the share that was rekeyed last: as long as its deficit is between these, and nothing else of it
+ * changes, all its members are where their heads' costs say (ring.c).
+ */
+typedef struct FsKeysHold
+{
+	int32		share;			/* FS_NONE: not known */
+	int32		quantum;
+	uint64		round;
+	uint64		lane_round;
+	int64		least;
+	int64		most;
+} FsKeysHold;
+
 typedef struct FsDatabase
 {
 	FsDbState	state;
@@ -604,6 +618,8 @@ typedef struct FsDatabase
 	uint64		serve_clock;
 	uint64		settings_gen;	/* grows when any setting's commit was applied */
 	uint64		rings_gen;		/* grows when a ring appears or goes */
+	uint64		members_gen;	/* grows when a member appears, goes or moves */
+	FsKeysHold	keys_hold;
 	bool		tiers_stale;	/* fairsched.tiers changed */
 	int32		ntiers;
 	FsTier		tiers[FS_MAX_TIERS];	/* tier_id is the place here */
