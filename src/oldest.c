@@ -45,7 +45,8 @@
 
 #define PIECE_FLOWS	512			/* looked at while the lock is held */
 #define PIECE_HEADS	32			/* of these, copied */
-#define PROBES		256			/* rows looked at for one head */
+#define PROBES		4096		/* rows looked at for one head: running jobs
+								 * before it */
 #define SINGLE_CALLS 64			/* in a statement, before all workspaces are
 								 * looked at */
 #define SINGLE_FLOWS 64			/* of one workspace; of more it is looked for
