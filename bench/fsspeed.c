@@ -211,7 +211,7 @@ sc_enqueue(void)
 				Run			r = new_run(sys, ways[w].mode, ways[w].batch);
 
 				r.in_from = way == 2;	/* the executor makes more of that: a table of the one row */
-				if (skip(sys) || (r.in_from && r.mode != M_ENQUEUE))
+				if (skip(sys) || (r.in_from && (r.mode != M_ENQUEUE || !opt.full)))
 					continue;
 				r.seconds = secs(0.6, 3);
 				prepare_copy(sys, 1000, 1000, MIXED);

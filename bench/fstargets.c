@@ -49,7 +49,7 @@ static const struct
 	{"drain100.wal", 'q', MOST, 300, " B", "WAL of claim and completion, batch 100, a job, autovacuum paused"},
 	/* enqueue */
 	{"enqueue.one", 'q', LEAST, 1, "x", "enqueue one by one: jobs/s against INSERT"},
-	{"enqueue.from", 'q', INFO, 0, "x", "the same called in FROM: SELECT job_id FROM fairsched_enqueue(…)"},
+	{"enqueue.from", 'f', INFO, 0, "x", "the same called in FROM: SELECT job_id FROM fairsched_enqueue(…)"},
 	{"enqueue.many", 'q', LEAST, 1, "x", "enqueue 1,000 a call: jobs/s against INSERT … SELECT of 1,000"},
 	{"enqueue.copy", 'q', LEAST, 1, "x", "COPY of 1,000 into fairsched.inbox: jobs/s against INSERT … SELECT of 1,000"},
 	{"enqueue.copycopy", 'q', INFO, 0, "x", "COPY of 1,000 into fairsched.inbox: jobs/s against COPY of 1,000"},
