@@ -97,7 +97,7 @@ drain(int batch)
 		{"fairsched not flushed", SYS_FS, M_DRAIN, 0, false, false, false, "SET synchronous_commit = off"},
 	};
 	char		variant[32];
-	double		s = batch == 1 ? secs(1.3, 4) : secs(1, 2.5);
+	double		s = batch == 1 ? secs(1.1, 4) : secs(1, 2.5);
 	int			n = reps(3, 3);
 
 	snprintf(variant, sizeof(variant), "batch %d", batch);
@@ -428,7 +428,7 @@ void
 sc_backlog(void)
 {
 	static const long counts[] = {10000, 1000000};
-	double		s = secs(1.2, 3);
+	double		s = secs(0.9, 3);
 	bool		again = reps(1, 2) > 1;
 
 	for (int rep = 0; rep < reps(1, 2); rep++)
