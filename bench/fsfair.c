@@ -12,7 +12,7 @@
 void
 sc_held(void)
 {
-	double		s = secs(6, 60);
+	double		s = secs(8, 60);
 	int			window = s >= 30 ? 5 : 2;
 	double		last[2] = {NAN, NAN};
 
