@@ -22,6 +22,11 @@
  * already.  If the file cannot be made longer, the buffers are not dirty, and
  * who extends the table by the usual way may find them (ReadBuffer_common).
  *
+ * The next checkpoint is told of the file before the free space map is, as for
+ * a page that is added the usual way: else the map could outlive a crash of the
+ * machine that the length of the file did not, and older minor
+ * versions of the server go by the map without a look at the file.
+ *
  * The range is reserved, not left as a hole, so that a full disk shows when
  * rows are inserted, and not when they are written to the file later.
  *
@@ -47,6 +52,7 @@ fs_extend_for(Relation rel, Size row, int pages)
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
+#include "storage/sync.h"
 #include "utils/wait_event.h"
 
 #define FEWEST 4				/* pages: fewer are not worth it */
@@ -82,6 +88,17 @@ reserve_range(Relation rel, BlockNumber nblocks, int n)
 		impossible = true;
 	}
 	CloseTransientFile(fd);
+	if (result == 0)
+	{
+		FileTag		tag;
+
+		memset(&tag, 0, sizeof(tag));	/* its bytes are compared */
+		tag.handler = SYNC_HANDLER_MD;
+		tag.forknum = MAIN_FORKNUM;
+		tag.rnode = rel->rd_node;
+		tag.segno = segment;
+		(void) RegisterSyncRequest(&tag, SYNC_REQUEST, true);
+	}
 	return result == 0;
 }
 

@@ -420,7 +420,7 @@ fs_sched_share_rekey(int32 s)
 /*
  * fs_sched_share_charged: a share of several rings was served.  Its members'
  * keys change only when a head becomes dearer than what is left, once or twice
- * in a visit; so members that nobody here can serve cost a claim nothing.
+ * in a visit; so members that nobody here can serve are not looked at for each job.
  */
 void
 fs_sched_share_charged(int32 s)
