@@ -103,7 +103,7 @@ others_wait(FsDatabase *db, int32 w, int32 lane, int32 *flow, int *slot)
 		int			s;
 		int			at;
 
-		if (fs_members[m].share == FS_NONE || !fs_nodes[m].linked || fs_rings[fs_members[m].ring].lane != lane ||
+		if (fs_members[m].share == FS_NONE || !fs_nodes[m].linked || fs_shares[fs_members[m].share].away || fs_rings[fs_members[m].ring].lane != lane ||
 			FsWorkspaceOfShare(fs_members[m].share) == w || fs_sched_member_next(m, &f, &s) == FS_NOTHING ||
 			!admissible(db, FsWorkspaceOfFlow(f), f, now))
 			continue;

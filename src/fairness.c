@@ -63,7 +63,7 @@ fs_fair_entered(int32 m)
 {
 	FsShare    *share = &fs_shares[fs_members[m].share];
 
-	if (share->home == FS_NONE)
+	if (share->home == FS_NONE && !share->away)
 		begin(share, m);
 }
 
@@ -84,6 +84,14 @@ fs_fair_left(int32 m)
 			begin(share, other);
 			return;
 		}
+}
+
+/* fs_fair_share_left: it contends no more, in whatever rings it is. */
+void
+fs_fair_share_left(int32 s)
+{
+	if (fs_shares[s].home != FS_NONE)
+		end(&fs_shares[s], true);
 }
 
 /* fs_fair_quantum: from now on it is entitled to another part. */

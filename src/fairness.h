@@ -11,6 +11,7 @@
 /* A member entered, or left, its ring. */
 extern void fs_fair_entered(int32 member);
 extern void fs_fair_left(int32 member);
+extern void fs_fair_share_left(int32 share);
 
 /* The quantum of a share changes. */
 extern void fs_fair_quantum(int32 share, int32 quantum);

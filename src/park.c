@@ -3,8 +3,8 @@
  *		Which workspaces may be served: settings, ceilings, parking.
  *
  * A workspace that must not be served (paused, at its ceiling, beyond its share
- * of the slots, moving to another table) is parked: all its members leave their
- * rings, their deficits stay.  Whatever may lift the refusal calls
+ * of the slots, moving to another table) is parked: it contends in no ring any
+ * more, its deficits stay (ring.c).  Whatever may lift the refusal calls
  * fs_sched_unpark_if_fits.  Workspaces parked for their share of the slots are
  * on a list of the database (capped): the pick lets them in when nobody else is
  * admissible.
@@ -39,7 +39,7 @@ fs_sched_park(int32 w, FsPark why)
 	else if (why != FS_PARK_SHARE && ws->parked == FS_PARK_SHARE)
 		FS_UNCHAIN(fs_dbs[ws->db].capped, w, fs_workspaces, FsWorkspace, capped_next);
 	ws->parked = why;
-	fs_sched_workspace_rekey(w);
+	fs_sched_workspace_leaves(w);
 }
 
 void
@@ -51,7 +51,8 @@ fs_sched_unpark(int32 w)
 		FS_UNCHAIN(fs_dbs[ws->db].capped, w, fs_workspaces, FsWorkspace, capped_next);
 	ws->parked = ws->misplaced ? FS_PARK_NODE : FS_PARK_NONE;
 	ws->parked_since = ws->misplaced ? GetCurrentTimestamp() : 0;
-	fs_sched_workspace_rekey(w);
+	if (ws->parked == FS_PARK_NONE)
+		fs_sched_workspace_returns(w);
 }
 
 /* fs_sched_unpark_if_fits: called when something changed that may lift a refusal. */

@@ -318,6 +318,12 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			return FS_PICK_TIRED;
 
 		share = &fs_shares[fs_members[m].share];
+		if (share->away)
+		{
+			choose_members(e, fs_members[m].share);
+			fs_sched_members_take_out(e->members, mine.n);
+			continue;
+		}
 		lane = &fs_lanes[share->lane];
 		ws = &fs_workspaces[share->workspace];
 		if (ws->running >= fs_sched_ceiling(ws) &&
@@ -453,7 +459,7 @@ fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot)
 		near[first] = near[--n];
 		for (int32 c = fs_nodes[m].child; c != RINGHEAP_NONE && n < AHEAD_NODES; c = fs_nodes[c].next)
 			near[n++] = c;
-		if (fs_sched_member_next(m, flow, slot) == FS_NOTHING)
+		if (fs_shares[fs_members[m].share].away || fs_sched_member_next(m, flow, slot) == FS_NOTHING)
 			continue;
 		f = &fs_flows[*flow];
 		if (f->filling || f->id < 0 || fs_sched_flow_candidate(f, *slot) >= 0)

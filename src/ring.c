@@ -28,6 +28,10 @@
  * of all members of a share is kept with the share: how many there are of a kind
  * (active, waiting, jumps_later), and the costliest head.
  *
+ * A share whose workspace is parked is away: it contends nowhere.  Its members
+ * stay where they are until somebody comes upon them, who takes those out that
+ * he could serve.  When it returns only those go back into their rings.
+ *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises, so that commit and abort callbacks may call it.
  */
@@ -245,7 +249,7 @@ fs_sched_share_is_due_later(FsShare *share)
 {
 	uint64		round = fs_lanes[share->lane].round;
 
-	return share->active > 0 && (share->due == round || drr_key(&share->drr, highest_cost(share)) >= round);
+	return share->active > 0 && !share->away && (share->due == round || drr_key(&share->drr, highest_cost(share)) >= round);
 }
 
 /* A share that waits in a ring for a costly head has received the quanta of the rounds that passed. */
@@ -254,14 +258,14 @@ fs_sched_share_settle(FsShare *share)
 {
 	uint64		round = fs_lanes[share->lane].round;
 
-	if (share->active == 0 || share->drr.round + 1 >= round)
+	if (share->active == 0 || share->away || share->drr.round + 1 >= round)
 		return;
 	if (fs_sched_share_is_due_later(share))
 		drr_grant_until(&share->drr, round - 1);
 }
 
 static void
-member_leave(int32 m, bool emptied)
+member_leave(int32 m)
 {
 	FsShare    *share = &fs_shares[fs_members[m].share];
 	FsRing	   *ring = &fs_rings[fs_members[m].ring];
@@ -275,8 +279,19 @@ member_leave(int32 m, bool emptied)
 	if (share->active == 0)
 		share->due = 0;
 	fs_fair_left(m);
-	if (share->active == 0 && emptied && share->waiting == 0)
-		drr_empty(&share->drr);
+}
+
+/* Its share is away: when it returns, the member goes back into its ring. */
+static void
+put_out(int32 m)
+{
+	FsShare    *share = &fs_shares[fs_members[m].share];
+
+	if (fs_members[m].is_out)
+		return;
+	fs_members[m].is_out = true;
+	fs_members[m].out_next = share->out;
+	share->out = m;
 }
 
 /*
@@ -303,7 +318,6 @@ ring_rekey(int32 m)
 	FsLane	   *lane = &fs_lanes[share->lane];
 	FsRing	   *ring = &fs_rings[member->ring];
 	RingNode   *node = &fs_nodes[m];
-	bool		parked = fs_workspaces[share->workspace].parked != FS_PARK_NONE;
 	int			slot = fs_sched_member_slot(member);
 	bool		waits = slot >= 0 || member->parked > 0;
 	uint64		key;
@@ -314,12 +328,17 @@ ring_rekey(int32 m)
 		member->waits = waits;
 		share->waiting += waits ? 1 : -1;
 	}
-	if (slot < 0 || parked)
+	if (slot < 0)
 	{
 		if (node->linked)
-			member_leave(m, !parked);
-		else if (slot < 0 && share->active == 0 && share->waiting == 0)
-			drr_empty(&share->drr); /* emptied while parked: it hoards nothing */
+			member_leave(m);
+		if (share->active == 0 && share->waiting == 0)
+			drr_empty(&share->drr); /* it hoards nothing */
+		return;
+	}
+	if (share->away && !node->linked)
+	{
+		put_out(m);
 		return;
 	}
 	cost = next_cost(m);
@@ -353,7 +372,7 @@ ring_rekey(int32 m)
 	 * quantum.  When it was due is what its key says, or should say, where it
 	 * is from before others of its share were served.
 	 */
-	if (key < lane->round &&
+	if (key < lane->round && !share->away &&
 		(node->round >= lane->round ||
 		 (member->charges != share->charges && drr_key(&share->drr, member->cost) >= lane->round)))
 		key = share->due = lane->round;
@@ -379,9 +398,11 @@ assert_share(FsShare *share)
 		members++;
 		waiting += fs_members[m].waits;
 		jumps_later += fs_urgent_nodes[m].linked && fs_urgent_nodes[m].round > 0;
+		Assert(fs_nodes[m].linked || fs_members[m].is_out || fs_sched_member_slot(&fs_members[m]) < 0);
 		if (!fs_nodes[m].linked)
 			continue;
 		active++;
+		Assert(!fs_members[m].is_out);
 		Assert(fs_nodes[m].round <= Max(drr_key(&share->drr, fs_members[m].cost), fs_lanes[share->lane].round));
 		Assert(share->costliest == FS_NONE || fs_members[m].cost <= fs_members[share->costliest].cost);
 	}
@@ -478,6 +499,76 @@ fs_sched_members_rekey(const int32 *members, int n)
 	{
 		fs_dbs[fs_rings[fs_members[members[i]].ring].db].visits++;
 		member_rekey(members[i]);
+	}
+}
+
+/* fs_sched_members_take_out: of a share that is away, places that a claimer came upon. */
+void
+fs_sched_members_take_out(const int32 *members, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (!fs_nodes[members[i]].linked)
+			continue;
+		urgent_remove(members[i]);
+		member_leave(members[i]);
+		put_out(members[i]);
+	}
+}
+
+/* fs_sched_workspace_leaves: it is parked.  What its shares have left stays theirs. */
+void
+fs_sched_workspace_leaves(int32 w)
+{
+	for (int32 s = fs_workspaces[w].shares; s != FS_NONE; s = fs_shares[s].next)
+	{
+		FsShare    *share = &fs_shares[s];
+
+		fs_sched_share_settle(share);
+		share->due = 0;
+		share->away = true;
+		fs_fair_share_left(s);
+	}
+}
+
+/* fs_sched_workspace_returns: it is parked no more. */
+void
+fs_sched_workspace_returns(int32 w)
+{
+	for (int32 s = fs_workspaces[w].shares; s != FS_NONE; s = fs_shares[s].next)
+	{
+		FsShare    *share = &fs_shares[s];
+		int32		first = share->out;
+
+		if (!share->away)
+			continue;
+		share->away = false;
+		if (share->active > 0)
+		{
+			/* those in rings are at worst too early: joining makes them later */
+			if (first == FS_NONE)
+				for (first = share->members; !fs_nodes[first].linked; first = fs_members[first].next)
+					;
+			drr_join(&share->drr, fs_lanes[share->lane].round);
+			if (fs_sched_member_slot(&fs_members[first]) >= 0)
+				drr_resume(&share->drr, fs_lanes[share->lane].round, next_cost(first));
+			if (fs_nodes[first].linked)
+				fs_fair_entered(first);
+		}
+		while (share->out != FS_NONE)
+		{
+			int32		m = share->out;
+
+			share->out = fs_members[m].out_next;
+			fs_members[m].is_out = false;
+			ring_rekey(m);
+			urgent_rekey(m);
+		}
+		if (share->active > 0 && share->home == FS_NONE)
+			for (int32 m = share->members; m != FS_NONE && share->home == FS_NONE; m = fs_members[m].next)
+				if (fs_nodes[m].linked)
+					fs_fair_entered(m);
+		assert_share(share);
 	}
 }
 

@@ -22,6 +22,11 @@ extern void fs_sched_member_put_off(int32 member, int32 cost, uint64 round);
 extern void fs_sched_share_granted(int32 share);
 extern void fs_sched_workspace_rekey(int32 workspace);
 
+/* It is parked, and no more; and places of a share that a claimer came upon while it is. */
+extern void fs_sched_workspace_leaves(int32 workspace);
+extern void fs_sched_workspace_returns(int32 workspace);
+extern void fs_sched_members_take_out(const int32 *members, int n);
+
 /* After a refund, before it is put in its place. */
 extern void fs_sched_share_due_earlier(int32 share);
 

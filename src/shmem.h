@@ -238,6 +238,10 @@ typedef struct FsShare
 	int32		active;			/* members in a heap */
 	int32		home;			/* of these, the one in whose ring it
 								 * contends; FS_NONE: it does not */
+	bool		away;			/* its workspace is parked: it contends in no
+								 * ring */
+	int32		out;			/* list of members that somebody came upon
+								 * meanwhile, or that became ready */
 	int32		costliest;		/* of these, one whose head costs most;
 								 * FS_NONE: to be looked for */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
@@ -261,6 +265,8 @@ typedef struct FsMember
 	int32		cost;			/* of its head, when it was put in its place */
 	uint32		charges;		/* of its share, then */
 	bool		waits;			/* it has something ready, parked or not */
+	bool		is_out;			/* on its share's list */
+	int32		out_next;
 	int32		flows;			/* flows that belong here */
 	int32		parked;			/* of these, parked with something ready */
 	int32		heads[FS_RANKS];	/* next flow to serve, by rank slot */

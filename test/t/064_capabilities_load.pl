@@ -86,6 +86,27 @@ $node->safe_psql('postgres', q{SELECT count(fairsched_enqueue('w' || i % 4, lane
   $node->safe_psql('postgres', q{SELECT count(fairsched_complete(job_id, token)) FROM fairsched_claim('both', 1000, lanes => '{work}', capabilities => '{odd,plain}')}) foreach 1 .. 2;
 }
 
+# at its ceiling a workspace is taken out of service and back with each job: not out of all its 300 places, and back
+$node->safe_psql('postgres', q{SELECT fairsched_create_workspace('full', own_table => false, max_running => 5);
+  SELECT count(fairsched_enqueue('full', lane => 'full', capabilities => ARRAY['c' || i])) FROM generate_series(1, 300) i;
+  SELECT count(fairsched_enqueue('full', lane => 'full')) FROM generate_series(1, 60) i});
+{
+  my $session = fs_session($node);
+  my $got = $session->ask(q{SELECT count(*) FROM fairsched_claim('plain', 10, lanes => '{full}', capabilities => '{plain}')});
+  my $before = $node->safe_psql('postgres', 'SELECT visits FROM fairsched.database_status');
+
+  foreach (1 .. 40)
+  {
+    $session->ask(q{SELECT count(fairsched_complete(job_id, token)) FROM (SELECT * FROM fairsched.running_jobs WHERE workspace = 'full' LIMIT 1) r});
+    $got += $session->ask(q{SELECT count(*) FROM fairsched_claim('plain', 10, lanes => '{full}', capabilities => '{plain}')});
+  }
+  $session->quit;
+  is($got, 45, 'never more than the ceiling');
+  my $looks = $node->safe_psql('postgres', 'SELECT visits FROM fairsched.database_status') - $before;
+  cmp_ok($looks, '<=', 5 * 40, 'and what it cannot serve is not looked at');
+  note("$looks looks at the ceiling");
+}
+
 # one who has the capabilities pays for what it serves
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('all', 30, lanes => '{work}', capabilities => ARRAY(SELECT 'plain' UNION ALL SELECT 'c' || i FROM generate_series(0, 29) i))}),
   '30', 'who has them gets the jobs');
