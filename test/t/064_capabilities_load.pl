@@ -8,7 +8,7 @@ use Fairsched;
 use Test::More;
 
 # no scheduler: nobody but the claims of this test looks
-my $node = fs_node('caps', conf => { 'fairsched.background_workers' => 'off', 'fairsched.max_flows' => 20000, log_min_messages => 'error' });
+my $node = fs_node('caps', conf => { 'fairsched.background_workers' => 'off', 'fairsched.max_flows' => 20000, 'fairsched.max_rings' => 2000, log_min_messages => 'error' });
 
 # What it looked at: workspaces in rings; and gates that said no, for flows that were asked about.
 sub looks
