@@ -196,6 +196,7 @@ extern void reports_close(void);
 extern void record(const char *variant, const char *system, Run *r);
 extern void fact(const char *name, const char *fmt,...) __attribute__((format(printf, 2, 3)));
 extern void note_failure(const char *what, const char *message);
+extern double median(const double *v, int n);	/* of at most MAX_REPS; NAN of none */
 extern double med(const char *scenario, const char *variant, const char *system, const char *name);
 
 /* ---- fstargets.c ---- */

@@ -75,7 +75,7 @@ compare_double(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double
+double
 median(const double *v, int n)
 {
 	double		s[MAX_REPS];

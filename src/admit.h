@@ -11,6 +11,11 @@
 
 #include "ws_limits.h"
 #include "pick.h"
+#include "port/pg_bitutils.h"
+
+#define for_each_need(r, mask) \
+	for (uint32 r##_rest = (mask), r; r##_rest != 0 && (r = pg_rightmost_one_pos32(r##_rest), true); \
+		 r##_rest &= r##_rest - 1)
 
 /* Is there any gate that could refuse jobs of this flow? */
 static inline bool
@@ -36,6 +41,13 @@ fs_admit_gated(const FsWorkspace *ws, const FsFlow *f)
 extern void fs_admit_judge(int32 workspace, const FsNeeds *needs, int32 budget_set, int cls, int32 gift,
 						   int gates, TimestampTz now, FsRefusal *why);
 
+/*
+ * Is it plain that QUOTA_RUN jobs that need this may be claimed one after the
+ * other, of any class, where nothing is taken over and nothing else changes?
+ * Changes nothing; false says nothing.
+ */
+extern bool fs_admit_plain(int32 workspace, const FsNeeds *needs, int32 budget_set, TimestampTz now);
+
 /* One resource of these gates by itself. */
 extern bool fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, TimestampTz now,
 							  FsRefusal *why);
@@ -46,7 +58,7 @@ extern void fs_admit_detail(const FsRefusal *why, char *buf, Size len);
 /* ---------- admit_parked.c ---------- */
 
 /* Decide for a claim; a refusal parks the flow or its workspace. */
-extern bool fs_admit_flow(int32 flow, int slot, const FsEligible *e);
+extern bool fs_admit_flow(int32 flow, int slot, FsEligible *e);
 
 /* What lifts refusals. */
 extern bool fs_admit_open(int32 workspace);

@@ -21,29 +21,27 @@
  */
 #include "admit.h"
 
-#include "port/pg_bitutils.h"
-
 #include "budget.h"
 #include "capacity.h"
 #include "park.h"
 #include "roomwait.h"
 
-#define for_each_need(r, mask) \
-	for (uint32 r##_rest = (mask), r; r##_rest != 0 && (r = pg_rightmost_one_pos32(r##_rest), true); \
-		 r##_rest &= r##_rest - 1)
-
-static void
-level_changed(int32 w, FsResource r, TimestampTz now)
+/* What is set for a workspace; NULL: nothing. */
+static inline FsLimits *
+limits_of(const FsWorkspace *ws)
 {
-	FsWorkspace *ws = &fs_workspaces[w];
+	return ws->limits == FS_NONE ? NULL : &fs_limits[ws->limits];
+}
 
-	if (ws->limits != FS_NONE && (FsResourceBit(r) & FS_BURST_MASK) &&
-		fs_limits[ws->limits].set.quota[r].burst > 0)
-		burst_level(&fs_limits[ws->limits].burst[r], &fs_limits[ws->limits].set.quota[r], ws->held[r], now);
+static inline void
+level_changed(const FsWorkspace *ws, FsLimits *limits, FsResource r, TimestampTz now)
+{
+	if (limits && (FsResourceBit(r) & FS_BURST_MASK) && limits->set.quota[r].burst > 0)
+		burst_level(&limits->burst[r], &limits->set.quota[r], ws->held[r], now);
 }
 
 /* The jobs of a workspace hold so much more, or less. */
-static void
+static inline void
 hold(FsWorkspace *ws, FsResource r, int64 delta)
 {
 	ws->held[r] += delta;
@@ -60,6 +58,7 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 	FsLease    *lease = &fs_leases[l];
 	FsLease    *from = gift == FS_NONE ? NULL : &fs_leases[gift];
 	FsWorkspace *ws = &fs_workspaces[lease->workspace];
+	FsLimits   *limits = limits_of(ws);
 
 	lease->held = *needs;
 	lease->open = (how & FS_CHARGE_OPEN) != 0;
@@ -83,17 +82,15 @@ fs_admit_charge(int32 l, const FsNeeds *needs, int32 budget_set, int32 gift, int
 			hold(ws, r, need);
 		if (lease->open)
 			ws->open[r] += need;
-		level_changed(lease->workspace, r, now);
+		level_changed(ws, limits, r, now);
 	}
 	lease->room_until = 0;
 	if (fs_dbs[ws->db].nrooms > 0)
 		lease->room_until = fs_capacity_claimed(&fs_dbs[ws->db], lease->flow);
 	lease->rate_gen = 0;
 	lease->rate_owed = false;
-	if ((how & FS_CHARGE_RATE) && ws->limits != FS_NONE && (fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
+	if ((how & FS_CHARGE_RATE) && limits && (limits->set.has & FS_LIMIT_RATE))
 	{
-		FsLimits   *limits = &fs_limits[ws->limits];
-
 		lease->rate_slice = window_add(&limits->rate, now, 1);
 		lease->rate_gen = limits->rate_gen;
 		lease->rate_owed = limits->rate_booked == 0;
@@ -167,7 +164,8 @@ fs_admit_unclaim(int32 l)
 	FsLease    *lease = &fs_leases[l];
 	FsWorkspace *ws = &fs_workspaces[lease->workspace];
 	FsLease    *from = lease->slot_from == FS_NONE ? NULL : &fs_leases[lease->slot_from];
-	TimestampTz now = ws->limits == FS_NONE ? 0 : GetCurrentTimestamp();
+	FsLimits   *limits = limits_of(ws);
+	TimestampTz now = limits ? GetCurrentTimestamp() : 0;
 
 	if (lease->budget_set != FS_NONE)
 		fs_budget_unclaim(l);
@@ -184,19 +182,18 @@ fs_admit_unclaim(int32 l)
 			if (from->open)
 				ws->open[r] += moved;
 		}
-		level_changed(lease->workspace, r, now);
+		level_changed(ws, limits, r, now);
 	}
 	if (lease->room_until != 0)
 		(void) fs_capacity_keep(&fs_dbs[ws->db], lease->flow, FsSlotClass(lease->rank_slot), &lease->held,
 								lease->room_until);
 	lease->held.mask = 0;
 	lease->open = false;
-	if (lease->rate_gen != 0 && ws->limits != FS_NONE &&
-		fs_limits[ws->limits].rate_gen == lease->rate_gen &&
-		(fs_limits[ws->limits].set.has & FS_LIMIT_RATE))
+	if (lease->rate_gen != 0 && limits && limits->rate_gen == lease->rate_gen &&
+		(limits->set.has & FS_LIMIT_RATE))
 	{
-		(void) window_take_back(&fs_limits[ws->limits].rate, lease->rate_slice, 1);
-		fs_limits[ws->limits].rate_dirty = true;	/* it may be saved already */
+		(void) window_take_back(&limits->rate, lease->rate_slice, 1);
+		limits->rate_dirty = true;	/* it may be saved already */
 		fs_admit_dirty(&fs_dbs[ws->db]);
 		if (ws->parked == FS_PARK_RATE)
 			fs_admit_changed(lease->workspace, now);
@@ -235,7 +232,7 @@ fs_admit_confirm(int32 l, TimestampTz now)
 {
 	FsLease    *lease = &fs_leases[l];
 	FsWorkspace *ws = &fs_workspaces[lease->workspace];
-	FsLimits   *limits;
+	FsLimits   *limits = limits_of(ws);
 
 	if (!lease->open)
 		return;
@@ -244,13 +241,19 @@ fs_admit_confirm(int32 l, TimestampTz now)
 		fs_budget_confirm(l);
 	for_each_need(r, lease->held.mask)
 		ws->open[r] -= lease->held.amount[r];
-	if (ws->limits == FS_NONE)
+	if (limits == NULL)
 		return;
-	limits = &fs_limits[ws->limits];
 	for_each_need(r, lease->held.mask & limits->set.has & FS_HELD_MASK)
 	{
 		int64		committed = ws->held[r] - ws->open[r];
 
+		if (committed < limits->crossed_at[r])
+		{
+			/* so it is within the quota, too */
+			if (!(limits->armed & FsResourceBit(r)))
+				limits->armed |= FsResourceBit(r);
+			continue;
+		}
 		fs_admit_crossed(ws->limits, r, committed, false, lease->job_id, NULL, now);
 		if (limits->set.quota[r].burst > 0 && committed > limits->set.quota[r].quota)
 			(void) fs_limits_breach(ws->limits, r, FS_BREACH_BURST, committed, lease->job_id, NULL, now);
@@ -263,6 +266,7 @@ fs_admit_end(int32 l, TimestampTz now)
 {
 	FsLease    *lease = &fs_leases[l];
 	FsWorkspace *ws = &fs_workspaces[lease->workspace];
+	FsLimits   *limits = limits_of(ws);
 
 	if (lease->budget_set != FS_NONE)
 		fs_budget_end(l);
@@ -271,8 +275,8 @@ fs_admit_end(int32 l, TimestampTz now)
 		hold(ws, r, -lease->held.amount[r]);
 		if (lease->open)
 			ws->open[r] -= lease->held.amount[r];
-		level_changed(lease->workspace, r, now);
-		if (ws->limits != FS_NONE && (FsResourceBit(r) & FS_HELD_MASK))
+		level_changed(ws, limits, r, now);
+		if (limits && (FsResourceBit(r) & FS_HELD_MASK & ~limits->armed))
 			fs_admit_rearm(ws->limits, r, ws->held[r] - ws->open[r]);
 	}
 	lease->held.mask = 0;
@@ -286,12 +290,6 @@ fs_admit_end(int32 l, TimestampTz now)
 }
 
 /* ---------- thresholds ---------- */
-
-static bool
-above_threshold(const FsLimits *limits, FsResource r, int64 committed)
-{
-	return committed >= limits->set.threshold * limits->set.quota[r].quota && committed > 0;
-}
 
 /*
  * fs_admit_crossed: what is committed crosses the threshold upward: throttle,
@@ -308,7 +306,7 @@ fs_admit_crossed(int32 l, FsResource r, int64 committed, bool recorded, int64 jo
 
 	if (!(limits->set.has & bit))
 		return;
-	if (!above_threshold(limits, r, committed))
+	if (committed < limits->crossed_at[r])
 	{
 		limits->armed |= bit;
 		return;
@@ -329,7 +327,7 @@ fs_admit_crossed(int32 l, FsResource r, int64 committed, bool recorded, int64 jo
 void
 fs_admit_rearm(int32 l, FsResource r, int64 committed)
 {
-	if (!above_threshold(&fs_limits[l], r, committed))
+	if (committed < fs_limits[l].crossed_at[r])
 		fs_limits[l].armed |= FsResourceBit(r);
 }
 
@@ -337,6 +335,6 @@ fs_admit_rearm(int32 l, FsResource r, int64 committed)
 void
 fs_admit_disarm(int32 l, FsResource r, int64 committed)
 {
-	if ((fs_limits[l].set.has & FsResourceBit(r)) && above_threshold(&fs_limits[l], r, committed))
+	if ((fs_limits[l].set.has & FsResourceBit(r)) && committed >= fs_limits[l].crossed_at[r])
 		fs_limits[l].armed &= ~FsResourceBit(r);
 }

@@ -15,6 +15,7 @@
 
 #include "amount.h"
 #include "budget.h"
+#include "capacity.h"
 
 static void
 refuse_resource(FsRefusal *why, FsResource r, bool whole, int64 value, int64 limit, TimestampTz retry_at)
@@ -71,6 +72,36 @@ fs_admit_resource(const FsWorkspace *ws, FsResource r, int64 need, int64 gift, T
 	refuse_resource(why, r, r == FS_RES_RUNS && need == FS_UNIT, used + held + need,
 					q->quota + (burst ? q->burst : 0), retry_at);
 	return true;
+}
+
+bool
+fs_admit_plain(int32 w, const FsNeeds *needs, int32 budget_set, TimestampTz now)
+{
+	const FsWorkspace *ws = &fs_workspaces[w];
+	FsLimits   *limits = ws->limits == FS_NONE ? NULL : &fs_limits[ws->limits];
+	uint32		has = limits ? limits->set.has : 0;
+
+	if (has & FS_LIMIT_RATE)
+	{
+		window_advance(&limits->rate, now);
+		if (!quota_fits_run(limits->rate.total, 1, limits->set.max_claims))
+			return false;
+	}
+	for_each_need(r, needs->mask | (has & FS_CONSUMED_MASK))
+	{
+		int64		level = ws->held[r];
+		int64		limit = FS_AMOUNT_MAX;
+
+		if (has & FsResourceBit(r))
+		{
+			level += fs_limits_used(limits, r, now);
+			limit = limits->set.quota[r].quota;
+		}
+		if (!quota_fits_run(level, Max(needs->amount[r], 1), limit))
+			return false;
+	}
+	return (budget_set == FS_NONE || fs_budget_plain(budget_set, w)) &&
+		(limits == NULL || limits->throttled_until <= now) && fs_capacity_plain(&fs_dbs[ws->db], needs);
 }
 
 void

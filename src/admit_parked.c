@@ -230,19 +230,60 @@ breach(int32 w, const FsFlow *f, int slot, const FsRefusal *why, TimestampTz now
 	b->queued = true;
 }
 
-/* fs_admit_flow: true when the flow's job in this slot may be taken now; else it or its workspace is parked. */
+#ifdef USE_ASSERT_CHECKING
+/* What is plain the gates say as well. */
+static bool
+judged_alike(int32 flow, TimestampTz now)
+{
+	const FsFlow *f = &fs_flows[flow];
+	int32		w = FsWorkspaceOfFlow(flow);
+	FsRefusal	why;
+
+	fs_admit_judge(w, &f->needs, f->budget_set, -1, FS_NONE, FS_GATE_ALL, now, &why);
+	return why.park == FS_PARK_NONE &&
+		!fs_capacity_refuses(&fs_dbs[fs_workspaces[w].db], flow, &f->needs, FS_NONE, now, &why);
+}
+#endif
+
+/*
+ * fs_admit_flow: true when the flow's job in this slot may be taken now; else it
+ * or its workspace is parked.
+ *
+ * Most of the time there is room for many.  Jobs of a flow need the same, so
+ * where QUOTA_RUN of them plainly fit, that is asked once for as many as are
+ * taken one after the other in a critical section: nothing but they themselves
+ * changes what the gates look at (a flow without gates holds nothing that
+ * counts).  Where it is not plain, near a limit or with a gift, each is judged.
+ */
 bool
-fs_admit_flow(int32 flow, int slot, const FsEligible *e)
+fs_admit_flow(int32 flow, int slot, FsEligible *e)
 {
 	FsFlow	   *f = &fs_flows[flow];
 	int32		w = FsWorkspaceOfFlow(flow);
 	FsDatabase *d = &fs_dbs[fs_workspaces[w].db];
+	int32		gift;
 	FsRefusal	why;
 
-	fs_admit_judge(w, &f->needs, f->budget_set, -1, fs_sched_first_gift(e, w), FS_GATE_ALL, e->now, &why);
+	if (e->run.left > 0 && e->run.flow == flow)
+	{
+		e->run.left--;
+		Assert(judged_alike(flow, e->now));
+		return true;
+	}
+	e->run.left = 0;
+	gift = fs_sched_first_gift(e, w);
+	/* the jobs of an overflow flow are not all alike */
+	if (gift == FS_NONE && f->id > 0 && fs_admit_plain(w, &f->needs, f->budget_set, e->now))
+	{
+		e->run.flow = flow;
+		e->run.left = QUOTA_RUN - 1;
+		Assert(judged_alike(flow, e->now));
+		return true;
+	}
+	fs_admit_judge(w, &f->needs, f->budget_set, -1, gift, FS_GATE_ALL, e->now, &why);
 	if (why.park == FS_PARK_NONE)
 	{
-		if (!fs_capacity_refuses(d, flow, &f->needs, fs_sched_first_gift(e, w), e->now, &why))
+		if (!fs_capacity_refuses(d, flow, &f->needs, gift, e->now, &why))
 			return true;
 		fs_stats_refused(fs_shares[FsShareOfFlow(flow)].lane, &why);
 		park_flow(flow, &why, e->now);

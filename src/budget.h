@@ -279,6 +279,7 @@ extern bool fs_budget_shut(const FsBudget *b);
 extern bool fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int cls, int32 gift,
 							TimestampTz now, FsRefusal *why);
 extern bool fs_budget_admit(int32 set, int32 workspace, int cls, int32 gift, TimestampTz now, FsRefusal *why);
+extern bool fs_budget_plain(int32 set, int32 workspace);
 extern bool fs_budget_fits(int32 set);
 extern void fs_budget_tightest(int32 set, int32 workspace, TimestampTz now, FsRefusal *why);
 extern void fs_budget_detail(const FsRefusal *why, char *buf, Size len);
@@ -318,6 +319,16 @@ static inline bool
 fs_budget_hopeful(int32 db)
 {
 	return fs_budget_notices[db].hopeful != FS_NONE;
+}
+
+/* What a job declares of a dimension; -1: nothing. */
+static inline int64
+fs_budget_declared(const FsBudgetNeed *need, uint64 dimension)
+{
+	for (int i = 0; i < need->ndeclared; i++)
+		if (need->dimension[i] == dimension)
+			return need->declared[i];
+	return -1;
 }
 
 static inline bool

@@ -70,16 +70,6 @@ fs_budget_observe(int32 db, const char *kind, const char *dimension, int64 amoun
 	fs_budget_notices[db].averages_new |= a->samples == 1;
 }
 
-/* What a job declares of a dimension; -1: nothing. */
-static int64
-declared(const FsBudgetNeed *need, uint64 dimension)
-{
-	for (int i = 0; i < need->ndeclared; i++)
-		if (need->dimension[i] == dimension)
-			return need->declared[i];
-	return -1;
-}
-
 /*
  * fs_budget_estimate: what a job is expected to use of a budget; nothing is known:
  * 0.  A mean above all that there is counts as all: such a job runs alone, so that
@@ -89,7 +79,7 @@ int64
 fs_budget_estimate(const FsBudgetNeed *need, int32 budget)
 {
 	const FsBudget *b = &fs_budgets[budget];
-	int64		amount = declared(need, b->dimension);
+	int64		amount = fs_budget_declared(need, b->dimension);
 	const FsAverage *a;
 	bool		found;
 
@@ -106,7 +96,7 @@ fs_average_used(const FsBudgetNeed *need, int32 budget)
 	bool		found;
 	FsAverage  *a;
 
-	if (declared(need, fs_budgets[budget].dimension) >= 0)
+	if (fs_budget_declared(need, fs_budgets[budget].dimension) >= 0)
 		return;
 	a = average_place(fs_budgets[budget].db, need->kind, fs_budgets[budget].dimension, &found);
 	if (found)

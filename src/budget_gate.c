@@ -48,6 +48,15 @@ fs_budget_shut(const FsBudget *b)
 		b->meter.spent >= b->meter.amount;
 }
 
+/* May jobs of the workspace name it? */
+static bool
+is_for(const FsBudget *b, int32 workspace)
+{
+	return b->set.id != 0 && (b->set.workspace[0] == '\0' ||
+							  (workspace != FS_NONE &&
+							   strcmp(b->set.workspace, fs_workspaces[workspace].name) == 0));
+}
+
 /*
  * fs_budget_judge: does a budget let a job of this workspace and class in?  cls:
  * -1 where the class is not asked for.  `gift`: a lease that ends in this call
@@ -62,9 +71,7 @@ fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int cls
 	const FsBudget *b = &fs_budgets[budget];
 	int64		estimate = fs_budget_estimate(need, budget);
 	int64		room = meter_room(&b->meter) + fs_budget_gift_room(gift, budget);
-	bool		ours = b->set.id != 0 && (b->set.workspace[0] == '\0' ||
-										  (workspace != FS_NONE &&
-										   strcmp(b->set.workspace, fs_workspaces[workspace].name) == 0));
+	bool		ours = is_for(b, workspace);
 
 	why->park = FS_PARK_BUDGET;
 	why->on = budget;
@@ -95,6 +102,24 @@ fs_budget_admit(int32 s, int32 workspace, int cls, int32 gift, TimestampTz now, 
 	why->on = FS_NONE;
 	why->value = why->limit = why->retry_at = 0;
 	return true;
+}
+
+/* fs_budget_plain: is there plainly room for QUOTA_RUN jobs of the set, of any class that is not held back? */
+bool
+fs_budget_plain(int32 s, int32 workspace)
+{
+	const FsBudgetSet *set = &fs_budget_sets[s];
+
+	for (int i = 0; i < set->n; i++)
+	{
+		const FsBudget *b = &fs_budgets[set->budget[i]];
+
+		if (!is_for(b, workspace) || fs_budget_shut(b) ||
+			!quota_fits_run(b->meter.spent + b->meter.reserved, fs_budget_estimate(&set->need, set->budget[i]),
+							b->meter.amount))
+			return false;
+	}
+	return !set->need.too_many;
 }
 
 /* fs_budget_fits: is there room for a job of the set in all its budgets, whosever they are? */

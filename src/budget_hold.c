@@ -22,22 +22,28 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 	FsBudgetSet *set = &fs_budget_sets[s];
 	FsBudgetHold *hold = &fs_budget_holds[l];
 
-	memset(hold->of, 0, sizeof(hold->of[0]) * set->n);
 	fs_leases[l].budget_set = s;
 	set->refs++;
 	for (int i = 0; i < set->n; i++)
 	{
 		FsBudget   *b = &fs_budgets[set->budget[i]];
-		int			from = fs_budget_place(gift, set->budget[i]);
+		int			from = gift == FS_NONE ? -1 : fs_budget_place(gift, set->budget[i]);
+		int64		estimate = fs_budget_declared(&set->need, b->dimension);
+		int64		taken = 0;
 
-		hold->of[i].reserved = fs_budget_estimate(&set->need, set->budget[i]);
-		fs_average_used(&set->need, set->budget[i]);
+		if (estimate < 0)
+		{
+			estimate = fs_budget_estimate(&set->need, set->budget[i]);
+			fs_average_used(&set->need, set->budget[i]);
+		}
 		if (from >= 0)
 		{
-			hold->of[i].taken = Min(Max(fs_budget_gift_room(gift, set->budget[i]), 0), hold->of[i].reserved);
-			fs_budget_holds[gift].of[from].reserved -= hold->of[i].taken;
+			taken = Min(Max(fs_budget_gift_room(gift, set->budget[i]), 0), estimate);
+			fs_budget_holds[gift].of[from].reserved -= taken;
 		}
-		hold->of[i].reserved = hold->of[i].taken + meter_reserve(&b->meter, hold->of[i].reserved - hold->of[i].taken);
+		hold->of[i].reserved = taken + meter_reserve(&b->meter, estimate - taken);
+		hold->of[i].taken = taken;
+		hold->of[i].actual = hold->of[i].recorded = 0;
 		b->refs++;
 		b->running++;
 	}

@@ -232,8 +232,8 @@ fs_budget_spent(FsDatabase *db, FsSpendings *sum)
 static bool
 spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, bool ends, FsSpendRow *row)
 {
-	FsBudget   *b = &fs_budgets[budget];
-	FsBudgetSettings now = b->set;
+	FsBudgetSettings pending;
+	const FsBudgetSettings *now = &fs_budgets[budget].set;
 	FsSpendItem item = {
 		.budget = budget,
 		.amount = amount,
@@ -243,17 +243,17 @@ spend(int32 budget, int64 amount, int32 lease, int64 job_id, int64 token, bool e
 		.ends = ends,
 	};
 
-	(void) fs_ledger_budget_pending(now.name, &now);	/* this transaction may
-														 * have changed it */
-	if (now.id == 0)
+	if (fs_ledger_budget_pending(now->name, &pending))
+		now = &pending;			/* this transaction changed it */
+	if (now->id == 0)
 		return false;
-	item.id = now.id;
-	item.period = now.period;
+	item.id = now->id;
+	item.period = now->period;
 	row->job_id = job_id;
 	row->token = token;
 	row->amount = amount;
-	row->budget_id = now.id;
-	row->period = now.period;
+	row->budget_id = now->id;
+	row->period = now->period;
 	fs_ledger_spend(&item);
 	return true;
 }
@@ -281,6 +281,18 @@ named_by_lease(int32 lease, FsNamed *named)
 	return true;
 }
 
+/* Was something recorded for the job while it ran? fs->lock held. */
+static bool
+was_recorded(int32 lease)
+{
+	const FsBudgetSet *set = &fs_budget_sets[fs_leases[lease].budget_set];
+
+	for (int i = 0; i < set->n; i++)
+		if (fs_budget_holds[lease].of[i].recorded > 0)
+			return true;
+	return false;
+}
+
 /* The lease of a job under this token, or FS_NONE. fs->lock held. */
 static int32
 lease_of(int32 slot, int64 job_id, int64 token)
@@ -303,7 +315,8 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 {
 	int32		slot = FsDbIndex(db);
 	FsNamed		named;
-	char	   *kind;
+	bool		known;
+	char	   *kind = NULL;	/* read only where something is observed */
 	uint64	   *dimension = NULL;
 	int64	   *used = NULL;
 	int			nused = 0;
@@ -311,11 +324,11 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 
 	if (heap_attisnull(row, FS_COL_BUDGETS + 1, RelationGetDescr(jr->rel)))
 		return;
-	kind = fs_row_text(jr, row, FS_COL_KIND);
 	if (usage != 0)
 	{
 		int			room = JB_ROOT_COUNT(DatumGetJsonbP(usage)) + 1;
 
+		kind = fs_row_text(jr, row, FS_COL_KIND);
 		dimension = palloc(sizeof(uint64) * room);
 		used = palloc(sizeof(int64) * room);
 		nused = read_amounts(usage, room, dimension, used);
@@ -329,11 +342,22 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 	fs_ledger_reserve(FS_JOB_BUDGETS);
 	FsLock();
 	lease = lease_of(slot, job_id, token);
-	if (!named_by_lease(lease, &named))
+	known = named_by_lease(lease, &named);
+	if (known && kind == NULL && was_recorded(lease))
+	{
+		FsUnlock();
+		kind = fs_row_text(jr, row, FS_COL_KIND);
+		FsLock();
+		lease = lease_of(slot, job_id, token);
+		known = named_by_lease(lease, &named);
+	}
+	if (!known)
 	{
 		FsFlowSpec	flow;
 
 		FsUnlock();
+		if (kind == NULL)
+			kind = fs_row_text(jr, row, FS_COL_KIND);
 		fs_row_spec(db, jr, row, &flow);
 		if (flow.budget == NULL)
 			return;
@@ -373,6 +397,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			for (int j = 0; j < i && !again; j++)
 				again = named.budget[j] != FS_NONE &&
 					fs_budgets[named.budget[j]].dimension == fs_budgets[budget].dimension;
+			Assert(kind != NULL || all == 0);
 			if ((reported || all > 0) && !again && fs_budgets[budget].set.id != 0)
 				fs_budget_observe(slot, kind, fs_budgets[budget].set.dimension, all);
 		}
@@ -383,7 +408,8 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		sum->n++;
 	}
 	FsUnlock();
-	pfree(kind);
+	if (kind)
+		pfree(kind);
 }
 
 /* fairsched_record_spend(budget, amount, job_id) */

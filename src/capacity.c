@@ -73,17 +73,14 @@ fs_capacity_unknown(FsDatabase *d, TimestampTz now)
 			d->high_at[r][p] = now;
 }
 
-/* fs_capacity_hold: jobs hold so much more, or less. */
+/* fs_capacity_less: of fs_capacity_hold: something is given back. */
 void
-fs_capacity_hold(FsDatabase *d, FsResource r, int64 delta)
+fs_capacity_less(FsDatabase *d, FsResource r, int64 delta)
 {
 	int			before;
 
-	if (r >= FS_FLEET)
-		return;
-	if (delta < 0)
-		d->room_gen++;
-	if (d->capacity[r] < 0 || delta >= 0)
+	d->room_gen++;
+	if (d->capacity[r] < 0)
 	{
 		d->fleet[r] += delta;
 		return;
@@ -248,6 +245,19 @@ fs_capacity_refuses(FsDatabase *d, int32 flow, const FsNeeds *needs, int32 gift,
 	why->resource = r;
 	why->value = d->fleet[r] + fs_capacity_kept(d, r, flow, cls, now) + needs->amount[r];
 	why->limit = d->capacity[r] < 0 ? FS_AMOUNT_MAX : d->capacity[r];
+	return true;
+}
+
+/* fs_capacity_plain: is there plainly enough left for QUOTA_RUN jobs that need this, whoever they are? */
+bool
+fs_capacity_plain(const FsDatabase *d, const FsNeeds *needs)
+{
+	if (d->nrooms > 0)
+		return false;
+	for (int r = 0; r < FS_FLEET; r++)
+		if (needs->amount[r] > 0 &&
+			!quota_fits_run(d->fleet[r], needs->amount[r], d->capacity[r] < 0 ? FS_AMOUNT_MAX : d->capacity[r]))
+			return false;
 	return true;
 }
 

@@ -12,7 +12,8 @@ StaticAssertDecl(FS_RES_GPU == FS_FLEET - 1, "cpu, memory and gpu come first");
 /* fs->lock held exclusively; they do not raise. */
 extern bool fs_capacity_refuses(FsDatabase *db, int32 flow, const FsNeeds *needs, int32 gift,
 								TimestampTz now, FsRefusal *why);
-extern void fs_capacity_hold(FsDatabase *db, FsResource r, int64 delta);
+extern bool fs_capacity_plain(const FsDatabase *db, const FsNeeds *needs);
+extern void fs_capacity_less(FsDatabase *db, FsResource r, int64 delta);
 extern void fs_capacity_refused(FsDatabase *db, int32 flow, TimestampTz now);
 extern TimestampTz fs_capacity_claimed(FsDatabase *db, int32 flow);
 extern void fs_capacity_flow_gone(FsDatabase *db, int32 flow);
@@ -32,5 +33,17 @@ extern int	fs_capacity_class(int32 flow);
 
 /* From its table; may raise. */
 extern void fs_capacity_load(FsDatabase *db);
+
+/* fs_capacity_hold: jobs hold so much more, or less. fs->lock held exclusively. */
+static inline void
+fs_capacity_hold(FsDatabase *d, FsResource r, int64 delta)
+{
+	if (r >= FS_FLEET)
+		return;
+	if (delta < 0)
+		fs_capacity_less(d, r, delta);
+	else
+		d->fleet[r] += delta;
+}
 
 #endif							/* FS_CAPACITY_H */

@@ -58,21 +58,6 @@ meter_reset(Meter *m)
 	return armed;
 }
 
-int64_t
-meter_reserve(Meter *m, int64_t amount)
-{
-	if (amount > METER_MAX - m->reserved)
-		amount = METER_MAX - m->reserved;
-	m->reserved += amount;
-	return amount;
-}
-
-void
-meter_release(Meter *m, int64_t amount)
-{
-	m->reserved -= amount;
-}
-
 unsigned
 meter_spend(Meter *m, int64_t used, int64_t promised)
 {

@@ -64,8 +64,20 @@ meter_room(const Meter *m)
 extern int64_t meter_add(int64_t a, int64_t b);
 
 /* Promise an amount, or as much of it as the sum has room for; returns how much. Give that back in the end. */
-extern int64_t meter_reserve(Meter *m, int64_t amount);
-extern void meter_release(Meter *m, int64_t amount);
+static inline int64_t
+meter_reserve(Meter *m, int64_t amount)
+{
+	if (amount > METER_MAX - m->reserved)
+		amount = METER_MAX - m->reserved;
+	m->reserved += amount;
+	return amount;
+}
+
+static inline void
+meter_release(Meter *m, int64_t amount)
+{
+	m->reserved -= amount;
+}
 
 /*
  * Count what was used; `promised` of it was reserved and is so no more.

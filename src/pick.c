@@ -267,7 +267,7 @@ best_member_of_share(const FsEligible *e, int32 member, uint64 due, const DrrSha
  * or fs_sched_fill_abandoned.
  */
 FsPick
-fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot,
+fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 			  FsCandidate *cand)
 {
 	FsDatabase *d = &fs_dbs[db];

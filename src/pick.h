@@ -8,6 +8,17 @@
 
 #include "shmem.h"
 
+/*
+ * A run: so many more jobs of this flow may be taken without being looked at, as
+ * long as no other flow that has gates is asked about, and the lock is not let go
+ * of (admit_parked.c).
+ */
+typedef struct FsAdmitRun
+{
+	int32		flow;
+	int			left;
+} FsAdmitRun;
+
 /* What a claimer may serve, and what the pick found (claim.c). */
 typedef struct FsEligible
 {
@@ -26,6 +37,8 @@ typedef struct FsEligible
 	int32	   *gifts;			/* lease indexes, FS_NONE once used */
 	TimestampTz now;			/* as of the critical section; never earlier
 								 * than the last one's */
+	FsAdmitRun	run;			/* of this critical section: none at its
+								 * beginning */
 } FsEligible;
 
 typedef enum FsPick
@@ -37,7 +50,7 @@ typedef enum FsPick
 	FS_PICK_TIRED				/* fairsched.max_visits_per_claim reached */
 } FsPick;
 
-extern FsPick fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow,
+extern FsPick fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow,
 							int *slot, FsCandidate *cand);
 extern bool fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot);
 extern void fs_sched_refund(int32 share, int32 cost, double advance);

@@ -4,6 +4,8 @@
  */
 #include "quota.h"
 
+#include <math.h>
+
 /* quota_fit: may `need` more be used on top of `used`? Exact: at the quota is within it. */
 FsFit
 quota_fit(const FsQuota *q, int64_t used, int64_t need, bool may_burst)
@@ -59,12 +61,10 @@ burst_was(FsBurst *b, const FsQuota *q, int64_t from, int64_t to, int64_t now)
 	spend(b, q, now);
 }
 
-/* burst_level: the level is this from now on. Most of the time it was not above before either: nothing to count. */
+/* burst_changed: of burst_level: it is above the quota, or was. */
 void
-burst_level(FsBurst *b, const FsQuota *q, int64_t level, int64_t now)
+burst_changed(FsBurst *b, const FsQuota *q, int64_t level, int64_t now)
 {
-	if (level <= q->quota && b->over_since == 0)
-		return;
 	spend(b, q, now);
 	if (level > q->quota)
 	{
@@ -104,6 +104,20 @@ burst_lifts_at(const FsBurst *b, const FsQuota *q)
 	if (!b->exhausted || b->over_since != 0 || q->burst <= 0)
 		return 0;
 	return rested > forgotten ? rested : forgotten;
+}
+
+/*
+ * quota_crossed_at: the least level that is at this part of the quota, or above.
+ * Nothing used is below any; at most the quota itself (above 9 billion a double
+ * is not exact), so that who is above the quota is above this.
+ */
+int64_t
+quota_crossed_at(int64_t quota, double threshold)
+{
+	double		part = ceil(threshold * (double) quota);
+	int64_t		at = part < (double) quota ? (int64_t) part : quota;
+
+	return at > 0 ? at : 1;
 }
 
 /* quota_severity: 0 low (to 10 % over), 1 medium (25 %), 2 high (50 %), 3 critical. */

@@ -56,8 +56,8 @@ typedef struct FsQuota
 /* How long a level was above its quota lately. */
 typedef struct FsBurst
 {
-	FsWindow	spent;			/* usec above, over an hour */
 	int64_t		over_since;		/* counted up to here; 0: not above */
+	FsWindow	spent;			/* usec above, over an hour */
 	int64_t		below_since;	/* since when it is not above; 0: since ever */
 	bool		exhausted;		/* until it was below for burst_usec */
 } FsBurst;
@@ -69,11 +69,31 @@ typedef enum FsFit
 	FS_FITS_NOT
 } FsFit;
 
+/* So many jobs that need the same may be judged at once. */
+#define QUOTA_RUN_BITS 5
+#define QUOTA_RUN (1 << QUOTA_RUN_BITS)
+
+/* quota_fits_run: does QUOTA_RUN times `need` (not negative) fit below the limit, on top of the level? */
+static inline bool
+quota_fits_run(int64_t level, int64_t need, int64_t limit)
+{
+	return level <= limit && need <= (limit - level) >> QUOTA_RUN_BITS;
+}
+
 extern FsFit quota_fit(const FsQuota *q, int64_t used, int64_t need, bool may_burst);
 extern void burst_was(FsBurst *b, const FsQuota *q, int64_t from, int64_t to, int64_t now);
-extern void burst_level(FsBurst *b, const FsQuota *q, int64_t level, int64_t now);
+extern void burst_changed(FsBurst *b, const FsQuota *q, int64_t level, int64_t now);
 extern bool burst_may(FsBurst *b, const FsQuota *q, int64_t now);
 extern int64_t burst_lifts_at(const FsBurst *b, const FsQuota *q);
+extern int64_t quota_crossed_at(int64_t quota, double threshold);
 extern int	quota_severity(int64_t quota, int64_t actual);
+
+/* burst_level: the level is this from now on. Most of the time it was not above before either: nothing to count. */
+static inline void
+burst_level(FsBurst *b, const FsQuota *q, int64_t level, int64_t now)
+{
+	if (level > q->quota || b->over_since != 0)
+		burst_changed(b, q, level, now);
+}
 
 #endif							/* FS_QUOTA_H */

@@ -39,16 +39,6 @@ window_advance_to(FsWindow *w, int64_t head)
 	w->until = (w->head + 1) * w->width;
 }
 
-/* window_add: count n now; returns the slice, for window_take_back. */
-int64_t
-window_add(FsWindow *w, int64_t now, int64_t n)
-{
-	window_advance(w, now);
-	AT(w, w->head) += n;
-	w->total += n;
-	return w->head;
-}
-
 /* window_add_at: count n at a time that may be past; what is older than the window is not counted. */
 void
 window_add_at(FsWindow *w, int64_t at, int64_t n)

@@ -29,7 +29,6 @@ typedef struct FsWindow
 
 extern void window_init(FsWindow *w, int64_t period, int64_t now);
 extern void window_advance_to(FsWindow *w, int64_t head);
-extern int64_t window_add(FsWindow *w, int64_t now, int64_t n);
 extern void window_add_at(FsWindow *w, int64_t at, int64_t n);
 extern bool window_take_back(FsWindow *w, int64_t slice, int64_t n);
 extern int64_t window_lifts_at(const FsWindow *w, int64_t allowed);
@@ -42,6 +41,16 @@ window_advance(FsWindow *w, int64_t now)
 {
 	if (now >= w->until)
 		window_advance_to(w, now / w->width);
+}
+
+/* window_add: count n now; returns the slice, for window_take_back. */
+static inline int64_t
+window_add(FsWindow *w, int64_t now, int64_t n)
+{
+	window_advance(w, now);
+	w->count[w->head % FS_WINDOW_KEPT] += n;
+	w->total += n;
+	return w->head;
 }
 
 #endif							/* FS_WINDOW_H */

@@ -63,6 +63,14 @@ default_throttle(FsLimitSettings *set)
 	set->preempt = 0;
 }
 
+/* Where thresholds are crossed, by what is set. */
+static void
+set_crossings(FsLimits *limits)
+{
+	for (int r = 0; r < FS_RESOURCES; r++)
+		limits->crossed_at[r] = quota_crossed_at(limits->set.quota[r].quota, limits->set.threshold);
+}
+
 /* fs_limits_get: find or make it, with nothing set; the caller holds a reference or sets something. */
 int32
 fs_limits_get(int32 db, const char *workspace)
@@ -80,6 +88,7 @@ fs_limits_get(int32 db, const char *workspace)
 	strlcpy(fs_limits[l].name, workspace, sizeof(fs_limits[l].name));
 	fs_limits[l].armed = (1u << FS_RESOURCES) - 1;
 	default_throttle(&fs_limits[l].set);
+	set_crossings(&fs_limits[l]);
 	fs_limits[l].next = fs_limits_hash[bucket];
 	fs_limits_hash[bucket] = l;
 	fs_dbs[db].nlimits++;
@@ -192,6 +201,7 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 		}
 		fs_limits_throttled(l, limits->throttled_by, limits->throttled_until);
 	}
+	set_crossings(limits);
 	if (limits->workspace != FS_NONE)
 	{
 		FsWorkspace *ws = &fs_workspaces[limits->workspace];
@@ -213,17 +223,6 @@ fs_limits_sweep(int32 db)
 	for (int i = 0; i < fs->limits.capacity; i++)
 		if (fs_limits[i].db == db)
 			limits_free(i);
-}
-
-int64
-fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now)
-{
-	if (r == FS_RES_STORAGE)
-		return limits->level;
-	if (!(FsResourceBit(r) & FS_CONSUMED_MASK))
-		return 0;
-	window_advance(FsWindowOf(limits, r), now);
-	return FsWindowOf(limits, r)->total;
 }
 
 void

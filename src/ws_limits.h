@@ -62,38 +62,39 @@ typedef struct FsBreach
 	bool		open;			/* a row of it may be open */
 } FsBreach;
 
+/* What claims touch comes first, side by side. */
 typedef struct FsLimits
 {
 	int32		next;			/* hash chain, or free list */
 	int32		db;
-	char		name[FS_NAME_LEN + 1];
 	int32		workspace;		/* FS_NONE: it has no jobs */
 	int32		refs;			/* open ledger items that point here */
-	FsLimitSettings set;
-
-	/* rate limit */
-	FsWindow	rate;
+	uint32		armed;			/* resources that were below the threshold
+								 * since they throttled */
 	uint32		rate_gen;		/* grows when `rate` begins anew; never 0 */
-	bool		rate_dirty;		/* changed since it was saved */
-	int64		rate_epoch;		/* grows with every save (rate_book.c) */
+	TimestampTz throttled_until;
 	int64		rate_unsaved;	/* counted in this epoch */
 	int64		rate_booked;	/* claims that bookings of this epoch cover
 								 * and nobody made yet */
-	int64		rate_owed;		/* within fs_rate_book */
+	FsLimitSettings set;
+	int64		crossed_at[FS_RESOURCES];	/* by that: at and above this a
+											 * threshold is crossed */
+	bool		rate_dirty;		/* `rate` changed since it was saved */
 
-	/* usage */
-	FsWindow	used[2];		/* tokens, cost: of a day; what open
-								 * transactions add is in it */
+	/* usage, in part: claims look at the totals of the windows only */
 	int64		pending[2];		/* by open transactions */
 	int64		level;			/* storage */
 	int64		level_pending;
 
+	FsWindow	rate;			/* of the rate limit */
+	FsWindow	used[2];		/* tokens, cost: of a day; what open
+								 * transactions add is in it */
 	FsBurst		burst[2];		/* cpu, memory */
 
-	uint32		armed;			/* resources that were below the threshold
-								 * since they throttled */
-	TimestampTz throttled_until;
+	int64		rate_epoch;		/* grows with every save (rate_book.c) */
+	int64		rate_owed;		/* within fs_rate_book */
 	FsResource	throttled_by;	/* what crossed its threshold last */
+	char		name[FS_NAME_LEN + 1];
 	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
 	bool		breached;		/* some breach is open or not written */
 	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a
@@ -113,9 +114,6 @@ extern void fs_limits_release(int32 limits);	/* freed when nothing is set
 												 * or points to it */
 extern void fs_limits_apply(int32 limits, uint32 part, const FsLimitSettings *set, TimestampTz now);
 extern void fs_limits_sweep(int32 db);
-
-/* How much of a resource is used, without what jobs hold; `now` drops what is a day old. */
-extern int64 fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now);
 
 extern const char *const FsBreachNames[FS_BREACH_KINDS];
 
@@ -139,5 +137,17 @@ extern bool fs_limits_reread(FsDatabase *db);
 extern void fs_limits_lock_usage(const char *workspace, bool exclusive);
 
 #define FsWindowOf(limits, r) (&(limits)->used[(r) - FS_RES_TOKENS])
+
+/* How much of a resource is used, without what jobs hold; `now` drops what is a day old. */
+static inline int64
+fs_limits_used(FsLimits *limits, FsResource r, TimestampTz now)
+{
+	if (FsResourceBit(r) & FS_CONSUMED_MASK)
+	{
+		window_advance(FsWindowOf(limits, r), now);
+		return FsWindowOf(limits, r)->total;
+	}
+	return r == FS_RES_STORAGE ? limits->level : 0;
+}
 
 #endif							/* FS_WS_LIMITS_H */
