@@ -152,12 +152,7 @@ fs_admit_take_again(int32 l, const FsFlowSpec *spec, TimestampTz now)
 void
 fs_admit_restore(int32 l, const FsFlowSpec *spec, TimestampTz now)
 {
-	const FsWorkspace *ws = &fs_workspaces[fs_leases[l].workspace];
-
 	charge_spec(l, spec, 0, now);
-	if (ws->limits != FS_NONE)
-		for_each_need(r, fs_leases[l].held.mask & FS_HELD_MASK)
-			fs_admit_disarm(ws->limits, r, ws->held[r]);
 }
 
 /* fs_admit_unclaim: the claim is undone; what it took goes back to where it came from. */
@@ -293,6 +288,21 @@ above_threshold(const FsLimits *limits, FsResource r, int64 committed)
 	return committed >= limits->set.threshold * limits->set.quota[r].quota && committed > 0;
 }
 
+bool
+fs_admit_above(const FsLimits *limits, FsResource r, int64 committed)
+{
+	return above_threshold(limits, r, committed);
+}
+
+/* It is below. */
+static void
+arm(int32 l, FsResource r)
+{
+	fs_limits[l].armed |= FsResourceBit(r);
+	if (fs_limits[l].crossing_rows & FsResourceBit(r))
+		fs_limits_crossing_changed(l, r);
+}
+
 /*
  * fs_admit_crossed: what is committed crosses the threshold upward: throttle,
  * once; or an alert, where the throttle does not watch the resource.  What was
@@ -310,17 +320,19 @@ fs_admit_crossed(int32 l, FsResource r, int64 committed, bool recorded, int64 jo
 		return;
 	if (!above_threshold(limits, r, committed))
 	{
-		limits->armed |= bit;
+		arm(l, r);
 		return;
 	}
 	crosses = (limits->armed & bit) != 0;
 	limits->armed &= ~bit;
+	if (crosses && fs_limits_watched(limits, r))
+		fs_limits_crossed(l, r, now);
 	if (crosses && limits->set.throttle && (limits->set.throttle_mask & bit))
 	{
 		fs_limits_throttled(l, r, now + limits->set.throttle_usec);
 		(void) fs_limits_breach(l, r, FS_BREACH_THROTTLE, committed, job_id, run_id, now);
 	}
-	else if ((crosses && ((limits->set.throttle_mask | FS_USED_MASK) & bit)) ||
+	else if ((crosses && fs_limits_watched(limits, r)) ||
 			 (recorded && committed > limits->set.quota[r].quota))
 		(void) fs_limits_breach(l, r, FS_BREACH_ALERT, committed, job_id, run_id, now);
 }
@@ -330,13 +342,5 @@ void
 fs_admit_rearm(int32 l, FsResource r, int64 committed)
 {
 	if (!above_threshold(&fs_limits[l], r, committed))
-		fs_limits[l].armed |= FsResourceBit(r);
-}
-
-/* fs_admit_disarm: it is at this since before memory was built: what it crossed it crossed then. */
-void
-fs_admit_disarm(int32 l, FsResource r, int64 committed)
-{
-	if ((fs_limits[l].set.has & FsResourceBit(r)) && above_threshold(&fs_limits[l], r, committed))
-		fs_limits[l].armed &= ~FsResourceBit(r);
+		arm(l, r);
 }
