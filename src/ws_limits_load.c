@@ -580,6 +580,9 @@ seed_crossings(FsDatabase *db, const FsPastCrossing *past, int n, const uint32 *
 			continue;
 		if (past[i].crossed)
 			fs_limits[l].armed &= ~FsResourceBit(past[i].resource);
+		/* memory has nothing newer: the throttle's settings may come after it in a restore */
+		if (past[i].crossed || past[i].above)
+			fs_limits[l].crossing_dirty &= ~FsResourceBit(past[i].resource);
 		AT(seen_at, l, past[i].resource) = past[i].seen_at;
 	}
 }
