@@ -63,10 +63,9 @@ describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossingNote *note)
 	FsLimits   *limits = &fs_limits[l];
 	uint32		bit = FsResourceBit(r);
 	bool		throttled = limits->throttle_until[r] > now;
-	bool		above = (limits->set.has & bit) && fs_admit_above(limits, r, fs_limits_committed(limits, r, now));
+	bool		crossed = !(limits->armed & bit);
+	bool		above = crossed || fs_admit_above(limits, r, fs_limits_committed(limits, r, now));
 
-	if (!above)
-		limits->armed |= bit;
 	strcpy(note->workspace, limits->name);
 	note->resource = r;
 	if (!(limits->set.has & bit) || (!throttled && !(above && fs_limits_watched(limits, r))))
@@ -74,7 +73,7 @@ describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossingNote *note)
 	else if (!above)
 		note->state = FS_CROSSING_BELOW;
 	else
-		note->state = (limits->armed & bit) ? FS_CROSSING_ABOVE : FS_CROSSING_CROSSED;
+		note->state = crossed ? FS_CROSSING_CROSSED : FS_CROSSING_ABOVE;
 	note->crossed_at = limits->crossed_at[r];
 	note->until = throttled ? limits->throttle_until[r] : 0;
 	note->quota_since = limits->set.quota_since[r];
@@ -138,9 +137,9 @@ take_crossings(int32 l, FsAdmissionNotes *notes, TimestampTz now)
 	limits->crossing_dirty = 0;
 }
 
-/* What was used more than a day ago counts no more: which may be below their thresholds now; sets limits_due. */
+/* Where the window of a day `moved`, which are below their thresholds now?  And when it moves next (limits_due). */
 static void
-look_by_time(int32 l, TimestampTz now)
+look_by_time(int32 l, bool moved, TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
 	FsDatabase *db = &fs_dbs[limits->db];
@@ -149,7 +148,10 @@ look_by_time(int32 l, TimestampTz now)
 	{
 		if (!(limits->crossing_rows & FsResourceBit(r)))
 			continue;
-		fs_admit_rearm(l, r, fs_limits_committed(limits, r, now));
+		if (moved)
+			fs_admit_rearm(l, r, fs_limits_committed(limits, r, now));
+		else
+			window_advance(FsWindowOf(limits, r), now);
 		if (db->limits_due == 0 || FsWindowOf(limits, r)->until < db->limits_due)
 			db->limits_due = FsWindowOf(limits, r)->until;
 	}
@@ -184,6 +186,7 @@ void
 fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 {
 	bool		rest = db->usage_stale != 0;
+	bool		moved = db->limits_due != 0 && db->limits_due <= now;
 	bool		restoring = rest && now < db->usage_stale + RESTORE_TIME;
 
 	notes->at = now;
@@ -195,7 +198,7 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 
 		if (limits->db != FsDbIndex(db))
 			continue;
-		look_by_time(l, now);
+		look_by_time(l, moved, now);
 		if (!limits->breached)
 			continue;
 		if ((limits->crossing_dirty != 0 && restoring) ||

@@ -148,8 +148,10 @@ threshold_set(int32 l, FsResource r, TimestampTz now)
 	if (!(limits->set.has & bit))
 		return;
 	above = fs_admit_above(limits, r, fs_limits_committed(limits, r, now));
-	if (!above)
+	/* what is said of one that is off is not meant: it may be on again, as it was */
+	if (!above && limits->set.throttle)
 		limits->armed |= bit;
+	above |= !(limits->armed & bit);
 	if ((above && fs_limits_watched(limits, r)) != ((limits->crossing_rows & bit) != 0) || limits->throttle_until[r] > now)
 		fs_limits_crossing_changed(l, r);
 }

@@ -567,7 +567,7 @@ times_of_all(void)
 
 #define AT(times, l, r) ((times)[(Size) (l) * FS_RESOURCES + (r)])
 
-/* What rows say of quotas that are new to memory (`made`, by entry; NULL: all), and since when. */
+/* What rows say of quotas that are new to memory (`made`, by entry; NULL: those of held resources), and since when. */
 static void
 seed_crossings(FsDatabase *db, const FsPastCrossing *past, int n, const uint32 *made, TimestampTz *seen_at,
 			   TimestampTz now)
@@ -576,7 +576,8 @@ seed_crossings(FsDatabase *db, const FsPastCrossing *past, int n, const uint32 *
 	{
 		int32		l = fs_limits_find(FsDbIndex(db), past[i].workspace);
 
-		if (l == FS_NONE || (made && !(made[l] & FsResourceBit(past[i].resource))) || !resume_throttle(l, &past[i], now))
+		if (l == FS_NONE || !((made ? made[l] : FS_HELD_MASK) & FsResourceBit(past[i].resource)) ||
+			!resume_throttle(l, &past[i], now))
 			continue;
 		if (past[i].crossed)
 			fs_limits[l].armed &= ~FsResourceBit(past[i].resource);

@@ -211,7 +211,7 @@ written('again', 'storage crossed|throttle 3', 'crossed a third time, in the mom
 $node->safe_psql('postgres', q{DELETE FROM fairsched.workspace_levels WHERE workspace = 'again'});
 written('again', '|throttle 3', 'below by hand');
 # held resources
-$node->safe_psql('postgres', q{SELECT fairsched_set_throttle('gpu', false, 0.5, '2 hours', '{gpu}')});
+$node->safe_psql('postgres', q{SELECT fairsched_set_throttle('gpu', false)});
 $node->safe_psql('postgres', q{SELECT fairsched_set_throttle('gpu', true, 0.5, '2 hours', '{gpu}')});
 written('gpu', 'gpu crossed|throttle 1', 'the throttle is over');
 is($node->safe_psql('postgres', q{SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs WHERE workspace = 'gpu'}), 't', 'a job ends');
