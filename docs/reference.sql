@@ -28,7 +28,7 @@ INSERT INTO section VALUES
 	(99, 'Other functions', NULL, '.*');
 
 -- Tables that are how it is built, not for use.
-CREATE TEMP TABLE internal AS SELECT unnest('{job_tables,control,claim_log_0,claim_log_1,rate_windows,rate_bookings,position_times,
+CREATE TEMP TABLE internal AS SELECT unnest('{job_tables,control,claim_log_0,claim_log_1,rate_windows,rate_bookings,quota_crossings,position_times,
 	budget_totals,budget_spend,budget_averages,placement_watch}'::text[]) AS name;
 
 -- Arguments with their defaults as DESIGN and the documentation write them, in lines of at most 110 characters.

@@ -4,13 +4,8 @@
  *
  * Claims only note in shared memory what is to be written; this runs at most
  * once a second for it (fs_admit_next_due), so a claim writes no row for a
- * quota, however often it is refused.  What is copied from memory is marked as
- * written there at once, and the mark is taken back when writing it fails.
- *
- * A violation is open while its cause lasts: a reject or a pause while something
- * is parked for it or nothing of the resource is left; an alert while use is
- * above the threshold; a burst while the level is above the quota; a throttle
- * while it lasts.
+ * quota, however often it is refused.  What is to be written is taken from memory
+ * by admission_notes.c, by one process at a time.
  *
  * A claim that refuses knows where the refused job stands in its queue, not
  * which it is: that is read here, and the job is left out when it has gone on
@@ -22,169 +17,23 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "admission_notes.h"
 #include "admit.h"
 #include "amount.h"
+#include "ledger.h"
 #include "requeue.h"
 #include "rows.h"
 
-#define BATCH		500			/* violations, or windows, written in one run */
 #define STALE_QUIET	USECS_PER_SEC	/* a restore is not read again after each
 									 * of its tables */
-#define QUIET		USECS_PER_SEC	/* a violation is not resolved sooner than
-									 * this after it was seen */
 #define CLEAN_EVERY	USECS_PER_HOUR
 
-typedef struct FsNote
-{
-	int32		limits;
-	char		workspace[FS_NAME_LEN + 1];
-	char		run_id[FS_NAME_LEN + 1];
-	FsResource	resource;
-	FsBreachKind kind;
-	FsBreach	breach;
-	bool		resolved;
-} FsNote;
-
-typedef struct FsRateNote
-{
-	char		workspace[FS_NAME_LEN + 1];
-	FsWindow	window;
-	int64		epoch;			/* the last one whose claims are in it */
-} FsRateNote;
-
 static const char *const severities[] = {"low", "medium", "high", "critical"};
-
-/* ---------- collecting; fs->lock held ---------- */
-
-/* Is the cause of an open violation gone? */
-static bool
-cause_gone(int32 l, FsResource r, FsBreachKind kind, TimestampTz now)
-{
-	FsLimits   *limits = &fs_limits[l];
-	const FsWorkspace *ws = limits->workspace == FS_NONE ? NULL : &fs_workspaces[limits->workspace];
-	int64		used;
-
-	if (!(limits->set.has & FsResourceBit(r)))
-		return true;
-	if (kind == FS_BREACH_THROTTLE)
-		return limits->throttled_until <= now;
-	if (now < limits->breach[r][kind].last + QUIET)
-		return false;
-	used = fs_limits_used(limits, r, now) + (ws ? ws->held[r] : 0);
-	if (kind == FS_BREACH_BURST)
-		return used <= limits->set.quota[r].quota;
-	if (kind == FS_BREACH_ALERT)
-		return used < limits->set.threshold * limits->set.quota[r].quota ||
-			(limits->set.throttle && (limits->set.throttle_mask & FsResourceBit(r)) &&
-			 used <= limits->set.quota[r].quota);
-	if (ws && ws->parked == FS_PARK_RESOURCE && ws->why.resource == r)
-		return false;
-	for (int32 f = ws ? ws->parked_flows : FS_NONE; f != FS_NONE; f = fs_flows[f].park_next)
-		if (fs_flows[f].why.park == FS_PARK_RESOURCE && fs_flows[f].why.resource == r)
-			return false;
-	return used < limits->set.quota[r].quota || limits->set.quota[r].quota == 0;
-}
-
-/* Violations to be written or closed; sets *rest where something stays to be looked at. */
-static int
-collect_breaches(FsDatabase *db, FsNote *notes, int max, TimestampTz now, bool *rest)
-{
-	int			n = 0;
-
-	for (int l = 0; l < fs->limits.capacity; l++)
-	{
-		FsLimits   *limits = &fs_limits[l];
-		bool		open = false;
-
-		if (limits->db != FsDbIndex(db) || !limits->breached)
-			continue;
-		for (int r = 0; r < FS_RESOURCES; r++)
-			for (int k = 0; k < FS_BREACH_KINDS; k++)
-			{
-				FsBreach   *b = &limits->breach[r][k];
-				bool		gone = b->open && cause_gone(l, r, k, now);
-
-				if (!b->open)
-					continue;
-				if (b->count == 0 && !gone)
-				{
-					open = true;
-					continue;
-				}
-				if (n == max)
-				{
-					open = true;
-					continue;
-				}
-				notes[n].limits = l;
-				strcpy(notes[n].workspace, limits->name);
-				strcpy(notes[n].run_id, limits->run_resource == r && limits->run_kind == k ? limits->run_id : "");
-				notes[n].resource = r;
-				notes[n].kind = k;
-				notes[n].breach = *b;
-				notes[n++].resolved = gone;
-				b->count = 0;
-				b->open = !gone;
-				open |= !gone;
-			}
-		limits->breached = open;
-		*rest |= open;
-		if (!open)
-			fs_limits_release(l);
-	}
-	return n;
-}
-
-/* Writing failed: it is still to be written. */
-static void
-put_back(FsDatabase *db, const FsNote *notes, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		int32		l = fs_limits_find(FsDbIndex(db), notes[i].workspace);
-		FsBreach   *b;
-
-		if (l == FS_NONE)
-			continue;
-		b = &fs_limits[l].breach[notes[i].resource][notes[i].kind];
-		if (!b->open && b->count == 0)
-			*b = notes[i].breach;
-		else
-			b->count += notes[i].breach.count;
-		b->open = true;
-		fs_limits[l].breached = true;
-	}
-}
-
-static int
-collect_rates(FsDatabase *db, FsRateNote *notes, int max, bool *rest)
-{
-	int			n = 0;
-
-	for (int l = 0; l < fs->limits.capacity; l++)
-	{
-		FsLimits   *limits = &fs_limits[l];
-
-		if (limits->db != FsDbIndex(db) || !limits->rate_dirty)
-			continue;
-		if (n == max)
-		{
-			*rest = true;
-			break;
-		}
-		limits->rate_dirty = false;
-		if (!(limits->set.has & FS_LIMIT_RATE))
-			continue;
-		strcpy(notes[n].workspace, limits->name);
-		notes[n].window = limits->rate;
-		notes[n++].epoch = limits->rate_epoch++;
-		limits->rate_unsaved = limits->rate_booked = 0;
-	}
-	return n;
-}
 
 /* ---------- writing ---------- */
 
@@ -310,36 +159,68 @@ write_rates(const FsRateNote *notes, int n)
 	}
 }
 
-/* Write what was collected; an error leaves it to be written. */
+/*
+ * What rows say of thresholds.  A row is replaced rather than changed, so that
+ * where a restore brought one beside ours a single one is left.
+ */
 static void
-write_notes(FsDatabase *db, FsNote *notes, const int nnotes, const FsRateNote *rates, const int nrates)
+write_crossings(const FsAdmissionNotes *notes)
 {
-	PG_TRY();
-	{
-		for (int i = 0; i < nnotes; i++)
-			look_up_job(&notes[i]);
-		fs_spi_begin();
-		for (int i = 0; i < nnotes; i++)
-			write_breach(&notes[i]);
-		write_rates(rates, nrates);
-		fs_spi_end();
-	}
-	PG_CATCH();
-	{
-		FsLock();
-		put_back(db, notes, nnotes);
-		for (int i = 0; i < nrates; i++)
-		{
-			int32		l = fs_limits_find(FsDbIndex(db), rates[i].workspace);
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID};
+	static const char *const states[] = {NULL, "crossed", "above", "below"};
 
-			if (l != FS_NONE)
-				fs_limits[l].rate_dirty = true;
-		}
-		db->limits_dirty = true;
-		FsUnlock();
-		PG_RE_THROW();
+	for (int i = 0; i < notes->ncrossings; i++)
+	{
+		const FsCrossingNote *note = &notes->crossings[i];
+		Datum		args[8];
+		char		nulls[8];
+
+		memset(nulls, ' ', sizeof(nulls));
+		args[0] = CStringGetTextDatum(note->workspace);
+		args[1] = CStringGetTextDatum(FsResourceNames[note->resource]);
+		fs_spi("DELETE FROM fairsched.quota_crossings WHERE workspace = $1 AND resource = $2", 2, types, args, NULL);
+		if (note->state == FS_CROSSING_NONE)
+			continue;
+		args[2] = CStringGetTextDatum(states[note->state]);
+		args[3] = TimestampTzGetDatum(notes->at);
+		args[4] = TimestampTzGetDatum(note->crossed_at);
+		if (note->state != FS_CROSSING_CROSSED || note->crossed_at == 0)
+			nulls[4] = 'n';
+		args[5] = TimestampTzGetDatum(note->until);
+		if (note->until == 0)
+			nulls[5] = 'n';
+		args[6] = TimestampTzGetDatum(note->quota_since);
+		args[7] = TimestampTzGetDatum(note->off_at);
+		if (note->off_at == 0)
+			nulls[7] = 'n';
+		fs_spi("INSERT INTO fairsched.quota_crossings (workspace, resource, state, seen_at, crossed_at, throttled_until, "
+			   "quota_since, throttle_off_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", 8, types, args, nulls);
 	}
-	PG_END_TRY();
+}
+
+static void
+write_notes(FsAdmissionNotes *notes)
+{
+	for (int i = 0; i < notes->nbreaches; i++)
+		look_up_job(&notes->breaches[i]);
+	fs_spi_begin();
+	for (int i = 0; i < notes->nbreaches; i++)
+		write_breach(&notes->breaches[i]);
+	write_crossings(notes);
+	write_rates(notes->rates, notes->nrates);
+	fs_spi_end();
+}
+
+/*
+ * Nobody else writes until the end of the transaction; false: somebody does.
+ * Nor does a restore bring rows of thresholds that are not noticed before theirs
+ * are replaced (usage_stale): its lock goes when its commit callback has run.
+ */
+static bool
+lock_writing(void)
+{
+	return ConditionalLockRelationOid(get_relname_relid("quota_crossings", fs_catalog()->nsp), ShareRowExclusiveLock);
 }
 
 /* Old usage goes once an hour. */
@@ -355,6 +236,10 @@ clean_usage(TimestampTz now)
 	fs_spi_begin();
 	fs_spi("DELETE FROM fairsched.workspace_usage WHERE recorded_at < now() - interval '30 days'", 0, NULL, NULL, NULL);
 	fs_spi("DELETE FROM fairsched.quota_violations WHERE resolved_at < now() - interval '30 days'", 0, NULL, NULL, NULL);
+	/* what a crash left of quotas that were dropped, and of throttles that are over */
+	fs_spi("DELETE FROM fairsched.quota_crossings c WHERE NOT EXISTS (SELECT FROM fairsched.workspace_quotas q "
+		   "WHERE q.workspace = c.workspace AND q.resource = c.resource AND q.created_at = c.quota_since) "
+		   "OR (state = 'below' AND throttled_until < now())", 0, NULL, NULL, NULL);
 	fs_spi_end();
 	next = now + CLEAN_EVERY;
 	return next;
@@ -365,35 +250,30 @@ fs_admission_task(FsDatabase *db)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		quiet = fs_own_changes;
-	FsNote	   *notes = NULL;
-	FsRateNote *rates = NULL;
-	int			nnotes = 0;
-	int			nrates = 0;
-	bool		rest = false;
+	bool		write = db->limits_dirty || (db->limits_due != 0 && db->limits_due <= now);
+	FsAdmissionNotes *notes = NULL;
 
-	if (db->usage_stale != 0 && now >= db->usage_stale + STALE_QUIET)
-		(void) fs_limits_reread(db);
-	if (db->limits_dirty)
+	if (write && lock_writing())
 	{
-		notes = palloc(sizeof(FsNote) * BATCH);
-		rates = palloc(sizeof(FsRateNote) * BATCH);
+		if (db->usage_stale != 0 && now >= db->usage_stale + STALE_QUIET)
+			(void) fs_limits_reread(db);
+		notes = MemoryContextAlloc(TopTransactionContext, sizeof(FsAdmissionNotes));
+		fs_ledger_reserve(1);
 	}
 	FsLock();
 	fs_admit_wake_due(db, now);
 	if (notes)
 	{
-		db->limits_dirty = false;
-		nnotes = collect_breaches(db, notes, BATCH, now, &rest);
-		nrates = collect_rates(db, rates, BATCH, &rest);
-		if (rest || db->usage_stale != 0)
-			db->limits_dirty = true;
+		fs_notes_take(db, notes, now);
+		if (notes->nbreaches + notes->ncrossings + notes->nrates > 0)
+			fs_ledger_notes(notes);
 	}
 	db->tasks[FS_TASK_ADMISSION].last_run = now;
 	FsUnlock();
 
 	fs_own_changes = true;
-	if (nnotes + nrates > 0)
-		write_notes(db, notes, nnotes, rates, nrates);
+	if (notes)
+		write_notes(notes);
 	now = clean_usage(now);
 	fs_own_changes = quiet;
 	return now;

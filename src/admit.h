@@ -111,6 +111,6 @@ extern void fs_admit_end(int32 lease, TimestampTz now);
 extern void fs_admit_crossed(int32 limits, FsResource r, int64 committed, bool recorded, int64 job_id,
 							 const char *run_id, TimestampTz now);
 extern void fs_admit_rearm(int32 limits, FsResource r, int64 committed);
-extern void fs_admit_disarm(int32 limits, FsResource r, int64 committed);
+extern bool fs_admit_above(const FsLimits *limits, FsResource r, int64 committed);	/* its threshold */
 
 #endif							/* FS_ADMIT_H */

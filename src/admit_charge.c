@@ -149,12 +149,7 @@ fs_admit_take_again(int32 l, const FsFlowSpec *spec, TimestampTz now)
 void
 fs_admit_restore(int32 l, const FsFlowSpec *spec, TimestampTz now)
 {
-	const FsWorkspace *ws = &fs_workspaces[fs_leases[l].workspace];
-
 	charge_spec(l, spec, 0, now);
-	if (ws->limits != FS_NONE)
-		for_each_need(r, fs_leases[l].held.mask & FS_HELD_MASK)
-			fs_admit_disarm(ws->limits, r, ws->held[r]);
 }
 
 /* fs_admit_unclaim: the claim is undone; what it took goes back to where it came from. */
@@ -247,7 +242,7 @@ fs_admit_confirm(int32 l, TimestampTz now)
 	{
 		int64		committed = ws->held[r] - ws->open[r];
 
-		if (committed < limits->crossed_at[r])
+		if (committed < limits->threshold_at[r])
 		{
 			/* so it is within the quota, too */
 			if (!(limits->armed & FsResourceBit(r)))
@@ -291,6 +286,21 @@ fs_admit_end(int32 l, TimestampTz now)
 
 /* ---------- thresholds ---------- */
 
+bool
+fs_admit_above(const FsLimits *limits, FsResource r, int64 committed)
+{
+	return committed >= limits->threshold_at[r];
+}
+
+/* It is below. */
+static void
+arm(int32 l, FsResource r)
+{
+	fs_limits[l].armed |= FsResourceBit(r);
+	if (fs_limits[l].crossing_rows & FsResourceBit(r))
+		fs_limits_crossing_changed(l, r);
+}
+
 /*
  * fs_admit_crossed: what is committed crosses the threshold upward: throttle,
  * once; or an alert, where the throttle does not watch the resource.  What was
@@ -306,19 +316,21 @@ fs_admit_crossed(int32 l, FsResource r, int64 committed, bool recorded, int64 jo
 
 	if (!(limits->set.has & bit))
 		return;
-	if (committed < limits->crossed_at[r])
+	if (committed < limits->threshold_at[r])
 	{
-		limits->armed |= bit;
+		arm(l, r);
 		return;
 	}
 	crosses = (limits->armed & bit) != 0;
 	limits->armed &= ~bit;
+	if (crosses && fs_limits_watched(limits, r))
+		fs_limits_crossed(l, r, now);
 	if (crosses && limits->set.throttle && (limits->set.throttle_mask & bit))
 	{
 		fs_limits_throttled(l, r, now + limits->set.throttle_usec);
 		(void) fs_limits_breach(l, r, FS_BREACH_THROTTLE, committed, job_id, run_id, now);
 	}
-	else if ((crosses && ((limits->set.throttle_mask | FS_USED_MASK) & bit)) ||
+	else if ((crosses && fs_limits_watched(limits, r)) ||
 			 (recorded && committed > limits->set.quota[r].quota))
 		(void) fs_limits_breach(l, r, FS_BREACH_ALERT, committed, job_id, run_id, now);
 }
@@ -327,14 +339,6 @@ fs_admit_crossed(int32 l, FsResource r, int64 committed, bool recorded, int64 jo
 void
 fs_admit_rearm(int32 l, FsResource r, int64 committed)
 {
-	if (committed < fs_limits[l].crossed_at[r])
-		fs_limits[l].armed |= FsResourceBit(r);
-}
-
-/* fs_admit_disarm: it is at this since before memory was built: what it crossed it crossed then. */
-void
-fs_admit_disarm(int32 l, FsResource r, int64 committed)
-{
-	if ((fs_limits[l].set.has & FsResourceBit(r)) && committed >= fs_limits[l].crossed_at[r])
-		fs_limits[l].armed &= ~FsResourceBit(r);
+	if (committed < fs_limits[l].threshold_at[r])
+		arm(l, r);
 }

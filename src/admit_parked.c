@@ -91,6 +91,8 @@ fs_admit_next_due(const FsDatabase *d)
 		due = Max((TimestampTz) fs_wakes[root].round, last + WAKE_EVERY);
 	if (d->limits_dirty)
 		due = Min(due, last + SAVE_EVERY);
+	if (d->limits_due != 0)
+		due = Min(due, Max(d->limits_due, last + SAVE_EVERY));
 	return due;
 }
 

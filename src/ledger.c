@@ -40,7 +40,11 @@ static bool has_budget = false; /* some item may be an ITEM_BUDGET */
 int
 fs_ledger_open_items(void)
 {
-	return nitems;
+	int			n = 0;
+
+	for (int i = 0; i < nitems; i++)
+		n += items[i].kind != ITEM_NOTES;
+	return n;
 }
 
 /* fs_ledger_reserve: make room; raises when out of memory. */
@@ -706,6 +710,13 @@ fs_ledger_usage_stale(void)
 	add_item(ITEM_USAGE_STALE);
 }
 
+/* fs_ledger_notes: what was taken from memory is being written; at abort it is put back.  fs->lock held, room reserved. */
+void
+fs_ledger_notes(const FsAdmissionNotes *notes)
+{
+	add_item(ITEM_NOTES)->u.notes = notes;
+}
+
 /* ---------- ending transactions and subtransactions ---------- */
 
 static void
@@ -747,7 +758,7 @@ check_prepare(void)
 
 	for (int i = 0; i < nitems; i++)
 	{
-		if (items[i].kind == ITEM_RESERVED || items[i].kind == ITEM_DUE)
+		if (items[i].kind == ITEM_RESERVED || items[i].kind == ITEM_DUE || items[i].kind == ITEM_NOTES)
 			continue;
 		/* a job that left a queue was there before */
 		if (items[i].kind == ITEM_QUEUE && !items[i].u.queue.on_abort &&

@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_H
 #define FS_LEDGER_H
 
+#include "admission_notes.h"
 #include "budget.h"
 #include "ws_limits.h"
 #include "placement.h"
@@ -41,6 +42,7 @@ extern void fs_ledger_spend(const FsSpendItem *spend);
 extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);
 extern void fs_ledger_budget_run(const FsBudgetRun *run);
 extern void fs_ledger_usage_stale(void);
+extern void fs_ledger_notes(const FsAdmissionNotes *notes);
 extern void fs_ledger_usage(int32 limits, FsResource r, int64 amount, int64 job_id, const char *run_id,
 							TimestampTz now);
 extern void fs_ledger_placement(FsPlacementChange *change);

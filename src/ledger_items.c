@@ -627,6 +627,8 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 		case ITEM_ENDED:
 			fs_stats_ended(item->u.lease.lane, item->u.lease.how, -1);
 			break;
+		case ITEM_NOTES:
+			break;
 	}
 }
 
@@ -754,6 +756,9 @@ fs_ledger_abort_item(FsLedgerItem *item)
 		case ITEM_PLACEMENT:
 			fs_placement_abort(item->u.placement);
 			break;
+		case ITEM_NOTES:
+			fs_notes_put_back(item->db, item->u.notes);
+			break;
 		case ITEM_WORKER:
 			if (item->u.worker->place_node != FS_NONE)
 				fs_place_node_unref(item->u.worker->place_node);
@@ -798,4 +803,6 @@ fs_ledger_prepare_item(FsLedgerItem *item)
 		unreserve(item);
 	else if (item->kind == ITEM_DUE && item->u.times.placements)
 		fs_placement_put_back(item->db);	/* nobody tells how it ends */
+	else if (item->kind == ITEM_NOTES)
+		fs_notes_put_back(item->db, item->u.notes);
 }

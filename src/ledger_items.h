@@ -5,6 +5,7 @@
 #ifndef FS_LEDGER_ITEMS_H
 #define FS_LEDGER_ITEMS_H
 
+#include "admission_notes.h"
 #include "budget.h"
 #include "ws_limits.h"
 #include "placement.h"
@@ -38,7 +39,8 @@ typedef enum FsItemKind
 	ITEM_BUDGETS_STALE,
 	ITEM_BUDGET_RUN,
 	ITEM_ENDED,
-	ITEM_PLACEMENT
+	ITEM_PLACEMENT,
+	ITEM_NOTES
 } FsItemKind;
 
 typedef struct FsSettingsChange
@@ -163,6 +165,7 @@ typedef struct FsLedgerItem
 		FsBudgetSettings *budget;
 		FsBudgetRun run;
 		FsPlacementChange *placement;
+		const FsAdmissionNotes *notes;
 		bool		flag;
 	}			u;
 } FsLedgerItem;

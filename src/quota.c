@@ -107,12 +107,12 @@ burst_lifts_at(const FsBurst *b, const FsQuota *q)
 }
 
 /*
- * quota_crossed_at: the least level that is at this part of the quota, or above.
+ * quota_threshold_at: the least level that is at this part of the quota, or above.
  * Nothing used is below any; at most the quota itself (above 9 billion a double
  * is not exact), so that who is above the quota is above this.
  */
 int64_t
-quota_crossed_at(int64_t quota, double threshold)
+quota_threshold_at(int64_t quota, double threshold)
 {
 	double		part = ceil(threshold * (double) quota);
 	int64_t		at = part < (double) quota ? (int64_t) part : quota;

@@ -85,7 +85,7 @@ extern void burst_was(FsBurst *b, const FsQuota *q, int64_t from, int64_t to, in
 extern void burst_changed(FsBurst *b, const FsQuota *q, int64_t level, int64_t now);
 extern bool burst_may(FsBurst *b, const FsQuota *q, int64_t now);
 extern int64_t burst_lifts_at(const FsBurst *b, const FsQuota *q);
-extern int64_t quota_crossed_at(int64_t quota, double threshold);
+extern int64_t quota_threshold_at(int64_t quota, double threshold);
 extern int	quota_severity(int64_t quota, int64_t actual);
 
 /* burst_level: the level is this from now on. Most of the time it was not above before either: nothing to count. */

@@ -553,6 +553,7 @@ fs_rebuild(FsDatabase *db)
 	fs_capacity_unknown(db, GetCurrentTimestamp());
 	fs_budget_load(db);
 	restore_leases(db);
+	fs_limits_loaded(db);
 	fs_budget_loaded(db);
 	raise_flows(db);
 	(void) fs_tables_changed();

@@ -666,6 +666,8 @@ typedef struct FsDatabase
 								 * (preempt_quota.c) */
 	bool		limits_dirty;	/* violations or rate windows are to be
 								 * written */
+	TimestampTz limits_due;		/* what is above a threshold may be below by
+								 * then, by time alone; 0: nothing is */
 	TimestampTz usage_stale;	/* when tables of what is used last changed
 								 * behind our back; 0: read since */
 

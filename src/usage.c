@@ -183,7 +183,7 @@ set_level(const char *workspace, int64 level)
 	args[1] = fs_amount_datum(level);
 	fs_own_changes = true;
 	fs_spi_begin();
-	fs_spi("UPDATE fairsched.workspace_levels SET level = $2, updated_at = now() "
+	fs_spi("UPDATE fairsched.workspace_levels SET level = $2, updated_at = clock_timestamp() "
 		   "WHERE workspace = $1 AND resource = 'storage'", 2, types, args, NULL);
 	fs_spi_end();
 	fs_own_changes = quiet;

@@ -61,14 +61,15 @@ default_throttle(FsLimitSettings *set)
 	set->throttle_usec = 5 * USECS_PER_MINUTE;
 	set->throttle_mask = FS_CONSUMED_MASK | FsResourceBit(FS_RES_STORAGE);
 	set->preempt = 0;
+	set->off_at = 0;
 }
 
-/* Where thresholds are crossed, by what is set. */
+/* Thresholds as amounts, by what is set. */
 static void
-set_crossings(FsLimits *limits)
+set_thresholds(FsLimits *limits)
 {
 	for (int r = 0; r < FS_RESOURCES; r++)
-		limits->crossed_at[r] = quota_crossed_at(limits->set.quota[r].quota, limits->set.threshold);
+		limits->threshold_at[r] = quota_threshold_at(limits->set.quota[r].quota, limits->set.threshold);
 }
 
 /* fs_limits_get: find or make it, with nothing set; the caller holds a reference or sets something. */
@@ -88,7 +89,7 @@ fs_limits_get(int32 db, const char *workspace)
 	strlcpy(fs_limits[l].name, workspace, sizeof(fs_limits[l].name));
 	fs_limits[l].armed = (1u << FS_RESOURCES) - 1;
 	default_throttle(&fs_limits[l].set);
-	set_crossings(&fs_limits[l]);
+	set_thresholds(&fs_limits[l]);
 	fs_limits[l].next = fs_limits_hash[bucket];
 	fs_limits_hash[bucket] = l;
 	fs_dbs[db].nlimits++;
@@ -120,18 +121,48 @@ fs_limits_release(int32 l)
 		limits_free(l);
 }
 
-/* A quota is gone, and with it a throttle for it; one for another resource lasts. */
+/* A throttle for one resource is over before its time; one for another lasts. */
 static void
-throttle_over(FsLimits *limits, TimestampTz now)
+throttle_over(int32 l, FsResource r, TimestampTz now)
 {
-	TimestampTz until = 0;
+	FsLimits   *limits = &fs_limits[l];
 
+	if (limits->throttle_until[r] > now)
+		fs_limits_crossing_changed(l, r);
+	limits->throttle_until[r] = limits->throttled_until = 0;
 	for (int k = 0; k < FS_RESOURCES; k++)
-		if ((limits->set.has & FsResourceBit(k)) && limits->breach[k][FS_BREACH_THROTTLE].open)
-			until = Max(until, limits->breach[k][FS_BREACH_THROTTLE].last + limits->set.throttle_usec);
-	limits->throttled_until = Min(limits->throttled_until, until);
+		limits->throttled_until = Max(limits->throttled_until, limits->throttle_until[k]);
 	if (fs_dbs[limits->db].resumable)
 		fs_preempt_wake(&fs_dbs[limits->db], now);	/* jobs it stopped go on */
+}
+
+/* Jobs that a throttle asks to yield are asked. */
+static void
+throttle_asks(const FsLimits *limits, TimestampTz now)
+{
+	if (limits->set.preempt == 0 || limits->throttled_until <= now)
+		return;
+	fs_dbs[limits->db].throttle_asks = true;
+	fs_preempt_wake(&fs_dbs[limits->db], now);
+}
+
+/* A quota or a threshold is set: what is below is armed, and what is above is to be known as such. */
+static void
+threshold_set(int32 l, FsResource r, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+	uint32		bit = FsResourceBit(r);
+	bool		above;
+
+	if (!(limits->set.has & bit))
+		return;
+	above = fs_admit_above(limits, r, fs_limits_committed(limits, r, now));
+	/* what is said of one that is off is not meant: it may be on again, as it was */
+	if (!above && limits->set.throttle)
+		limits->armed |= bit;
+	above |= !(limits->armed & bit);
+	if ((above && fs_limits_watched(limits, r)) != ((limits->crossing_rows & bit) != 0) || limits->throttle_until[r] > now)
+		fs_limits_crossing_changed(l, r);
 }
 
 /*
@@ -143,14 +174,26 @@ void
 fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz now)
 {
 	FsLimits   *limits = &fs_limits[l];
+	uint32		had = limits->set.has;
 
 	limits->set.has = (limits->set.has & ~part) | (set->has & part);
 	for (int r = 0; r < FS_RESOURCES; r++)
 		if (part & FsResourceBit(r))
 		{
+			uint32		bit = FsResourceBit(r);
+
+			if ((had & bit) && (!(set->has & bit) || set->quota_since[r] != limits->set.quota_since[r]))
+			{
+				/* that quota is gone, and another one begins anew */
+				throttle_over(l, r, now);
+				limits->armed |= bit;
+				if (limits->crossing_rows & bit)
+					fs_limits_crossing_changed(l, r);
+			}
 			limits->set.quota[r] = set->quota[r];
-			if (!(set->has & FsResourceBit(r)) && limits->throttled_until > now)
-				throttle_over(limits, now);
+			limits->set.quota_since[r] = set->quota_since[r];
+			set_thresholds(limits);
+			threshold_set(l, r, now);
 			if (FsResourceBit(r) & FS_BURST_MASK)
 			{
 				FsBurst    *b = &limits->burst[r];
@@ -183,25 +226,28 @@ fs_limits_apply(int32 l, uint32 part, const FsLimitSettings *set, TimestampTz no
 	}
 	if (part & FS_LIMIT_THROTTLE)
 	{
+		TimestampTz off_at = limits->set.off_at;
+
 		if (!(set->has & FS_LIMIT_THROTTLE))
 			default_throttle(&limits->set);
 		else
 		{
+			limits->set.off_at = set->off_at;
 			limits->set.throttle = set->throttle;
 			limits->set.threshold = set->threshold;
 			limits->set.throttle_usec = set->throttle_usec;
 			limits->set.throttle_mask = set->throttle_mask;
 			limits->set.preempt = set->preempt;
 		}
-		if (!limits->set.throttle)
-		{
-			limits->throttled_until = 0;
-			if (fs_dbs[limits->db].resumable)
-				fs_preempt_wake(&fs_dbs[limits->db], now);	/* jobs it stopped go on */
-		}
-		fs_limits_throttled(l, limits->throttled_by, limits->throttled_until);
+		/* it may be on again: what was throttled before is over */
+		if (!limits->set.throttle || (limits->set.off_at != off_at && limits->set.off_at != 0))
+			for (int r = 0; r < FS_RESOURCES; r++)
+				throttle_over(l, r, now);
+		set_thresholds(limits);
+		for (int r = 0; r < FS_RESOURCES; r++)
+			threshold_set(l, r, now);
+		throttle_asks(limits, now);
 	}
-	set_crossings(limits);
 	if (limits->workspace != FS_NONE)
 	{
 		FsWorkspace *ws = &fs_workspaces[limits->workspace];
@@ -223,21 +269,49 @@ fs_limits_sweep(int32 db)
 	for (int i = 0; i < fs->limits.capacity; i++)
 		if (fs_limits[i].db == db)
 			limits_free(i);
+	fs_dbs[db].limits_due = 0;
+}
+
+int64
+fs_limits_committed(FsLimits *limits, FsResource r, TimestampTz now)
+{
+	const FsWorkspace *ws = limits->workspace == FS_NONE ? NULL : &fs_workspaces[limits->workspace];
+
+	if (r == FS_RES_STORAGE)
+		return limits->level - limits->level_pending;
+	if (FsResourceBit(r) & FS_CONSUMED_MASK)
+		return fs_limits_used(limits, r, now) - limits->pending[r - FS_RES_TOKENS];
+	return ws ? ws->held[r] - ws->open[r] : 0;
 }
 
 void
 fs_limits_throttled(int32 l, FsResource r, TimestampTz until)
 {
 	FsLimits   *limits = &fs_limits[l];
-	TimestampTz now = GetCurrentTimestamp();
 
+	limits->throttle_until[r] = Max(limits->throttle_until[r], until);
 	limits->throttled_until = Max(limits->throttled_until, until);
 	limits->throttled_by = r;
-	if (limits->set.preempt != 0 && limits->throttled_until > now)
-	{
-		fs_dbs[limits->db].throttle_asks = true;
-		fs_preempt_wake(&fs_dbs[limits->db], now);
-	}
+	throttle_asks(limits, GetCurrentTimestamp());
+}
+
+/* fs_limits_crossing_changed: the scheduler looks whether its row is what it should be (admission_notes.c). */
+void
+fs_limits_crossing_changed(int32 l, FsResource r)
+{
+	FsLimits   *limits = &fs_limits[l];
+
+	limits->crossing_rows |= FsResourceBit(r);
+	limits->crossing_dirty |= FsResourceBit(r);
+	limits->breached = true;
+	fs_admit_dirty(&fs_dbs[limits->db]);
+}
+
+void
+fs_limits_crossed(int32 l, FsResource r, TimestampTz now)
+{
+	fs_limits[l].crossed_at[r] = now;
+	fs_limits_crossing_changed(l, r);
 }
 
 /* fs_limits_breach: to be written by the scheduler (admission_task.c). */

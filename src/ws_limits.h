@@ -32,6 +32,10 @@ typedef struct FsLimitSettings
 	uint32		throttle_mask;	/* bits of resources */
 	uint32		preempt;		/* bits of classes that a throttle asks to
 								 * yield */
+	TimestampTz quota_since[FS_RESOURCES];	/* when the quota was made: which one
+											 * it is */
+	TimestampTz off_at;			/* when the throttle was switched off last; 0:
+								 * never */
 } FsLimitSettings;
 
 /* Causes of a violation; one open row for each of these and each resource. */
@@ -72,12 +76,12 @@ typedef struct FsLimits
 	uint32		armed;			/* resources that were below the threshold
 								 * since they throttled */
 	uint32		rate_gen;		/* grows when `rate` begins anew; never 0 */
-	TimestampTz throttled_until;
+	TimestampTz throttled_until;	/* the latest of throttle_until */
 	int64		rate_unsaved;	/* counted in this epoch */
 	int64		rate_booked;	/* claims that bookings of this epoch cover
 								 * and nobody made yet */
 	FsLimitSettings set;
-	int64		crossed_at[FS_RESOURCES];	/* by that: at and above this a
+	int64		threshold_at[FS_RESOURCES]; /* by that: at and above this the
 											 * threshold is crossed */
 	bool		rate_dirty;		/* `rate` changed since it was saved */
 
@@ -93,10 +97,16 @@ typedef struct FsLimits
 
 	int64		rate_epoch;		/* grows with every save (rate_book.c) */
 	int64		rate_owed;		/* within fs_rate_book */
-	FsResource	throttled_by;	/* what crossed its threshold last */
 	char		name[FS_NAME_LEN + 1];
+	FsResource	throttled_by;	/* what crossed its threshold last */
+	TimestampTz throttle_until[FS_RESOURCES];	/* by which resource; 0: not */
+	TimestampTz crossed_at[FS_RESOURCES];	/* of those not armed; 0: not known */
+	uint32		crossing_rows;	/* resources whose row in quota_crossings says
+								 * that they are at the threshold */
+	uint32		crossing_dirty; /* whose row is to be looked at */
 	FsBreach	breach[FS_RESOURCES][FS_BREACH_KINDS];
-	bool		breached;		/* some breach is open or not written */
+	bool		breached;		/* some breach is open or not written, or
+								 * crossing_dirty */
 	char		run_id[FS_NAME_LEN + 1];	/* of the last breach that named a
 											 * run */
 	FsResource	run_resource;	/* that breach */
@@ -115,6 +125,16 @@ extern void fs_limits_release(int32 limits);	/* freed when nothing is set
 extern void fs_limits_apply(int32 limits, uint32 part, const FsLimitSettings *set, TimestampTz now);
 extern void fs_limits_sweep(int32 db);
 
+/* How much of it counts for the threshold: what is committed; of held resources what jobs hold. */
+extern int64 fs_limits_committed(FsLimits *limits, FsResource r, TimestampTz now);
+
+/* Is the crossing of its threshold a throttle, or an alert? */
+static inline bool
+fs_limits_watched(const FsLimits *limits, FsResource r)
+{
+	return ((limits->set.throttle_mask | FS_USED_MASK) & FsResourceBit(r)) != 0;
+}
+
 extern const char *const FsBreachNames[FS_BREACH_KINDS];
 
 /* A quota was exceeded, or an excess refused; job_id 0, run_id NULL: not known. */
@@ -124,11 +144,17 @@ extern FsBreach *fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind,
 /* It is throttled until then for this resource, unless it is for longer. */
 extern void fs_limits_throttled(int32 limits, FsResource r, TimestampTz until);
 
+/* It crossed the threshold; its row in quota_crossings is to be looked at. */
+extern void fs_limits_crossed(int32 limits, FsResource r, TimestampTz now);
+extern void fs_limits_crossing_changed(int32 limits, FsResource r);
 
 /* ---------- transactions: these take the lock themselves and may raise ---------- */
 
 /* All limits of the database from their tables: when memory is built, and when they changed by hand. */
 extern void fs_limits_load(FsDatabase *db);
+
+/* Memory is built, and what running jobs hold is known: what of it crossed its threshold? */
+extern void fs_limits_loaded(FsDatabase *db);
 
 /* What is used, and violations, from their tables again, which changed by hand; false: somebody records. */
 extern bool fs_limits_reread(FsDatabase *db);

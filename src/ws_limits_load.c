@@ -71,9 +71,21 @@ typedef struct FsPastBreach
 	TimestampTz first;
 	TimestampTz last;
 	TimestampTz resolved;		/* DT_NOEND: open */
-	bool		in_force;		/* its quota is the same, and its throttle was
-								 * not switched off since */
 } FsPastBreach;
+
+/* A row of quota_crossings. */
+typedef struct FsPastCrossing
+{
+	char		workspace[FS_NAME_LEN + 1];
+	int			resource;
+	bool		crossed;		/* not armed then */
+	bool		above;			/* armed, though at the threshold */
+	TimestampTz seen_at;
+	TimestampTz crossed_at;		/* 0: not known */
+	TimestampTz until;			/* 0: no throttle */
+	TimestampTz quota_since;
+	TimestampTz off_at;			/* 0: never */
+} FsPastCrossing;
 
 void
 fs_limits_lock_usage(const char *workspace, bool exclusive)
@@ -175,7 +187,7 @@ read_parts(const char *workspace, int *count)
 	bool		isnull;
 
 	fs_spi_begin();
-	rows = query("SELECT workspace, resource, quota, burst, burst_duration FROM fairsched.workspace_quotas%s",
+	rows = query("SELECT workspace, resource, quota, burst, burst_duration, created_at FROM fairsched.workspace_quotas%s",
 				 " WHERE workspace = $1", workspace);
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -185,6 +197,7 @@ read_parts(const char *workspace, int *count)
 		p->set.quota[r].quota = fs_amount_numeric(COLUMN(i, 3), "quota", FS_QUOTA_MAX, false);
 		p->set.quota[r].burst = fs_amount_numeric(COLUMN(i, 4), "burst", FS_QUOTA_MAX, false);
 		p->set.quota[r].burst_usec = fs_interval_usec(COLUMN(i, 5), "burst_duration", false);
+		p->set.quota_since[r] = DatumGetTimestampTz(COLUMN(i, 6));
 	}
 	rows = query("SELECT workspace, max_claims, period, jitter FROM fairsched.workspace_rate_limits%s",
 				 " WHERE workspace = $1", workspace);
@@ -196,12 +209,13 @@ read_parts(const char *workspace, int *count)
 		p->set.period = fs_interval_usec(COLUMN(i, 3), "per", false);
 		p->set.jitter = fs_interval_usec(COLUMN(i, 4), "jitter", true);
 	}
-	rows = query("SELECT workspace, enabled, threshold, duration, resources, preempt FROM fairsched.workspace_throttles%s",
-				 " WHERE workspace = $1", workspace);
+	rows = query("SELECT workspace, enabled, threshold, duration, resources, preempt, off_at "
+				 "FROM fairsched.workspace_throttles%s", " WHERE workspace = $1", workspace);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		FsPart	   *p = add_part(&parts, &n, &room, COLUMN(i, 1), FS_LIMIT_THROTTLE);
 		Datum		preempt;
+		Datum		off_at;
 
 		p->set.throttle = DatumGetBool(COLUMN(i, 2));
 		p->set.threshold = DatumGetFloat8(COLUMN(i, 3));
@@ -210,6 +224,8 @@ read_parts(const char *workspace, int *count)
 		preempt = COLUMN(i, 6);
 		if (!isnull)
 			p->set.preempt = strcmp(TextDatumGetCString(preempt), "P3") == 0 ? 1u << 3 : 1u << 3 | 1u << 2;
+		off_at = COLUMN(i, 7);
+		p->set.off_at = isnull ? 0 : DatumGetTimestampTz(off_at);
 	}
 	fs_spi_end();
 	*count = n;
@@ -231,7 +247,7 @@ read_used(const char *workspace, int *count)
 	rows = query("SELECT workspace, resource, max(recorded_at), sum(amount) FROM fairsched.workspace_usage "
 				 "WHERE recorded_at > clock_timestamp() - interval '1 day 23 min' AND resource IN ('tokens', 'cost')%s "
 				 "GROUP BY workspace, resource, floor(extract(epoch FROM recorded_at) / 1350) "
-				 "UNION ALL SELECT workspace, resource, NULL, level FROM fairsched.workspace_levels",
+				 "UNION ALL SELECT workspace, resource, updated_at, level FROM fairsched.workspace_levels",
 				 " AND workspace = $1", workspace);
 	used = MemoryContextAllocHuge(mine, sizeof(FsUsed) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
@@ -319,11 +335,8 @@ read_breaches(int *count)
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_spi_begin();
-	rows = query("SELECT workspace, resource, action, first_seen, last_seen, coalesce(resolved_at, 'infinity'), "
-				 "EXISTS (SELECT FROM fairsched.workspace_quotas q WHERE q.workspace = v.workspace "
-				 "AND q.resource = v.resource AND q.created_at <= v.last_seen) AND NOT EXISTS (SELECT "
-				 "FROM fairsched.workspace_throttles t WHERE t.workspace = v.workspace AND t.off_at >= v.last_seen) "
-				 "FROM fairsched.quota_violations v WHERE resolved_at IS NULL "
+	rows = query("SELECT workspace, resource, action, first_seen, last_seen, coalesce(resolved_at, 'infinity') "
+				 "FROM fairsched.quota_violations WHERE resolved_at IS NULL "
 				 "OR (action = 'burst_allowed' AND resolved_at > clock_timestamp() - interval '1 hour')%s", "", NULL);
 	past = MemoryContextAllocHuge(mine, sizeof(FsPastBreach) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
@@ -338,10 +351,48 @@ read_breaches(int *count)
 		past[i].first = DatumGetTimestampTz(COLUMN(i, 4));
 		past[i].last = DatumGetTimestampTz(COLUMN(i, 5));
 		past[i].resolved = DatumGetTimestampTz(COLUMN(i, 6));
-		past[i].in_force = DatumGetBool(COLUMN(i, 7));
 	}
 	fs_spi_end();
 	*count = (int) rows;
+	return past;
+}
+
+/* What is known of thresholds that were crossed; of two rows of a resource the one that crossed comes last. */
+static FsPastCrossing *
+read_crossings(int *count)
+{
+	FsPastCrossing *past;
+	uint64		rows;
+	int			n = 0;
+	bool		isnull;
+	MemoryContext mine = CurrentMemoryContext;
+
+	fs_spi_begin();
+	rows = query("SELECT workspace, resource, state, seen_at, crossed_at, throttled_until, quota_since, throttle_off_at "
+				 "FROM fairsched.quota_crossings%s ORDER BY state <> 'crossed' DESC, crossed_at NULLS FIRST", "", NULL);
+	past = MemoryContextAllocHuge(mine, sizeof(FsPastCrossing) * (rows + 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		FsPastCrossing *p = &past[n];
+		char	   *state = TextDatumGetCString(COLUMN(i, 3));
+		Datum		d;
+
+		strlcpy(p->workspace, TextDatumGetCString(COLUMN(i, 1)), sizeof(p->workspace));
+		p->resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
+		p->crossed = strcmp(state, "crossed") == 0;
+		p->above = strcmp(state, "above") == 0;
+		p->seen_at = DatumGetTimestampTz(COLUMN(i, 4));
+		d = COLUMN(i, 5);
+		p->crossed_at = isnull ? 0 : DatumGetTimestampTz(d);
+		d = COLUMN(i, 6);
+		p->until = isnull ? 0 : DatumGetTimestampTz(d);
+		p->quota_since = DatumGetTimestampTz(COLUMN(i, 7));
+		d = COLUMN(i, 8);
+		p->off_at = isnull ? 0 : DatumGetTimestampTz(d);
+		n += p->resource >= 0;
+	}
+	fs_spi_end();
+	*count = n;
 	return past;
 }
 
@@ -426,7 +477,7 @@ seed_rate(int32 l, const FsOldRates *old, TimestampTz now)
 		(void) window_add(&limits->rate, now, missing);
 }
 
-/* What violations tell: which may still be open, until when a throttle lasts, how long a burst was. */
+/* What violations tell: which may still be open, how long a burst was. */
 static void
 seed_breach(int32 l, const FsPastBreach *past, TimestampTz now)
 {
@@ -441,8 +492,100 @@ seed_breach(int32 l, const FsPastBreach *past, TimestampTz now)
 	limits->breach[r][past->kind].last = past->last;
 	limits->breached = true;
 	fs_admit_dirty(&fs_dbs[limits->db]);
-	if (past->kind == FS_BREACH_THROTTLE && limits->set.throttle && past->in_force)
-		fs_limits_throttled(l, past->resource, past->last + limits->set.throttle_usec);
+}
+
+/* When a resource of it was used last, as the table tells; 0: not in the last day. */
+static TimestampTz
+last_use(const FsUsed *used, int n, const char *workspace, FsResource r)
+{
+	TimestampTz at = 0;
+
+	for (int i = first_of(used, n, sizeof(FsUsed), workspace); i < n && strcmp(used[i].workspace, workspace) == 0; i++)
+		if (used[i].resource == r)
+			at = Max(at, used[i].at);
+	return at;
+}
+
+/* False: the row is of another quota than is set now.  The throttle that it tells of goes on, unless it was switched off since. */
+static bool
+resume_throttle(int32 l, const FsPastCrossing *past, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+	FsResource	r = past->resource;
+	uint32		bit = FsResourceBit(r);
+
+	if (!(limits->set.has & bit) || past->quota_since != limits->set.quota_since[r])
+		return false;
+	limits->crossed_at[r] = Max(limits->crossed_at[r], past->crossed_at);
+	if (past->crossed || past->above)
+		limits->crossing_rows |= bit;
+	if (limits->set.throttle && past->off_at == limits->set.off_at && past->until > now)
+		fs_limits_throttled(l, r, past->until);
+	return true;
+}
+
+/*
+ * The entry is new, and what its row says is known (seen_at: since when, 0: there
+ * is none).  A resource that is at its threshold, and is armed, crossed it with
+ * memory that is lost, if it was used since.
+ */
+static void
+find_lost_crossing(int32 l, FsResource r, TimestampTz seen_at, TimestampTz used_at, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+	uint32		bit = FsResourceBit(r);
+	int64		committed = fs_limits_committed(limits, r, now);
+
+	if (!(limits->set.has & bit))
+		return;
+	if (!fs_admit_above(limits, r, committed))
+	{
+		fs_admit_rearm(l, r, committed);
+		return;
+	}
+	if (!(limits->armed & bit))
+		return;
+	if (used_at > Max(Max(seen_at, limits->set.quota_since[r]), limits->set.off_at))
+		fs_admit_crossed(l, r, committed, false, 0, NULL, now);
+	else
+	{
+		/* before the throttle was switched off? */
+		if (used_at > Max(seen_at, limits->set.quota_since[r]))
+			limits->armed &= ~bit;
+		if (fs_limits_watched(limits, r))
+			fs_limits_crossing_changed(l, r);
+	}
+}
+
+/* An array with a time for each resource of each entry, all 0. */
+static TimestampTz *
+times_of_all(void)
+{
+	return MemoryContextAllocExtended(CurrentMemoryContext, sizeof(TimestampTz) * fs->limits.capacity * FS_RESOURCES,
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+#define AT(times, l, r) ((times)[(Size) (l) * FS_RESOURCES + (r)])
+
+/* What rows say of quotas that are new to memory (`made`, by entry; NULL: those of held resources), and since when. */
+static void
+seed_crossings(FsDatabase *db, const FsPastCrossing *past, int n, const uint32 *made, TimestampTz *seen_at,
+			   TimestampTz now)
+{
+	for (int i = 0; i < n; i++)
+	{
+		int32		l = fs_limits_find(FsDbIndex(db), past[i].workspace);
+
+		if (l == FS_NONE || !((made ? made[l] : FS_HELD_MASK) & FsResourceBit(past[i].resource)) ||
+			!resume_throttle(l, &past[i], now))
+			continue;
+		if (past[i].crossed)
+			fs_limits[l].armed &= ~FsResourceBit(past[i].resource);
+		/* memory has nothing newer: the throttle's settings may come after it in a restore */
+		if (past[i].crossed || past[i].above)
+			fs_limits[l].crossing_dirty &= ~FsResourceBit(past[i].resource);
+		AT(seen_at, l, past[i].resource) = past[i].seen_at;
+	}
 }
 
 static void
@@ -471,8 +614,13 @@ fs_limits_load(FsDatabase *db)
 		FsOldRates	old = {0};
 		int			npast = 0;
 		FsPastBreach *past = NULL;
+		int			ncrossings;
+		FsPastCrossing *crossings;
+		TimestampTz *seen_at = times_of_all();
 		uint32	   *seen;
+		uint32	   *made;
 		bool		fresh = false;
+		bool		throttles = false;
 		bool		full = false;
 		TimestampTz now;
 
@@ -505,6 +653,8 @@ fs_limits_load(FsDatabase *db)
 			}
 		}
 		seen = MemoryContextAllocZero(CurrentMemoryContext, sizeof(uint32) * fs->limits.capacity);
+		made = MemoryContextAllocZero(CurrentMemoryContext, sizeof(uint32) * fs->limits.capacity);
+		crossings = read_crossings(&ncrossings);
 
 		FsLock();
 		again = gen != db->settings_gen;
@@ -523,6 +673,8 @@ fs_limits_load(FsDatabase *db)
 				}
 				seed_used(l, used, nused, now);
 			}
+			made[l] |= parts[i].part & ~fs_limits[l].set.has;
+			throttles |= (made[l] & FS_LIMIT_THROTTLE) != 0;
 			fs_limits_apply(l, parts[i].part, &parts[i].set, now);
 			if (building && parts[i].part == FS_LIMIT_RATE)
 				seed_rate(l, &old, now);
@@ -537,13 +689,7 @@ fs_limits_load(FsDatabase *db)
 				continue;
 			if (gone != 0)
 				fs_limits_apply(l, gone, &none, now);
-			if (building)
-			{
-				/* what is above the threshold has throttled already */
-				for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
-					fs_admit_disarm(l, r, fs_limits_used(&fs_limits[l], r, now));
-			}
-			else
+			if (!building)
 				fs_limits_release(l);
 		}
 		for (int i = 0; i < npast && !again && !full; i++)
@@ -553,10 +699,65 @@ fs_limits_load(FsDatabase *db)
 			if (l != FS_NONE && past[i].resource >= 0)
 				seed_breach(l, &past[i], now);
 		}
+		if (!again && !full)
+			seed_crossings(db, crossings, ncrossings, made, seen_at, now);
+		for (int l = 0; l < fs->limits.capacity && building && !again && !full; l++)
+			for (int r = FS_RES_STORAGE; r < FS_RESOURCES && fs_limits[l].db == slot; r++)
+				find_lost_crossing(l, r, AT(seen_at, l, r), last_use(used, nused, fs_limits[l].name, r), now);
+		if (throttles && !building && !again)
+		{
+			/* in a restore, what was throttled may be there already */
+			db->usage_stale = now;
+			fs_admit_dirty(db);
+		}
 		FsUnlock();
 		if (full)
 			no_room();
 	} while (again);
+}
+
+/* fs_limits_loaded: of what jobs hold; how much that is was not known before. */
+void
+fs_limits_loaded(FsDatabase *db)
+{
+	int			n;
+	FsPastCrossing *past = read_crossings(&n);
+	TimestampTz *seen_at = times_of_all();
+	TimestampTz *used_at = times_of_all();
+	TimestampTz now;
+
+	FsLock();
+	now = GetCurrentTimestamp();
+	seed_crossings(db, past, n, NULL, seen_at, now);
+	for (int i = 0; i < fs->leases.capacity; i++)
+	{
+		const FsLease *lease = &fs_leases[i];
+		int32		l = lease->db == FsDbIndex(db) ? fs_workspaces[lease->workspace].limits : FS_NONE;
+
+		for (int r = 0; r < FS_RES_STORAGE && l != FS_NONE; r++)
+			if (lease->held.mask & FsResourceBit(r))
+				AT(used_at, l, r) = Max(AT(used_at, l, r), lease->claimed_at);
+	}
+	for (int l = 0; l < fs->limits.capacity; l++)
+		for (int r = 0; r < FS_RES_STORAGE && fs_limits[l].db == FsDbIndex(db); r++)
+			find_lost_crossing(l, r, AT(seen_at, l, r), AT(used_at, l, r), now);
+	FsUnlock();
+	pfree(past);
+	pfree(seen_at);
+	pfree(used_at);
+}
+
+/* Which of what is recorded is at its threshold. */
+static uint32
+used_above(int32 l, TimestampTz now)
+{
+	FsLimits   *limits = &fs_limits[l];
+	uint32		above = 0;
+
+	for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
+		if ((limits->set.has & FsResourceBit(r)) && fs_admit_above(limits, r, fs_limits_committed(limits, r, now)))
+			above |= FsResourceBit(r);
+	return above;
 }
 
 /*
@@ -574,6 +775,9 @@ fs_limits_reread(FsDatabase *db)
 	FsUsed	   *used;
 	int			npast;
 	FsPastBreach *past;
+	int			ncrossings;
+	FsPastCrossing *crossings;
+	uint32	   *risen = MemoryContextAllocZero(CurrentMemoryContext, sizeof(uint32) * fs->limits.capacity);
 
 	/* what this transaction used itself is in the tables already */
 	if (fs_ledger_open_items() > 0 ||
@@ -582,15 +786,18 @@ fs_limits_reread(FsDatabase *db)
 		return false;
 	used = read_used(NULL, &nused);
 	past = read_breaches(&npast);
+	crossings = read_crossings(&ncrossings);
 
 	FsLock();
 	now = GetCurrentTimestamp();
 	for (int l = 0; l < fs->limits.capacity; l++)
 	{
 		FsLimits   *limits = &fs_limits[l];
+		uint32		was_above;
 
 		if (limits->db != FsDbIndex(db))
 			continue;
+		was_above = used_above(l, now);
 		limits->level = 0;
 		for (int i = 0; i < lengthof(limits->used); i++)
 		{
@@ -598,13 +805,11 @@ fs_limits_reread(FsDatabase *db)
 			(void) window_add(&limits->used[i], now, limits->pending[i]);
 		}
 		seed_used(l, used, nused, now);
-		for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
-		{
-			limits->armed |= FsResourceBit(r);
-			fs_admit_disarm(l, r, fs_limits_used(limits, r, now));
-		}
+		risen[l] = used_above(l, now) & limits->armed & ~was_above;
 		for (int r = 0; r < FS_RESOURCES; r++)
 		{
+			if (FsResourceBit(r) & FS_USED_MASK)
+				fs_admit_rearm(l, r, fs_limits_committed(limits, r, now));
 			for (int k = 0; k < FS_BREACH_KINDS; k++)
 				limits->breach[r][k].open = limits->breach[r][k].count > 0;
 			if (FsResourceBit(r) & FS_BURST_MASK)
@@ -618,11 +823,32 @@ fs_limits_reread(FsDatabase *db)
 		if (l != FS_NONE && past[i].resource >= 0)
 			seed_breach(l, &past[i], now);
 	}
+	for (int i = 0; i < ncrossings; i++)
+	{
+		int32		l = fs_limits_find(FsDbIndex(db), crossings[i].workspace);
+		uint32		bit = FsResourceBit(crossings[i].resource);
+
+		if (l == FS_NONE || !resume_throttle(l, &crossings[i], now))
+			continue;
+		if (crossings[i].above)
+			risen[l] &= ~bit;
+		else if (crossings[i].crossed && (used_above(l, now) & bit))
+			fs_limits[l].armed &= ~bit;
+	}
 	for (int l = 0; l < fs->limits.capacity; l++)
 	{
 		FsLimits   *limits = &fs_limits[l];
 
-		if (limits->db != FsDbIndex(db) || limits->workspace == FS_NONE)
+		if (limits->db != FsDbIndex(db))
+			continue;
+		/* by other hands: it crossed when that was used */
+		for (int r = FS_RES_STORAGE; r < FS_RESOURCES; r++)
+			if (risen[l] & FsResourceBit(r))
+			{
+				limits->armed &= ~FsResourceBit(r);
+				fs_limits_crossing_changed(l, r);
+			}
+		if (limits->workspace == FS_NONE)
 			continue;
 		for (int r = 0; r < FS_RESOURCES; r++)
 			if ((FsResourceBit(r) & FS_BURST_MASK) && limits->set.quota[r].burst > 0)

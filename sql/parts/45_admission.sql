@@ -54,7 +54,7 @@ COMMENT ON COLUMN fairsched.workspace_throttles.threshold IS 'Part of a quota wh
 COMMENT ON COLUMN fairsched.workspace_throttles.duration IS 'For how long it gets no new jobs.';
 COMMENT ON COLUMN fairsched.workspace_throttles.resources IS 'Resources that are watched.';
 COMMENT ON COLUMN fairsched.workspace_throttles.updated_at IS 'When it was changed last.';
-COMMENT ON COLUMN fairsched.workspace_throttles.off_at IS 'When it was switched off last: what throttled before that is over, also after a crash. NULL = never. Kept by a trigger.';
+COMMENT ON COLUMN fairsched.workspace_throttles.off_at IS 'When it was switched off last: what throttled before that is over, also after a crash (fairsched.quota_crossings). NULL = never. Kept by a trigger.';
 COMMENT ON COLUMN fairsched.workspace_throttles.preempt IS 'Running jobs of these classes, P3 or P2,P3, are asked to yield while it is throttled; NULL = running jobs go on.';
 
 CREATE TABLE fairsched.workspace_levels (
@@ -158,6 +158,28 @@ COMMENT ON COLUMN fairsched.rate_bookings.workspace IS 'Name of the workspace.';
 COMMENT ON COLUMN fairsched.rate_bookings.epoch IS 'Grows with every save of its window.';
 COMMENT ON COLUMN fairsched.rate_bookings.claims IS 'Claims that it covers.';
 
+-- No primary key: while a restore is under way the scheduler may write a row that the restore brings as well.
+CREATE TABLE fairsched.quota_crossings (
+	workspace text COLLATE "C" NOT NULL,
+	resource text COLLATE "C" NOT NULL,
+	state text NOT NULL CHECK (state IN ('crossed', 'above', 'below')),
+	seen_at timestamptz NOT NULL,
+	crossed_at timestamptz,
+	throttled_until timestamptz,
+	quota_since timestamptz NOT NULL,
+	throttle_off_at timestamptz
+);
+CREATE INDEX quota_crossings_of ON fairsched.quota_crossings (workspace, resource);
+COMMENT ON TABLE fairsched.quota_crossings IS 'Thresholds of throttles that use is at or above, and throttles that last: what shared memory knows, written by the scheduler together with the violation, within about a second. After a crash, a restart or a promotion it tells which crossings throttled already, and until when; one that has no row yet throttles then.';
+COMMENT ON COLUMN fairsched.quota_crossings.workspace IS 'Name of the workspace.';
+COMMENT ON COLUMN fairsched.quota_crossings.resource IS 'Resource, as in fairsched.workspace_quotas.';
+COMMENT ON COLUMN fairsched.quota_crossings.state IS 'crossed: use crossed the threshold of the throttle upward, and was not below since; it does not throttle again. above: use was there already when the quota or the threshold was set; the next use throttles. below: use is below the threshold again, and the throttle lasts.';
+COMMENT ON COLUMN fairsched.quota_crossings.seen_at IS 'When it was so.';
+COMMENT ON COLUMN fairsched.quota_crossings.crossed_at IS 'When it crossed; NULL = state is not crossed, or the time is not known.';
+COMMENT ON COLUMN fairsched.quota_crossings.throttled_until IS 'Until then the workspace is throttled for it; NULL = it is not, or not any more.';
+COMMENT ON COLUMN fairsched.quota_crossings.quota_since IS 'created_at of the quota in fairsched.workspace_quotas: of another quota the row tells nothing.';
+COMMENT ON COLUMN fairsched.quota_crossings.throttle_off_at IS 'off_at in fairsched.workspace_throttles: where that is another one, the throttle was switched off since and is over.';
+
 CREATE FUNCTION fairsched.quota_defaults() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -202,13 +224,13 @@ $$;
 
 CREATE FUNCTION fairsched.usage_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'fs_usage_changed';
-COMMENT ON FUNCTION fairsched.usage_changed() IS 'Trigger of fairsched.workspace_usage, workspace_levels and quota_violations: when they change by hand, or in a restore, the scheduler reads them again, a second after the last such commit.';
+COMMENT ON FUNCTION fairsched.usage_changed() IS 'Trigger of fairsched.workspace_usage, workspace_levels, quota_violations and quota_crossings: when they change by hand, or in a restore, the scheduler reads them again, a second after the last such commit.';
 REVOKE ALL ON FUNCTION fairsched.usage_changed() FROM PUBLIC;
 DO $$
 DECLARE
 	t text;
 BEGIN
-	FOREACH t IN ARRAY ARRAY['workspace_usage', 'workspace_levels', 'quota_violations'] LOOP
+	FOREACH t IN ARRAY ARRAY['workspace_usage', 'workspace_levels', 'quota_violations', 'quota_crossings'] LOOP
 		EXECUTE format('CREATE TRIGGER usage_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fairsched.%I
 			FOR EACH STATEMENT EXECUTE FUNCTION fairsched.usage_changed()', t);
 	END LOOP;
@@ -222,6 +244,7 @@ SELECT pg_extension_config_dump('fairsched.workspace_levels', '');
 SELECT pg_extension_config_dump('fairsched.workspace_usage', '');
 SELECT pg_extension_config_dump('fairsched.usage_seq', '');
 SELECT pg_extension_config_dump('fairsched.quota_violations', '');
+SELECT pg_extension_config_dump('fairsched.quota_crossings', '');
 SELECT pg_extension_config_dump('fairsched.quota_violations_violation_id_seq', '');
 
 -- Settings
@@ -493,5 +516,5 @@ $$;
 COMMENT ON FUNCTION fairsched_workspace_health(text) IS 'A figure for dashboards, 100 (well) to 0: cpu and memory each -20 above 90 % of their quota, -10 above 75 %; cost -30 above 95 %, -15 above 80 %; -5 for each open violation seen in the last hour. Error: 22023 and 22004 for arguments.';
 
 REVOKE ALL ON fairsched.workspace_quotas, fairsched.workspace_rate_limits, fairsched.workspace_throttles, fairsched.workspace_levels,
-	fairsched.workspace_usage, fairsched.quota_violations, fairsched.rate_windows, fairsched.rate_bookings, fairsched.workspace_usage_current FROM PUBLIC;
+	fairsched.workspace_usage, fairsched.quota_violations, fairsched.quota_crossings, fairsched.rate_windows, fairsched.rate_bookings, fairsched.workspace_usage_current FROM PUBLIC;
 COMMENT ON SEQUENCE fairsched.quota_violations_violation_id_seq IS 'Numbers of violations.';

@@ -34,15 +34,15 @@ main(void)
 	   !quota_fits_run(FS_AMOUNT_MAX, 1, FS_AMOUNT_MAX), "the largest amounts");
 
 	/* where a threshold is crossed, in amounts: as the product says */
-	ok(quota_crossed_at(100 * FS_UNIT, 0.9) == 90 * FS_UNIT, "nine tenths of 100 are 90");
-	ok(quota_crossed_at(5, 0.5) == 3, "half of 5 millionths is not reached at 2");
-	ok(quota_crossed_at(0, 0.9) == 1 && quota_crossed_at(1, 0.0001) == 1, "nothing used is below any threshold");
-	ok(quota_crossed_at(FS_QUOTA_MAX, 1) == FS_QUOTA_MAX && quota_crossed_at(FS_QUOTA_MAX - 1, 1) == FS_QUOTA_MAX - 1,
+	ok(quota_threshold_at(100 * FS_UNIT, 0.9) == 90 * FS_UNIT, "nine tenths of 100 are 90");
+	ok(quota_threshold_at(5, 0.5) == 3, "half of 5 millionths is not reached at 2");
+	ok(quota_threshold_at(0, 0.9) == 1 && quota_threshold_at(1, 0.0001) == 1, "nothing used is below any threshold");
+	ok(quota_threshold_at(FS_QUOTA_MAX, 1) == FS_QUOTA_MAX && quota_threshold_at(FS_QUOTA_MAX - 1, 1) == FS_QUOTA_MAX - 1,
 	   "all of a quota is no more than the quota");
 	for (int64_t quota = 1; quota < 1000; quota += 37)
 		for (double part = 0.05; part <= 1; part += 0.05)
 		{
-			int64_t		at = quota_crossed_at(quota, part);
+			int64_t		at = quota_threshold_at(quota, part);
 
 			if (at < part * quota || (at > 1 && at - 1 >= part * quota))
 				ok(false, "the least level at this part of the quota");
