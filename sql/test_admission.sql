@@ -409,6 +409,17 @@ SELECT gate_wait('gate_r', 'cost 3.5, storage 5');
 DELETE FROM fairsched.workspace_usage WHERE workspace = 'gate_r' AND amount = 1 AND resource = 'cost';
 SELECT gate_wait('gate_r', 'cost 2.5, storage 5');
 SELECT fairsched_drop_quota('gate_r', 'cost'), fairsched_drop_quota('gate_r', 'storage');
+-- what is above its threshold by then throttles nobody; what is below can throttle again
+SELECT fairsched_set_quota('gate_t', 'tokens', 100), fairsched_set_throttle('gate_t', true, duration => '1 h');
+INSERT INTO fairsched.workspace_usage (workspace, resource, amount) VALUES ('gate_t', 'tokens', 95);
+SELECT gate_wait('gate_t', 'tokens 95');
+SELECT fairsched_record_usage('gate_t', 'tokens', 1);
+SELECT used, throttled FROM gate_usage WHERE workspace = 'gate_t';
+DELETE FROM fairsched.workspace_usage WHERE workspace = 'gate_t';
+SELECT gate_wait('gate_t', 'tokens 0');
+SELECT fairsched_record_usage('gate_t', 'tokens', 95);
+SELECT used, throttled FROM gate_usage WHERE workspace = 'gate_t';
+SELECT fairsched_drop_quota('gate_t', 'tokens');
 
 -- Nobody without a grant
 CREATE ROLE gate_nobody;

@@ -205,6 +205,12 @@ ok($primary->poll_query_until('postgres', "SELECT count(*) = 1 $breaches AND res
 $primary->safe_psql('postgres', q{SELECT fairsched_set_throttle('held', false)});
 ok($primary->poll_query_until('postgres', "SELECT count(*) = 1 $breaches AND resolved_at IS NOT NULL"), 'throttle: until it is turned off');
 $primary->safe_psql('postgres', q{SELECT fairsched_set_throttle('held', true, 0.5, '20 s', '{gpu}')});
+# the same of what is used, or is a level: crossed, and ended
+$primary->safe_psql('postgres', q{
+  SELECT fairsched_set_quota(w, r, 10), fairsched_record_usage(w, r, 9.5) FROM (VALUES ('once1', 'tokens'), ('once2', 'storage')) v(w, r);
+  SELECT fairsched_set_throttle(w, false) FROM unnest('{once1,once2}'::text[]) w});
+$primary->safe_psql('postgres', q{SELECT fairsched_set_throttle(w, true) FROM unnest('{once1,once2}'::text[]) w});
+my $again = q{SELECT count(*) FROM fairsched.workspace_usage_current WHERE workspace IN ('held', 'once1', 'once2') AND throttled_until IS NOT NULL};
 
 sub same
 {
@@ -223,7 +229,12 @@ sub same
 }
 $primary->restart;
 same($primary, 'restart');
-is(claim($primary, 'held', 1), '1', 'restart: what was above the threshold before does not throttle again');
+is(claim($primary, 'held', 1), '1', 'restart: what was above the threshold before is let in');
+$primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once1', 'tokens', 0.1), fairsched_record_usage('once2', 'storage', 0.1)});
+is($primary->safe_psql('postgres', $again), '0', 'restart: and does not throttle again');
+$primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once2', 'storage', -1)});
+$primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once2', 'storage', 1)});
+is($primary->safe_psql('postgres', $again), '1', 'restart: but when it was below in between');
 is($primary->safe_psql('postgres', q{SELECT count(*) FROM fairsched.quota_violations WHERE workspace = 'slow' AND resource = 'tokens'}), '1',
   'restart: it is the same violation');
 $primary->stop('immediate');
