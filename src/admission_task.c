@@ -27,6 +27,7 @@
 #include "utils/memutils.h"
 #include "admit.h"
 #include "amount.h"
+#include "park.h"
 #include "requeue.h"
 #include "rows.h"
 
@@ -88,6 +89,29 @@ cause_gone(int32 l, FsResource r, FsBreachKind kind, TimestampTz now)
 	return used < limits->set.quota[r].quota || limits->set.quota[r].quota == 0;
 }
 
+/*
+ * What is parked for a resource though nobody waits there any more (jobs were
+ * cancelled, or moved) takes part again: then nothing is refused, and who comes
+ * next is asked, so that a refusal of it is another occurrence.
+ */
+static void
+lift_empty(const FsDatabase *db, const FsLimits *limits)
+{
+	const FsWorkspace *ws;
+
+	if (!db->counted || limits->workspace == FS_NONE)
+		return;
+	ws = &fs_workspaces[limits->workspace];
+	for (int32 f = ws->parked_flows, next; f != FS_NONE; f = next)
+	{
+		next = fs_flows[f].park_next;
+		if (fs_flows[f].why.park == FS_PARK_RESOURCE && fs_flows[f].ready == 0)
+			fs_admit_lift(f);
+	}
+	if (ws->parked == FS_PARK_RESOURCE && ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] == 0)
+		fs_sched_unpark(limits->workspace);
+}
+
 /* Violations to be written or closed; sets *rest where something stays to be looked at. */
 static int
 collect_breaches(FsDatabase *db, FsNote *notes, int max, TimestampTz now, bool *rest)
@@ -101,6 +125,7 @@ collect_breaches(FsDatabase *db, FsNote *notes, int max, TimestampTz now, bool *
 
 		if (limits->db != FsDbIndex(db) || !limits->breached)
 			continue;
+		lift_empty(db, limits);
 		for (int r = 0; r < FS_RESOURCES; r++)
 			for (int k = 0; k < FS_BREACH_KINDS; k++)
 			{
