@@ -61,6 +61,12 @@ SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
 SELECT coalesce(uf_throttled(), false) AS armed;
 SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
 SELECT uf_throttled() AS again;
+-- nothing used crosses nothing, also of a quota of nothing; the least use does
+SELECT fairsched_set_quota('uf_nil', 'tokens', 0), fairsched_record_usage('uf_nil', 'tokens', 0);
+SELECT fairsched_record_usage('uf_nil', 'tokens', 0);
+SELECT used, throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_nil';
+SELECT fairsched_record_usage('uf_nil', 'tokens', 0.000001);
+SELECT used, throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_nil';
 -- of a held resource that the list names: armed again when jobs end
 SELECT fairsched_set_throttle('uf_held', true, 0.5, '1 h', '{cpu}'), fairsched_set_quota('uf_held', 'cpu', 2);
 SELECT count(fairsched_enqueue('uf_held', lane => 'uf_held', resources => '{"cpu": 1}')) FROM generate_series(1, 3);
@@ -74,5 +80,16 @@ SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHER
 SELECT throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_held' AND resource = 'cpu';
 SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_held}', lease => '1 h');
 SELECT throttled_until > now() AS throttled_again FROM fairsched.workspace_usage_current WHERE workspace = 'uf_held' AND resource = 'cpu';
+-- ... and when the quota is raised above what they hold
+SELECT fairsched_set_throttle('uf_raise', true, 0.5, '1 h', '{cpu}'), fairsched_set_quota('uf_raise', 'cpu', 2);
+SELECT count(fairsched_enqueue('uf_raise', lane => 'uf_raise', resources => '{"cpu": 1}')) FROM generate_series(1, 3);
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_raise}', lease => '1 h');
+SELECT throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_raise' AND resource = 'cpu';
+SELECT fairsched_set_quota('uf_raise', 'cpu', 100), fairsched_set_throttle('uf_raise', false);
+SELECT fairsched_set_throttle('uf_raise', true, 0.5, '1 h', '{cpu}');
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_raise}', lease => '1 h');
+SELECT fairsched_set_quota('uf_raise', 'cpu', 4);
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_raise}', lease => '1 h');
+SELECT throttled_until > now() AS throttled_again FROM fairsched.workspace_usage_current WHERE workspace = 'uf_raise' AND resource = 'cpu';
 SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE workspace LIKE 'uf\_%';
 SELECT fairsched_drop_quota(workspace, resource) FROM fairsched.workspace_quotas WHERE workspace LIKE 'uf\_%';

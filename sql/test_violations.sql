@@ -73,13 +73,14 @@ SELECT viol('viol_c', 'pause', 1, true, viol_jobs('viol_c'));
 
 -- Nothing holds it up: the throttle is off.  At its threshold an alert, of the job whose usage it was
 SELECT viol('viol_c', 'alert', 1) LIKE 'alert tokens: 100 of 100, over 0, low, 1 times, job unknown, run viol run 5' AS alert;
--- not at each use above the threshold, but at each that leaves it above the quota
+-- not at each use above the threshold, nor at the quota, but at each that leaves it above the quota
 SELECT fairsched_set_quota('viol_d', 'cost', 10);
 SELECT fairsched_set_throttle('viol_d', false);
 SELECT fairsched_record_usage('viol_d', 'cost', 9, job_id => 77, run_id => 'viol run 6');
 SELECT fairsched_record_usage('viol_d', 'cost', 0.5, job_id => 78);
 SELECT viol('viol_d', 'alert', 1, true, '{78, 77}');
-SELECT fairsched_record_usage('viol_d', 'cost', 1.5, run_id => 'viol run 7');
+SELECT fairsched_record_usage('viol_d', 'cost', 0.5, job_id => 78);
+SELECT fairsched_record_usage('viol_d', 'cost', 1, run_id => 'viol run 7');
 SELECT viol('viol_d', 'alert', 2, true, '{78, 77}');
 SELECT fairsched_record_usage('viol_d', 'cost', 2, job_id => 78);
 SELECT viol('viol_d', 'alert', 3, true, '{78, 77}');
