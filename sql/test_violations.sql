@@ -145,9 +145,12 @@ SELECT fairsched_record_usage('viol_m', 'storage', 1);
 SELECT viol('viol_m', 'alert', 1), viol('viol_m', 'throttle', 1);
 -- what nothing holds up is over a second after it was seen; of a quota of nothing as well
 SELECT fairsched_set_quota('viol_n', 'gpu', 0), fairsched_set_quota('viol_o', 'tokens', 10);
+SELECT fairsched_set_quota('viol_p', 'tokens', 10), fairsched_set_quota('viol_p', 'cpu', 10, burst => 2);
+SELECT t.allowed, c.allowed, c.burst_allowed FROM fairsched_check_quota('viol_p', 'tokens', 11) t, fairsched_check_quota('viol_p', 'cpu', 11) c;
 SELECT g.allowed, t.allowed FROM fairsched_enforce_quota('viol_n', 'gpu', 1) g, fairsched_enforce_quota('viol_o', 'tokens', 11) t;
 SELECT viol('viol_n', 'reject', 1, false), viol('viol_o', 'reject', 1, false);
--- ... and those were looked at then, too
+-- ... and those were looked at then, too; who only asked violated nothing
+SELECT count(*) FROM fairsched.quota_violations WHERE workspace = 'viol_p';
 SELECT workspace, resource, action, resolved_at IS NULL AS open FROM fairsched.quota_violations WHERE workspace IN ('viol_i', 'viol_j', 'viol_k', 'viol_l', 'viol_m') ORDER BY 1, 3;
 SELECT fairsched_record_usage('viol_m', 'storage', -3.5);
 SELECT viol('viol_m', 'alert', 1, false), viol('viol_m', 'throttle', 1);

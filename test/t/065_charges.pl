@@ -98,6 +98,17 @@ is($node->safe_psql('postgres', q{SELECT budget, count(*), sum(s.amount) / 1e6 =
 is($node->safe_psql('postgres', q{SELECT budget, spent, reserved, running FROM fairsched.budget_status WHERE budget IN ('many', 'more') ORDER BY 1}), "many|40|0|0\nmore|30|0|0", 'and all is spent');
 $keeper->quit;
 
+# ---------- the first quota of a workspace, set while its usage is being recorded ----------
+my $recorder = fs_session($node);
+my $setter = fs_session($node);
+$recorder->ask(q{BEGIN; SELECT fairsched_record_usage('first', 'tokens', 5)});
+$setter->start(q{SELECT fairsched_set_quota('first', 'tokens', 100)});
+ok($node->poll_query_until('postgres', "SELECT query LIKE '%set_quota%' AND (wait_event_type = 'Lock' OR state = 'idle') FROM pg_stat_activity WHERE pid = " . $setter->pid), 'first: it is looked at');
+$recorder->ask('COMMIT');
+$setter->finish;
+is($node->safe_psql('postgres', usage('first', 'tokens')), '5', 'first: what was recorded meanwhile counts');
+$_->quit foreach $recorder, $setter;
+
 # ---------- the rate window ----------
 my $width = 200_000;    # usec of a slice: 12.8 s / 64
 $node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('slice', 10, '12.8 s'), count(fairsched_enqueue('slice', lane => 'slice')) FROM generate_series(1, 3)});
