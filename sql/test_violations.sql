@@ -152,6 +152,9 @@ SELECT viol('viol_n', 'reject', 1, false), viol('viol_o', 'reject', 1, false);
 -- ... and those were looked at then, too; who only asked violated nothing
 SELECT count(*) FROM fairsched.quota_violations WHERE workspace = 'viol_p';
 SELECT workspace, resource, action, resolved_at IS NULL AS open FROM fairsched.quota_violations WHERE workspace IN ('viol_i', 'viol_j', 'viol_k', 'viol_l', 'viol_m') ORDER BY 1, 3;
+-- an explicit call that fits as a burst
+SELECT allowed, burst_allowed FROM fairsched_enforce_quota('viol_p', 'cpu', 11);
+SELECT viol('viol_p', 'burst_allowed', 1, false);
 SELECT fairsched_record_usage('viol_m', 'storage', -3.5);
 SELECT viol('viol_m', 'alert', 1, false), viol('viol_m', 'throttle', 1);
 SELECT fairsched_drop_quota('viol_i', 'tokens'), count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE workspace IN ('viol_j', 'viol_k') AND state = 'available';

@@ -186,7 +186,13 @@ is(claim($primary, 'burst', 10), '3', 'burst: one above the quota');
 ok($primary->poll_query_until('postgres', q{SELECT NOT allowed FROM fairsched_check_quota('burst', 'memory', 0)}), 'burst: used up');
 is($primary->safe_psql('postgres', q{SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE workspace = 'burst'}), '3',
   'burst: all are done');
-is($primary->safe_psql('postgres', q{SELECT allowed FROM fairsched_check_quota('burst', 'memory', 3)}), 'f', 'burst: not again within the hour');
+is($primary->safe_psql('postgres', q{SELECT allowed, retry_after BETWEEN '50 min' AND '62 min' FROM fairsched_check_quota('burst', 'memory', 3)}), 'f|t', 'burst: not again within the hour');
+$primary->safe_psql('postgres', q{SELECT fairsched_enqueue('burst', lane => 'burst', resources => '{"memory": 1}')});
+is(claim($primary, 'burst', 10), '2', 'burst: jobs are claimed up to the quota');
+is($primary->safe_psql('postgres', q{SELECT parked_reason, retry_at BETWEEN now() + interval '50 min' AND now() + interval '62 min' FROM fairsched.queue_status WHERE workspace = 'burst'}),
+  'waiting_for_resources|t', 'burst: the next one waits, and until when is known');
+$primary->safe_psql('postgres', q{SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs WHERE workspace = 'burst' ORDER BY job_id LIMIT 1});
+$primary->safe_psql('postgres', q{SELECT fairsched_release(job_id, token) FROM fairsched.running_jobs WHERE workspace = 'burst'});
 ok($primary->poll_query_until('postgres', q{SELECT count(*) = 1 FROM fairsched.quota_violations
     WHERE workspace = 'burst' AND action = 'burst_allowed' AND resolved_at - first_seen > interval '1 s'}), 'burst: it is on record');
 $primary->safe_psql('postgres', q{

@@ -107,6 +107,15 @@ ok($node->poll_query_until('postgres', "SELECT query LIKE '%set_quota%' AND (wai
 $recorder->ask('COMMIT');
 $setter->finish;
 is($node->safe_psql('postgres', usage('first', 'tokens')), '5', 'first: what was recorded meanwhile counts');
+# ---------- the level of storage, changed by two at once ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('level', 'storage', 100), fairsched_record_usage('level', 'storage', 1)});
+$recorder->ask(q{BEGIN; SELECT fairsched_record_usage('level', 'storage', 5)});
+$setter->start(q{SELECT fairsched_record_usage('level', 'storage', 20, absolute => true)});
+ok($node->poll_query_until('postgres', "SELECT query LIKE '%absolute%' AND wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = " . $setter->pid), 'level: the second waits');
+$recorder->ask('COMMIT');
+$setter->finish;
+is($node->safe_psql('postgres', q{SELECT level, (SELECT sum(amount) FROM fairsched.workspace_usage u WHERE u.workspace = 'level') FROM fairsched.workspace_levels WHERE workspace = 'level'}), '20|20', 'level: one after the other');
+is($node->safe_psql('postgres', usage('level', 'storage')), '20', 'level: in memory as well');
 $_->quit foreach $recorder, $setter;
 
 # ---------- the rate window ----------
@@ -118,7 +127,8 @@ my $at = $open->ask(q{SELECT extract(epoch FROM lease_expires_at - interval '1 h
 ok($node->poll_query_until('postgres', "SELECT extract(epoch FROM clock_timestamp()) > $at + 0.5"), 'slice: it is another one by now');
 $open->ask('ROLLBACK');
 ok($node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM fairsched.rate_windows WHERE workspace = 'slice' AND extract(epoch FROM saved_at) > $at + 0.5
-    AND width = $width AND 0 = ALL (counts)}), 'slice: the one that was charged has it back');
+    AND width = $width AND (SELECT sum(c) FROM unnest(counts) c) = 0}), 'slice: it is given back');
+is($node->safe_psql('postgres', q{SELECT 0 = ALL (counts) FROM fairsched.rate_windows WHERE workspace = 'slice'}), 't', 'slice: by the one that was charged');
 is($node->safe_psql('postgres', q{SELECT value FROM fairsched_explain((SELECT min(job_id) FROM fairsched.jobs WHERE workspace = 'slice')) WHERE gate = 'rate'}), '0', 'slice: none is counted');
 
 # another window: what was counted in the one before is not taken from it
