@@ -124,7 +124,8 @@ $node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('slice', 10, '12.
 my $open = fs_session($node);
 $open->ask('BEGIN');
 my $at = $open->ask(q{SELECT extract(epoch FROM lease_expires_at - interval '1 h') FROM fairsched_claim('w', 1, lease => '1 h', lanes => '{slice}')});
-ok($node->poll_query_until('postgres', "SELECT extract(epoch FROM clock_timestamp()) > $at + 0.5"), 'slice: it is another one by now');
+ok($node->poll_query_until('postgres', qq{SELECT extract(epoch FROM clock_timestamp()) > $at + 0.5 AND (SELECT sum(c) FROM unnest(counts) c) = 1
+    FROM fairsched.rate_windows WHERE workspace = 'slice'}), 'slice: it is another one by now, and the claim is saved');
 $open->ask('ROLLBACK');
 ok($node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM fairsched.rate_windows WHERE workspace = 'slice' AND extract(epoch FROM saved_at) > $at + 0.5
     AND width = $width AND (SELECT sum(c) FROM unnest(counts) c) = 0}), 'slice: it is given back');
