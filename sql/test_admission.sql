@@ -238,6 +238,11 @@ SELECT gate_done('gate_e');
 SELECT gate_claim();
 SELECT fairsched_set_rate_limit('gate_e', 4, '1 hour');
 SELECT gate_claim();
+-- of another length: what was claimed counts still
+SELECT fairsched_set_rate_limit('gate_e', 4, '2 hours');
+SELECT gate_claim();
+SELECT fairsched_set_rate_limit('gate_e', 4, '40 min');
+SELECT gate_claim();
 SELECT fairsched_set_rate_limit('gate_e', NULL, NULL);
 SELECT gate_claim();
 SELECT gate_done('gate_e');
