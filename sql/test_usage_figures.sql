@@ -61,12 +61,64 @@ SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
 SELECT coalesce(uf_throttled(), false) AS armed;
 SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
 SELECT uf_throttled() AS again;
+-- of two throttles the longer one counts
+SELECT fairsched_set_throttle('uf_long', true, duration => '2 h'), fairsched_set_quota('uf_long', 'tokens', 10), fairsched_set_quota('uf_long', 'cost', 10);
+SELECT fairsched_record_usage('uf_long', 'tokens', 9);
+SELECT fairsched_set_throttle('uf_long', true, duration => '1 min');
+SELECT fairsched_record_usage('uf_long', 'cost', 9);
+SELECT DISTINCT throttled_until > now() + interval '1 h' AS longer FROM fairsched.workspace_usage_current WHERE workspace = 'uf_long';
 -- nothing used crosses nothing, also of a quota of nothing; the least use does
 SELECT fairsched_set_quota('uf_nil', 'tokens', 0), fairsched_record_usage('uf_nil', 'tokens', 0);
 SELECT fairsched_record_usage('uf_nil', 'tokens', 0);
 SELECT used, throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_nil';
 SELECT fairsched_record_usage('uf_nil', 'tokens', 0.000001);
 SELECT used, throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_nil';
+-- more than numbers have room for is far above any quota, and no less
+SELECT fairsched_set_quota('uf_huge', 'tokens', 1000), fairsched_set_throttle('uf_huge', false);
+SELECT count(fairsched_record_usage('uf_huge', 'tokens', 1e12)) FROM generate_series(1, 12);
+SELECT used FROM fairsched.workspace_usage_current WHERE workspace = 'uf_huge';
+BEGIN;
+SELECT fairsched_record_usage('uf_huge', 'tokens', 1e12);
+ROLLBACK;
+SELECT used FROM fairsched.workspace_usage_current WHERE workspace = 'uf_huge';
+SELECT allowed, current_usage FROM fairsched_check_quota('uf_huge', 'tokens', 1);
+-- ... also what was recorded before there was a quota
+SELECT count(fairsched_record_usage('uf_large', 'tokens', 1e12)) FROM generate_series(1, 12);
+SELECT fairsched_set_quota('uf_large', 'tokens', 1000);
+SELECT allowed, current_usage FROM fairsched_check_quota('uf_large', 'tokens', 1);
+-- figures that are none, by hand
+CREATE FUNCTION uf_by_hand(what text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE what;
+	RETURN 'accepted';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE;
+END
+$$;
+SELECT t.what, string_agg(v || ': ' || uf_by_hand(format(t.what, v)), ', ' ORDER BY v COLLATE "C") FROM (VALUES
+	('INSERT INTO fairsched.workspace_quotas (workspace, resource, quota) VALUES (''uf_hand'', ''cpu'', %L)'),
+	('INSERT INTO fairsched.workspace_quotas (workspace, resource, quota, burst) VALUES (''uf_hand'', ''cpu'', 1, %L)'),
+	('INSERT INTO fairsched.workspace_throttles (workspace, threshold) VALUES (''uf_hand'', %L)'),
+	('INSERT INTO fairsched.workspace_levels (workspace, resource, level) VALUES (''uf_hand'', ''storage'', %L)'),
+	('INSERT INTO fairsched.workspace_usage (workspace, resource, amount) VALUES (''uf_hand'', ''tokens'', %L)'),
+	('SELECT fairsched_set_quota(''uf_hand'', ''cpu'', %L)'),
+	('SELECT fairsched_set_quota(''uf_hand'', ''cpu'', 1, %L)'),
+	('SELECT fairsched_set_throttle(''uf_hand'', true, %L)'),
+	('SELECT fairsched_check_quota(''uf_hand'', ''cpu'', %L)'),
+	('SELECT fairsched_enforce_quota(''uf_hand'', ''tokens'', %L)'),
+	('SELECT fairsched_record_usage(''uf_hand'', ''tokens'', %L)'),
+	('SELECT fairsched_record_usage(''uf_hand'', ''storage'', %L)'),
+	('SELECT fairsched_record_usage(''uf_hand'', ''storage'', %L, absolute => true)')) t(what), unnest('{NaN,Infinity,-Infinity,-1}'::text[]) v GROUP BY t.what ORDER BY t.what COLLATE "C";
+-- those come as JSON, which has neither
+INSERT INTO fairsched.job_kinds (kind, cost) VALUES ('uf_kind', 1);
+SELECT t.what, string_agg(v || ': ' || uf_by_hand(format(t.what, v)), ', ' ORDER BY v COLLATE "C") FROM (VALUES
+	('SELECT fairsched_enqueue(''uf_hand'', lane => ''uf'', resources => ''{"cpu": %s}'')'),
+	('SELECT fairsched_enqueue_many(''uf_hand'', ''{"{}"}'', lane => ''uf'', resources => ''{"memory": %s}'')'),
+	('INSERT INTO fairsched.inbox (workspace, lane, resources) VALUES (''uf_hand'', ''uf'', ''{"tokens": %s}'')'),
+	('SELECT fairsched_complete(1, 1, usage => ''{"cost": %s}'')'),
+	('UPDATE fairsched.job_kinds SET resources = ''{"gpu": %s}'' WHERE kind = ''uf_kind''; SELECT fairsched_enqueue(''uf_hand'', lane => ''uf'', kind => ''uf_kind'')')) t(what), unnest('{NaN,"\"NaN\"",-0.5}'::text[]) v GROUP BY t.what ORDER BY t.what COLLATE "C";
+DELETE FROM fairsched.job_kinds WHERE kind = 'uf_kind';
+SELECT count(*) FROM fairsched.workspace_quotas WHERE workspace = 'uf_hand';
 -- of a held resource that the list names: armed again when jobs end
 SELECT fairsched_set_throttle('uf_held', true, 0.5, '1 h', '{cpu}'), fairsched_set_quota('uf_held', 'cpu', 2);
 SELECT count(fairsched_enqueue('uf_held', lane => 'uf_held', resources => '{"cpu": 1}')) FROM generate_series(1, 3);

@@ -216,6 +216,9 @@ $primary->safe_psql('postgres', q{
   SELECT fairsched_set_quota(w, r, 10), fairsched_record_usage(w, r, 9.5) FROM (VALUES ('once1', 'tokens'), ('once2', 'storage')) v(w, r);
   SELECT fairsched_set_throttle(w, false) FROM unnest('{once1,once2}'::text[]) w});
 $primary->safe_psql('postgres', q{SELECT fairsched_set_throttle(w, true) FROM unnest('{once1,once2}'::text[]) w});
+# more than there is room for, and nearly
+$primary->safe_psql('postgres', q{SELECT fairsched_set_quota(w, 'tokens', 100), fairsched_set_throttle(w, false) FROM unnest('{huge,large}'::text[]) w;
+  SELECT fairsched_record_usage('large', 'tokens', 5000000000.5), fairsched_record_usage('huge', 'tokens', 1e12) FROM generate_series(1, 9)});
 my $again = q{SELECT count(*) FROM fairsched.workspace_usage_current WHERE workspace IN ('held', 'once1', 'once2') AND throttled_until IS NOT NULL};
 
 sub same
@@ -238,6 +241,9 @@ same($primary, 'restart');
 is(claim($primary, 'held', 1), '1', 'restart: what was above the threshold before is let in');
 $primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once1', 'tokens', 0.1), fairsched_record_usage('once2', 'storage', 0.1)});
 is($primary->safe_psql('postgres', $again), '0', 'restart: and does not throttle again');
+is($primary->safe_psql('postgres', q{SELECT workspace, used FROM fairsched.workspace_usage_current WHERE workspace IN ('huge', 'large') ORDER BY 1}),
+  "huge|4000000000000\nlarge|45000000004.5", 'restart: large sums, or the most there is');
+$primary->safe_psql('postgres', q{SELECT fairsched_drop_quota(w, 'tokens') FROM unnest('{huge,large}'::text[]) w});
 $primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once2', 'storage', -1)});
 $primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once2', 'storage', 1)});
 is($primary->safe_psql('postgres', $again), '1', 'restart: but when it was below in between');
