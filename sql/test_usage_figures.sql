@@ -61,6 +61,12 @@ SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
 SELECT coalesce(uf_throttled(), false) AS armed;
 SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
 SELECT uf_throttled() AS again;
+-- without a call of fairsched_set_throttle: at 90 %, for five minutes
+SELECT fairsched_set_quota('uf_default', 'storage', 10);
+SELECT fairsched_record_usage('uf_default', 'storage', 8.999999);
+SELECT throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_default';
+SELECT fairsched_record_usage('uf_default', 'storage', 0.000001);
+SELECT throttled_until BETWEEN now() + interval '3 min' AND now() + interval '5 min' AS five_minutes FROM fairsched.workspace_usage_current WHERE workspace = 'uf_default';
 -- of two throttles the longer one counts
 SELECT fairsched_set_throttle('uf_long', true, duration => '2 h'), fairsched_set_quota('uf_long', 'tokens', 10), fairsched_set_quota('uf_long', 'cost', 10);
 SELECT fairsched_record_usage('uf_long', 'tokens', 9);

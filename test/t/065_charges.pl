@@ -9,6 +9,12 @@ use Test::More;
 
 my $node = fs_node('charges');
 
+# A claim above the quota that is rolled back is a burst no more; looked at when the others of this file are done.
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('undone', 'cpu', 1, burst => 1, burst_duration => '4 s'),
+  count(fairsched_enqueue('undone', lane => 'undone', resources => '{"cpu": 1}')) FROM generate_series(1, 2)});
+is($node->safe_psql('postgres', q{BEGIN; SELECT count(*) FROM fairsched_claim('w', 2, lease => '1 h', lanes => '{undone}'); ROLLBACK}), '2', 'undone: a burst');
+my $undone = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+
 # A job whose lease ran out; what it held is free.
 sub lapsed
 {
@@ -167,6 +173,8 @@ $open->ask('ROLLBACK');
 is($node->safe_psql('postgres', q{SELECT coalesce(parked_reason, 'none') FROM fairsched.workspace_status WHERE workspace = 'gift'}), 'none', 'gift: it is let in again');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 3, lease => '1 h', lanes => '{gift}')}), '1', 'gift: and can have it');
 $open->quit;
+ok($node->poll_query_until('postgres', "SELECT clock_timestamp() > '$undone'::timestamptz + interval '5 s'"), 'undone: long enough ago');
+is($node->safe_psql('postgres', q{SELECT allowed, burst_allowed FROM fairsched_check_quota('undone', 'cpu', 2)}), 't|t', 'undone: it did not go on');
 fs_check_ok($node, 'fairsched_check finds nothing');
 $node->stop;
 done_testing();
