@@ -61,6 +61,17 @@ SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
 SELECT coalesce(uf_throttled(), false) AS armed;
 SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
 SELECT uf_throttled() AS again;
+-- what a job declares and the day has not left: until the oldest use is a day old; not known where running jobs hold it
+SELECT fairsched_set_quota('uf_day', 'tokens', 1000), fairsched_set_throttle('uf_day', false);
+SELECT fairsched_record_usage('uf_day', 'tokens', 700);
+SELECT count(fairsched_enqueue('uf_day', lane => 'uf_day', resources => '{"tokens": 200}')), count(fairsched_enqueue('uf_day', lane => 'uf_day', resources => '{"tokens": 400}')),
+	count(fairsched_enqueue('uf_day', lane => 'uf_day', resources => '{"tokens": 900}'));
+SELECT count(*) FROM fairsched_claim('uf', 10, lanes => '{uf_day}', lease => '1 h');
+SELECT parked_detail, retry_at BETWEEN now() + interval '23 h' AND now() + interval '24 h 24 min' AS tomorrow FROM fairsched.queue_status
+	WHERE workspace = 'uf_day' AND parked_reason IS NOT NULL ORDER BY 1;
+SELECT resources, verdict, retry_at BETWEEN now() + interval '23 h' AND now() + interval '24 h 24 min' AS tomorrow
+	FROM fairsched.jobs j, fairsched_explain(j.job_id) e WHERE workspace = 'uf_day' AND state = 'available' AND gate = 'quota_tokens' ORDER BY j.job_id;
+SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE workspace = 'uf_day';
 -- without a call of fairsched_set_throttle: at 90 %, for five minutes
 SELECT fairsched_set_quota('uf_default', 'storage', 10);
 SELECT fairsched_record_usage('uf_default', 'storage', 8.999999);

@@ -1,4 +1,5 @@
-# Saving of rate windows that is held up half-way: what is claimed meanwhile stays known over a crash.
+# Saving of rate windows that is held up half-way: what is claimed meanwhile stays known over a crash. What could not
+# be written is written later.
 use strict;
 use warnings FATAL => 'all';
 use FindBin;
@@ -87,5 +88,17 @@ $_->gone foreach $holder, $saver;
 $node->start;
 is(known('older'), '5', 'older: the newer one counts');
 is(claim('older', 9), '1', 'older: and the rest can be had');
+
+# ---------- violations that cannot be written ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('lost', 'cpu', 1)});
+$node->safe_psql('postgres', 'ALTER TABLE fairsched.quota_violations RENAME COLUMN overage TO other');
+is($node->safe_psql('postgres', q{SELECT allowed FROM fairsched_enforce_quota('lost', 'cpu', 3, 77, 'run 1')}), 'f', 'lost: refused');
+my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+my $error = '';
+$error = fs_error($node, $save) while $error eq '' && time < $until;
+like($error, qr/42703/, 'lost: it cannot be written');
+$node->safe_psql('postgres', 'ALTER TABLE fairsched.quota_violations RENAME COLUMN other TO overage');
+ok($node->poll_query_until('postgres', "SELECT ($save) = 0 AND (SELECT count(*) = 1 AND sum(occurrences) = 1 AND max(job_id) = 77 FROM fairsched.quota_violations WHERE workspace = 'lost')"),
+  'lost: it is, when it can be');
 $node->stop;
 done_testing();
