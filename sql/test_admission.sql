@@ -390,8 +390,15 @@ SELECT count(*) FROM gate_usage WHERE workspace = 'gate_n';
 
 -- Usage is cleaned up
 INSERT INTO fairsched.workspace_usage (workspace, resource, amount, recorded_at) VALUES ('gate_o', 'cost', 1, now() - interval '31 days'), ('gate_o', 'cost', 1, now() - interval '29 days');
+-- and violations that were resolved as long ago
+INSERT INTO fairsched.quota_violations (workspace, resource, quota, actual, overage, action, severity, first_seen, last_seen, resolved_at)
+	SELECT 'gate_o', r, 1, 2, 1, 'reject', 'low', now() - interval '40 days', now() - interval '40 days', now() - age * interval '1 day'
+	FROM (VALUES ('cpu', 31), ('gpu', 29), ('memory', 1), ('cost', NULL)) v(r, age);
 SELECT fairsched_cleanup_usage();
+SELECT resource FROM fairsched.quota_violations WHERE workspace = 'gate_o' ORDER BY 1;
 SELECT fairsched_cleanup_usage('3 days');
+SELECT resource FROM fairsched.quota_violations WHERE workspace = 'gate_o' ORDER BY 1;
+DELETE FROM fairsched.quota_violations WHERE workspace = 'gate_o';
 
 -- Usage and levels that are changed by hand: the scheduler reads them again
 SELECT fairsched_set_quota('gate_r', 'cost', 10), fairsched_set_quota('gate_r', 'storage', 10), fairsched_set_throttle('gate_r', false);
