@@ -101,6 +101,10 @@ SELECT used FROM fairsched.workspace_usage_current WHERE workspace = 'uf_huge';
 SELECT allowed, current_usage FROM fairsched_check_quota('uf_huge', 'tokens', 1);
 -- ... also what was recorded before there was a quota
 SELECT count(fairsched_record_usage('uf_large', 'tokens', 1e12)) FROM generate_series(1, 12);
+SELECT fairsched.own_changes(true);
+INSERT INTO fairsched.workspace_usage (workspace, resource, amount, recorded_at)
+	SELECT 'uf_large', 'tokens', 1e12, now() - n * interval '1 hour' FROM generate_series(1, 3) n, generate_series(1, 5);
+SELECT fairsched.own_changes(false);
 SELECT fairsched_set_quota('uf_large', 'tokens', 1000);
 SELECT allowed, current_usage FROM fairsched_check_quota('uf_large', 'tokens', 1);
 -- figures that are none, by hand

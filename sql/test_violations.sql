@@ -160,7 +160,7 @@ SELECT viol('viol_m', 'alert', 1, false), viol('viol_m', 'throttle', 1);
 SELECT fairsched_drop_quota('viol_i', 'tokens'), count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE workspace IN ('viol_j', 'viol_k') AND state = 'available';
 SELECT viol_done('viol_l');
 -- nobody waits, though what runs goes on
-SELECT viol('viol_i', 'reject', 3, false) <> 'there is none' AS i, viol('viol_j', 'reject', 1, false), viol('viol_k', 'pause', 1, false), viol('viol_l', 'burst_allowed', 1, false);
+SELECT viol('viol_i', 'alert', 1, false) <> 'there is none' AS i, viol('viol_i', 'reject', 3, false) <> 'there is none' AS i, viol('viol_j', 'reject', 1, false), viol('viol_k', 'pause', 1, false), viol('viol_l', 'burst_allowed', 1, false);
 -- who comes then is refused anew
 SELECT viol_put('viol_j', 1, '{"cpu": 1.5}'), viol_put('viol_k', 2);
 SELECT viol_claim();
