@@ -126,6 +126,7 @@ fs_claimer_is(const FsClaimArgs *a, const char *caps, int caps_len)
 		memo.rings_room = FsRingCapacity();
 		memo.e.rings = both;
 		memo.e.members = both + memo.rings_room;
+		memo.e.may_serve = MemoryContextAllocZero(TopMemoryContext, FsRingCapacity());
 	}
 }
 
@@ -140,6 +141,8 @@ fs_claimer_eligible(FsDatabase *db, const FsClaimArgs *a, int32 worker)
 	if (memo.db == fs_my_db && memo.extoid == db->extoid && memo.gen == db->rings_gen && memo.node == node)
 		return &memo.e;
 	memcpy(&caps_len, memo.key, sizeof(int));
+	for (int i = 0; i < memo.e.nrings; i++)
+		memo.e.may_serve[memo.e.rings[i]] = false;
 	memo.e.nlanes = memo.e.nrings = 0;
 	memo.e.node = node;
 	for (int i = 0; i < a->nlanes && (node == FS_NONE || !fs_place_nodes[node].draining); i++)
@@ -155,7 +158,10 @@ fs_claimer_eligible(FsDatabase *db, const FsClaimArgs *a, int32 worker)
 		for (int32 r = fs_lanes[l].rings; r != FS_NONE; r = fs_rings[r].lane_next)
 			if (fs_holders_serve(fs_rings[r].holders, node) &&
 				fs_sched_caps_subset(FsCapsOfRing(r)->caps, FsCapsOfRing(r)->len, caps, caps_len))
+			{
+				memo.e.may_serve[r] = true;
 				memo.e.rings[memo.e.nrings++] = r;
+			}
 	}
 	memo.db = fs_my_db;
 	memo.extoid = db->extoid;

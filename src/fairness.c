@@ -76,6 +76,8 @@ fs_fair_left(int32 m)
 	if (share->home != m)
 		return;
 	end(share, share->active == 0);
+	if (share->active == 0)
+		return;
 	for (int32 other = share->members; other != FS_NONE; other = fs_members[other].next)
 		if (fs_nodes[other].linked)
 		{

@@ -270,15 +270,45 @@ share_get(int32 workspace, int32 lane)
 	if (s == FS_NONE)
 		return FS_NONE;
 	memset(&fs_shares[s], 0, sizeof(FsShare));
-	if (fs_dbs[ws->db].keys_hold.share == s)
-		fs_dbs[ws->db].keys_hold.share = FS_NONE;
 	fs_shares[s].workspace = workspace;
 	fs_shares[s].lane = lane;
-	fs_shares[s].members = fs_shares[s].home = FS_NONE;
+	fs_shares[s].members = fs_shares[s].home = fs_shares[s].costliest = FS_NONE;
 	fs_shares[s].drr.quantum = ws->set.quantum;
 	fs_shares[s].next = ws->shares;
 	ws->shares = s;
 	return s;
+}
+
+static int32 *
+member_bucket(int32 share, int32 ring)
+{
+	return &fs_member_hash[murmurhash32((uint32) share * 0x9e3779b9 ^ (uint32) ring) & fs_flow_mask];
+}
+
+/* fs_sched_member_find: the share's member in a ring, or FS_NONE. */
+int32
+fs_sched_member_find(int32 share, int32 ring)
+{
+	int32		m = *member_bucket(share, ring);
+
+	while (m != FS_NONE && (fs_members[m].share != share || fs_members[m].ring != ring))
+		m = fs_members[m].hash_next;
+	return m;
+}
+
+static void
+member_hash(int32 m)
+{
+	int32	   *bucket = member_bucket(fs_members[m].share, fs_members[m].ring);
+
+	fs_members[m].hash_next = *bucket;
+	*bucket = m;
+}
+
+static void
+member_unhash(int32 m)
+{
+	FS_UNCHAIN(*member_bucket(fs_members[m].share, fs_members[m].ring), m, fs_members, FsMember, hash_next);
 }
 
 static int32
@@ -289,9 +319,9 @@ member_get(int32 workspace, int32 ring)
 
 	if (s == FS_NONE)
 		return FS_NONE;
-	for (m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
-		if (fs_members[m].ring == ring)
-			return m;
+	m = fs_sched_member_find(s, ring);
+	if (m != FS_NONE)
+		return m;
 	FS_POOL_TAKE(fs->members, fs_members, m);
 	if (m == FS_NONE)
 		return FS_NONE;
@@ -302,8 +332,10 @@ member_get(int32 workspace, int32 ring)
 		fs_members[m].heads[i] = FS_NONE;
 	for (int i = 0; i < FS_AGING; i++)
 		fs_members[m].aging[i] = RINGHEAP_NONE;
+	member_hash(m);
 	fs_members[m].next = fs_shares[s].members;
 	fs_shares[s].members = m;
+	fs_shares[s].nmembers++;
 	fs_rings[ring].members++;
 	fs_dbs[fs_rings[ring].db].members_gen++;
 	memset(&fs_nodes[m], 0, sizeof(RingNode));
@@ -486,6 +518,8 @@ member_free(int32 m)
 	FsMember   *member = &fs_members[m];
 
 	FS_UNCHAIN(fs_shares[member->share].members, m, fs_members, FsMember, next);
+	fs_shares[member->share].nmembers--;
+	member_unhash(m);
 	fs_rings[member->ring].members--;
 	fs_dbs[fs_rings[member->ring].db].members_gen++;
 	member->share = FS_NONE;
@@ -564,6 +598,7 @@ fs_sched_member_place(int32 m, int32 holders)
 	if (r == FS_NONE)
 		return false;
 	fs_room_member_moves(m, r);
+	member_unhash(m);
 	if (fs_nodes[m].linked)
 	{
 		ringheap_remove(fs_nodes, &from->root, m);
@@ -580,6 +615,7 @@ fs_sched_member_place(int32 m, int32 holders)
 		ringheap_insert(fs_urgent_nodes, &fs_rings[r].urgent, m);
 	}
 	member->ring = r;
+	member_hash(m);
 	fs_rings[r].members++;
 	fs_dbs[fs_rings[r].db].members_gen++;
 	if (--from->members == 0 && from->holders != FS_NONE)

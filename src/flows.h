@@ -12,6 +12,7 @@
 extern int32 fs_sched_workspace_find(int32 db, const char *name);
 extern int32 fs_sched_lane_find(int32 db, const char *name);
 extern int32 fs_sched_flow_by_id(int32 db, int32 id);
+extern int32 fs_sched_member_find(int32 share, int32 ring);
 extern bool fs_sched_caps_subset(const char *need, int need_len, const char *have, int have_len);
 
 /* Made when new; FS_NONE when full. */

@@ -5,8 +5,9 @@
  * A claimer compares the minima of the rings it may serve: with the lane's
  * round as a floor for rings that were not served for a while, that is one
  * round robin over everything it can do, and such a ring catches up by at most
- * one round.  Keys that turn out too low are moved back (ring.c); workspaces
- * that turn out to be full are parked (park.c).
+ * one round.  Keys that turn out too low are moved back (ring.c), of all places
+ * of a share that the claimer may serve; workspaces that turn out to be full are
+ * parked (park.c).
  *
  * P0 jumps and pays: before the rings, their heaps of urgent members are looked
  * at.  A member with a P0 job is served there while that leaves its share at
@@ -23,6 +24,7 @@
 #include "budget.h"
 #include "closing.h"
 #include "fairness.h"
+#include "flows.h"
 #include "hints.h"
 #include "park.h"
 #include "placement.h"
@@ -64,15 +66,6 @@ let_capped_in(FsDatabase *d, const FsEligible *e)
 		found = true;
 	}
 	return found;
-}
-
-static bool
-ring_eligible(const FsEligible *e, int32 ring)
-{
-	for (int i = 0; i < e->nrings; i++)
-		if (e->rings[i] == ring)
-			return true;
-	return false;
 }
 
 /* fs_sched_gifts_left: slots of this workspace that the call may take over. */
@@ -199,7 +192,8 @@ static struct
 static void
 choose_members(const FsEligible *e, int32 share)
 {
-	uint64		gen = fs_dbs[fs_workspaces[fs_shares[share].workspace].db].members_gen;
+	int32		db = fs_workspaces[fs_shares[share].workspace].db;
+	uint64		gen = fs_dbs[db].members_gen;
 
 	if (mine.share == share && mine.choice == e->choice && mine.members_gen == gen)
 		return;
@@ -207,14 +201,32 @@ choose_members(const FsEligible *e, int32 share)
 	mine.choice = e->choice;
 	mine.members_gen = gen;
 	mine.n = 0;
-	for (int32 m = fs_shares[share].members; m != FS_NONE; m = fs_members[m].next)
-		if (ring_eligible(e, fs_members[m].ring))
-			e->members[mine.n++] = m;
+	if (e->nrings < fs_shares[share].nmembers)
+		for (int i = 0; i < e->nrings; i++)
+		{
+			int32		m = fs_sched_member_find(share, e->rings[i]);
+
+			if (m != FS_NONE)
+				e->members[mine.n++] = m;
+		}
+	else
+		for (int32 m = fs_shares[share].members; m != FS_NONE; m = fs_members[m].next)
+			if (e->may_serve[fs_members[m].ring])
+				e->members[mine.n++] = m;
+	fs_dbs[db].visits += Min(e->nrings, fs_shares[share].nmembers) - 1;
 }
 
-/* Where a share is in several rings: the most urgent head that is due; rings take turns. */
+/* The share's places that the claimer may serve are put right. */
+static void
+rekey_mine(const FsEligible *e, int32 share)
+{
+	choose_members(e, share);
+	fs_sched_members_rekey(e->members, mine.n);
+}
+
+/* Where a share is in several rings: the most urgent head that is due, with this deficit; rings take turns. */
 static int32
-best_member_of_share(const FsEligible *e, int32 member, uint64 due)
+best_member_of_share(const FsEligible *e, int32 member, uint64 due, const DrrShare *drr)
 {
 	int32		best = member;
 	int32		flow;
@@ -235,8 +247,7 @@ best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 		counts = fs_sched_member_next(m, &flow, &slot);
 		if (counts > best_counts)
 			continue;
-		if (drr_key(&fs_shares[fs_members[m].share].drr,
-					fs_sched_flow_head_cost(&fs_flows[flow], slot)) > due)
+		if (drr_key(drr, fs_sched_flow_head_cost(&fs_flows[flow], slot)) > due)
 			continue;
 		if (counts < best_counts || (int32) (fs_members[m].served - fs_members[best].served) < 0)
 		{
@@ -283,6 +294,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		uint64		key;
 		uint64		before;
 		bool		lagging;
+		bool		waited;		/* for a costly head, while rounds passed */
+		DrrShare	drr;
 		int			s;
 
 		if (!urgent)
@@ -300,7 +313,7 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			beyond_share = true;
 			continue;
 		}
-		fs_placements[db].visits++;
+		d->visits++;
 		if (++*visits > fs_max_visits)
 			return FS_PICK_TIRED;
 
@@ -322,15 +335,25 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 			continue;
 		}
 
+		if (fs_members[m].charges != share->charges)
+		{
+			/* it was served through another ring since it got its place */
+			rekey_mine(e, fs_members[m].share);
+			continue;
+		}
 		due = urgent ? lane->round : Max(fs_nodes[m].round, lane->round);
 		lagging = fs_nodes[m].round < lane->round;
+		waited = false;
 		if (lagging || urgent)
 		{
 			fs_sched_share_settle(share);
-			drr_join(&share->drr, due);
+			waited = fs_sched_share_is_due_later(share);
 		}
+		drr = share->drr;
+		if (lagging || urgent)
+			drr_join(&drr, due);
 		if (!urgent)
-			m = best_member_of_share(e, m, due);
+			m = best_member_of_share(e, m, due, &drr);
 		member = &fs_members[m];
 		(void) fs_sched_member_next(m, flow, &s);
 		f = &fs_flows[*flow];
@@ -352,6 +375,8 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, s, e))
 			continue;			/* parked, with a reason */
 
+		/* it is back in the order of service, whether or not this is its turn */
+		share->drr = drr;
 		if (urgent)
 		{
 			if (!drr_may_jump(&share->drr, fs_sched_flow_head_cost(f, s)))
@@ -360,24 +385,26 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 				 * served through another ring meanwhile, or dearer than
 				 * thought
 				 */
-				fs_sched_share_rekey(fs_members[m].share);
+				rekey_mine(e, fs_members[m].share);
 				continue;
 			}
 		}
 		else
 		{
-			if (lagging && !fs_sched_share_is_due_later(share))
+			if (lagging && !waited)
 				drr_resume(&share->drr, due, fs_sched_flow_head_cost(f, s));
 			key = drr_key(&share->drr, fs_sched_flow_head_cost(f, s));
 			if (key > due)
 			{
 				/* the same */
-				ringheap_remove(fs_nodes, &fs_rings[member->ring].root, m);
-				fs_nodes[m].round = key;
-				ringheap_insert(fs_nodes, &fs_rings[member->ring].root, m);
+				fs_sched_member_put_off(m, fs_sched_flow_head_cost(f, s), key);
 				continue;
 			}
-			drr_grant_until(&share->drr, key);
+			if (key > share->drr.round)
+			{
+				drr_grant_until(&share->drr, key);
+				fs_sched_share_granted(fs_members[m].share);
+			}
 		}
 		before = lane->round;
 		lane->round = Max(lane->round, due);
@@ -386,14 +413,13 @@ fs_sched_pick(int32 db, const FsEligible *e, int *visits, int32 *flow, int *slot
 		*cand = fs_sched_take(*flow, s);
 		d->advance = fs_fair_served(e, m, cand->cost, before, urgent);
 		drr_charge(&share->drr, cand->cost);
+		member->charges = ++share->charges; /* it gets its new place at once */
 		ws->running++;
 		d->running++;
 		if (f->list_slot == s && member->heads[s] == *flow)
 			member->heads[s] = f->list_next;	/* flows of a class take turns */
 		member->served = (uint32) d->serve_clock;
 		fs_sched_flow_relink(*flow);
-		if (share->active > 1)
-			fs_sched_share_charged(fs_members[m].share);
 		if (urgent)
 			fs_sched_urgent_served(m);
 		return FS_PICK_TAKE;
@@ -445,7 +471,7 @@ fs_sched_refund(int32 s, int32 cost, double advance)
 	fs_fair_undone(s, cost, advance);
 	fs_sched_share_settle(&fs_shares[s]);
 	drr_refund(&fs_shares[s].drr, cost);
-	if (fs_shares[s].active == 0 && !fs_sched_share_waits(&fs_shares[s]))
+	if (fs_shares[s].active == 0 && fs_shares[s].waiting == 0)
 		drr_empty(&fs_shares[s].drr);
 	fs_sched_share_due_earlier(s);
 	fs_sched_share_rekey(s);

@@ -15,6 +15,7 @@ typedef struct FsEligible
 	int32	   *lanes;			/* lane indexes */
 	int			nrings;
 	int32	   *rings;			/* ring indexes */
+	bool	   *may_serve;		/* by ring: is it one of these? */
 	uint64		gen;			/* db->rings_gen when the rings were chosen */
 	uint64		choice;			/* number of that choice in this backend */
 	int32	   *members;		/* room for a share's, one in each ring

@@ -27,7 +27,6 @@ typedef struct FsPlacement
 	int32		misplaced;		/* workspaces whose rings there was no room
 								 * for */
 	TimestampTz replaced_at;	/* when that was tried again last */
-	int64		visits;			/* members that claims looked at */
 	int64		scorer_calls;	/* placement_scorer.c */
 	int64		scorer_failures;
 	uint64		dirtied[FS_CHAIN_KINDS];	/* how often each kind was marked */

@@ -540,6 +540,7 @@ fs_rebuild(FsDatabase *db)
 	FsLock();
 	fs_claim_log_forget(FsDbIndex(db));
 	fs_aging_start(db, GetCurrentTimestamp());
+	db->visits = 0;
 	FsUnlock();
 	fs_aging_load(db);
 	fs_tiers_load(db);

@@ -22,7 +22,11 @@
  *
  * A node's key may be lower than the truth (its share was served through
  * another ring, or its head's cost was unknown), never higher than it may be
- * served: it is checked when it comes up, and moved back (pick.c).
+ * served: it is checked when it comes up, and moved back (pick.c).  So who is
+ * served in one ring changes nothing in the others, however many they are; who
+ * comes upon it there puts right what he can serve himself.  What must be known
+ * of all members of a share is kept with the share: how many there are of a kind
+ * (active, waiting, jumps_later), and the costliest head.
  *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises, so that commit and abort callbacks may call it.
@@ -136,7 +140,6 @@ next_cost(int32 m)
 {
 	int32		flow;
 	int			slot;
-
 	int32		cost;
 
 	if (fs_sched_member_next(m, &flow, &slot) == FS_NOTHING)
@@ -146,21 +149,56 @@ next_cost(int32 m)
 	return cost;
 }
 
+/* Its head costs this; of a member that is in its ring, or about to be. */
+static void
+note_cost(int32 m, int32 cost)
+{
+	FsMember   *member = &fs_members[m];
+	FsShare    *share = &fs_shares[member->share];
+
+	if (share->costliest == m ? cost < member->cost && share->active > 1 :
+		share->costliest != FS_NONE && cost > fs_members[share->costliest].cost)
+		share->costliest = share->costliest == m ? FS_NONE : m;
+	member->cost = cost;
+}
+
+/* What the costliest of the heads costs; of a share that is in some ring. O(its members) where that is not known. */
+static int32
+highest_cost(FsShare *share)
+{
+	if (share->costliest == FS_NONE)
+		for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
+			if (fs_nodes[m].linked &&
+				(share->costliest == FS_NONE || fs_members[m].cost >= fs_members[share->costliest].cost))
+				share->costliest = m;
+	return fs_members[share->costliest].cost;
+}
+
+static void
+urgent_remove(int32 m)
+{
+	FsMember   *member = &fs_members[m];
+
+	if (!fs_urgent_nodes[m].linked)
+		return;
+	if (fs_urgent_nodes[m].round > 0)
+		fs_shares[member->share].jumps_later--;
+	ringheap_remove(fs_urgent_nodes, &fs_rings[member->ring].urgent, m);
+}
+
 /* The place of a member among the urgent ones; none where its head is not P0 or it is in no ring. */
 static void
 urgent_rekey(int32 m)
 {
 	FsMember   *member = &fs_members[m];
 	FsShare    *share = &fs_shares[member->share];
-	FsRing	   *ring = &fs_rings[member->ring];
 	RingNode   *node = &fs_urgent_nodes[m];
 	int			slot = fs_sched_member_slot(member);
 	uint64		key;
 
 	if (!fs_nodes[m].linked || slot < 0 || slot > 1)
 	{
-		if (node->linked)
-			ringheap_remove(fs_urgent_nodes, &ring->urgent, m);
+		urgent_remove(m);
 		return;
 	}
 	key = drr_jump_round(&share->drr, fs_sched_flow_head_cost(&fs_flows[member->heads[slot]], slot));
@@ -168,20 +206,34 @@ urgent_rekey(int32 m)
 	{
 		if (node->round == key)
 			return;
-		ringheap_remove(fs_urgent_nodes, &ring->urgent, m);
+		urgent_remove(m);
 	}
 	else
 		node->stamp = ++fs_lanes[share->lane].stamps;
 	node->round = key;
-	ringheap_insert(fs_urgent_nodes, &ring->urgent, m);
+	if (key > 0)
+		share->jumps_later++;
+	ringheap_insert(fs_urgent_nodes, &fs_rings[member->ring].urgent, m);
 }
 
 void
 fs_sched_urgent_served(int32 m)
 {
-	if (fs_urgent_nodes[m].linked)
-		ringheap_remove(fs_urgent_nodes, &fs_rings[fs_members[m].ring].urgent, m);
+	urgent_remove(m);
 	urgent_rekey(m);
+}
+
+/*
+ * fs_sched_share_granted: its round's quantum may let P0 jobs jump at once, that
+ * were told to wait for a later round.  The only keys that a service makes lower.
+ */
+void
+fs_sched_share_granted(int32 s)
+{
+	if (fs_shares[s].jumps_later > 0)
+		for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+			if (fs_urgent_nodes[m].linked)
+				urgent_rekey(m);
 }
 
 /*
@@ -189,12 +241,11 @@ fs_sched_urgent_served(int32 m)
  * in any of its rings?  Then it is not in the middle of a visit that others went past.
  */
 bool
-fs_sched_share_is_due_later(const FsShare *share)
+fs_sched_share_is_due_later(FsShare *share)
 {
-	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
-		if (fs_nodes[m].linked && fs_nodes[m].round >= fs_lanes[share->lane].round)
-			return true;
-	return false;
+	uint64		round = fs_lanes[share->lane].round;
+
+	return share->active > 0 && (share->due == round || drr_key(&share->drr, highest_cost(share)) >= round);
 }
 
 /* A share that waits in a ring for a costly head has received the quanta of the rounds that passed. */
@@ -209,16 +260,6 @@ fs_sched_share_settle(FsShare *share)
 		drr_grant_until(&share->drr, round - 1);
 }
 
-/* Has the share anything ready, parked flows included? */
-bool
-fs_sched_share_waits(const FsShare *share)
-{
-	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
-		if (fs_members[m].parked > 0 || fs_sched_member_slot(&fs_members[m]) >= 0)
-			return true;
-	return false;
-}
-
 static void
 member_leave(int32 m, bool emptied)
 {
@@ -229,44 +270,28 @@ member_leave(int32 m, bool emptied)
 	ringheap_remove(fs_nodes, &ring->root, m);
 	ring->active--;
 	share->active--;
+	if (share->costliest == m)
+		share->costliest = FS_NONE;
+	if (share->active == 0)
+		share->due = 0;
 	fs_fair_left(m);
-	if (share->active == 0 && emptied && !fs_sched_share_waits(share))
+	if (share->active == 0 && emptied && share->waiting == 0)
 		drr_empty(&share->drr);
 }
 
-static FsKeysHold *
-keys_hold(int32 s)
+/*
+ * fs_sched_member_put_off: its head costs this, so it is due in that round, later
+ * than its place in its ring says.
+ */
+void
+fs_sched_member_put_off(int32 m, int32 cost, uint64 round)
 {
-	return &fs_dbs[fs_workspaces[fs_shares[s].workspace].db].keys_hold;
-}
+	int32	   *root = &fs_rings[fs_members[m].ring].root;
 
-/* Is the share in the same round as when its members' keys were looked at? */
-static bool
-keys_of_now(const FsKeysHold *keys, const FsShare *share)
-{
-	return keys->quantum == share->drr.quantum && keys->round == share->drr.round &&
-		keys->lane_round == fs_lanes[share->lane].round;
-}
-
-/* A member that is in its ring was put where its head's cost says: until its share has how little? */
-static void
-keys_hold_with(int32 m)
-{
-	int32		s = fs_members[m].share;
-	const FsShare *share = &fs_shares[s];
-	FsKeysHold *keys = keys_hold(s);
-	int64		cost;
-
-	if (keys->share != s)
-		return;
-	if (fs_urgent_nodes[m].linked || !keys_of_now(keys, share))
-	{
-		keys->share = FS_NONE;
-		return;
-	}
-	cost = next_cost(m);
-	keys->least = Max(keys->least, cost - (int64) drr_rounds_needed(&share->drr, cost) * share->drr.quantum);
-	keys->most = Min(keys->most, share->drr.deficit);
+	note_cost(m, cost);
+	ringheap_remove(fs_nodes, root, m);
+	fs_nodes[m].round = round;
+	ringheap_insert(fs_nodes, root, m);
 }
 
 /* Put a member where its head's cost says; out of the ring when it has nothing to give. */
@@ -280,52 +305,90 @@ ring_rekey(int32 m)
 	RingNode   *node = &fs_nodes[m];
 	bool		parked = fs_workspaces[share->workspace].parked != FS_PARK_NONE;
 	int			slot = fs_sched_member_slot(member);
+	bool		waits = slot >= 0 || member->parked > 0;
 	uint64		key;
+	int32		cost;
 
+	if (waits != member->waits)
+	{
+		member->waits = waits;
+		share->waiting += waits ? 1 : -1;
+	}
 	if (slot < 0 || parked)
 	{
 		if (node->linked)
 			member_leave(m, !parked);
-		else if (slot < 0 && share->active == 0 && !fs_sched_share_waits(share))
+		else if (slot < 0 && share->active == 0 && share->waiting == 0)
 			drr_empty(&share->drr); /* emptied while parked: it hoards nothing */
 		return;
 	}
+	cost = next_cost(m);
 	if (!node->linked)
 	{
 		if (share->active == 0)
 		{
 			drr_join(&share->drr, lane->round);
-			drr_resume(&share->drr, lane->round, next_cost(m));
+			drr_resume(&share->drr, lane->round, cost);
+			share->costliest = m;
 		}
 		else
 			fs_sched_share_settle(share);
+		note_cost(m, cost);
 		node->stamp = ++lane->stamps;
-		node->round = drr_key(&share->drr, next_cost(m));
+		node->round = drr_key(&share->drr, cost);
+		member->charges = share->charges;
 		ringheap_insert(fs_nodes, &ring->root, m);
 		ring->active++;
 		share->active++;
 		fs_fair_entered(m);
-		keys_hold_with(m);
 		return;
 	}
 	fs_sched_share_settle(share);
-	key = drr_key(&share->drr, next_cost(m));
+	key = drr_key(&share->drr, cost);
 
 	/*
 	 * It waited for a costly head and now has a cheaper one: it has yet to be
 	 * visited in this round.  An earlier key would say that it was taken away
 	 * in the middle of a visit (drr_resume), and cost it this round's
-	 * quantum.
+	 * quantum.  When it was due is what its key says, or should say, where it
+	 * is from before others of its share were served.
 	 */
-	if (key < lane->round && node->round >= lane->round)
-		key = lane->round;
+	if (key < lane->round &&
+		(node->round >= lane->round ||
+		 (member->charges != share->charges && drr_key(&share->drr, member->cost) >= lane->round)))
+		key = share->due = lane->round;
 	if (key != node->round)
+		fs_sched_member_put_off(m, cost, key);
+	else
+		note_cost(m, cost);
+	member->charges = share->charges;
+}
+
+/* What is kept with the share is what its members say, and none of these is later in its ring than it may be served. */
+static void
+assert_share(FsShare *share)
+{
+#ifdef USE_ASSERT_CHECKING
+	int			members = 0;
+	int			active = 0;
+	int			waiting = 0;
+	int			jumps_later = 0;
+
+	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
 	{
-		ringheap_remove(fs_nodes, &ring->root, m);
-		node->round = key;
-		ringheap_insert(fs_nodes, &ring->root, m);
+		members++;
+		waiting += fs_members[m].waits;
+		jumps_later += fs_urgent_nodes[m].linked && fs_urgent_nodes[m].round > 0;
+		if (!fs_nodes[m].linked)
+			continue;
+		active++;
+		Assert(fs_nodes[m].round <= Max(drr_key(&share->drr, fs_members[m].cost), fs_lanes[share->lane].round));
+		Assert(share->costliest == FS_NONE || fs_members[m].cost <= fs_members[share->costliest].cost);
 	}
-	keys_hold_with(m);
+	Assert(members == share->nmembers && active == share->active);
+	Assert(waiting == share->waiting && jumps_later == share->jumps_later);
+	Assert(share->costliest == FS_NONE || fs_nodes[share->costliest].linked);
+#endif
 }
 
 static void
@@ -333,6 +396,7 @@ member_rekey(int32 m)
 {
 	ring_rekey(m);
 	urgent_rekey(m);
+	assert_share(&fs_shares[fs_members[m].share]);
 }
 
 /* After a change of what a flow has ready: its list, its member's place. */
@@ -382,6 +446,7 @@ fs_sched_flow_relink(int32 f)
 void
 fs_sched_share_due_earlier(int32 s)
 {
+	fs_shares[s].due = 0;
 	for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
 	{
 		uint64		key;
@@ -400,37 +465,20 @@ fs_sched_share_due_earlier(int32 s)
 void
 fs_sched_share_rekey(int32 s)
 {
-	FsShare    *share = &fs_shares[s];
-	FsKeysHold *keys = keys_hold(s);
-
-	keys->share = FS_NONE;
-	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
+	fs_dbs[fs_workspaces[fs_shares[s].workspace].db].visits += fs_shares[s].nmembers;
+	for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
 		member_rekey(m);
-	keys->share = s;
-	keys->quantum = share->drr.quantum;
-	keys->round = share->drr.round;
-	keys->lane_round = fs_lanes[share->lane].round;
-	keys->least = PG_INT64_MIN;
-	keys->most = share->drr.deficit;
-	for (int32 m = share->members; m != FS_NONE && keys->share == s; m = fs_members[m].next)
-		if (fs_nodes[m].linked)
-			keys_hold_with(m);
 }
 
-/*
- * fs_sched_share_charged: a share of several rings was served.  Its members'
- * keys change only when a head becomes dearer than what is left, once or twice
- * in a visit; so members that nobody here can serve are not looked at for each job.
- */
+/* fs_sched_members_rekey: some of a share's members, which turned out to be too early in their rings. */
 void
-fs_sched_share_charged(int32 s)
+fs_sched_members_rekey(const int32 *members, int n)
 {
-	const FsShare *share = &fs_shares[s];
-	const FsKeysHold *keys = keys_hold(s);
-
-	if (keys->share != s || !keys_of_now(keys, share) ||
-		share->drr.deficit < keys->least || share->drr.deficit > keys->most)
-		fs_sched_share_rekey(s);
+	for (int i = 0; i < n; i++)
+	{
+		fs_dbs[fs_rings[fs_members[members[i]].ring].db].visits++;
+		member_rekey(members[i]);
+	}
 }
 
 void

@@ -15,17 +15,18 @@ extern void fs_sched_flow_relink(int32 flow);
 
 /* After a change of deficit, quantum or admission: the places of all members concerned. */
 extern void fs_sched_share_rekey(int32 share);
-extern void fs_sched_share_charged(int32 share);
-extern void fs_sched_workspace_rekey(int32 workspace);
+extern void fs_sched_members_rekey(const int32 *members, int n);
+extern void fs_sched_member_put_off(int32 member, int32 cost, uint64 round);
 
-/* Has the share anything ready, parked flows included? */
-extern bool fs_sched_share_waits(const FsShare *share);
+/* After a quantum: P0 jobs may jump that could not before. */
+extern void fs_sched_share_granted(int32 share);
+extern void fs_sched_workspace_rekey(int32 workspace);
 
 /* After a refund, before it is put in its place. */
 extern void fs_sched_share_due_earlier(int32 share);
 
 /* Does it wait in a ring, so that it receives the quantum of each round? */
-extern bool fs_sched_share_is_due_later(const FsShare *share);
+extern bool fs_sched_share_is_due_later(FsShare *share);
 
 /* Before a change of deficit or quantum: bring the share's round up to date. */
 extern void fs_sched_share_settle(FsShare *share);

@@ -56,6 +56,7 @@ pg_atomic_uint64 *fs_logged;
 int32	   *fs_workspace_hash;
 int32	   *fs_flow_hash;
 int32	   *fs_flow_id_hash;
+int32	   *fs_member_hash;
 int32	   *fs_lease_hash;
 int32	   *fs_request_hash;
 int32	   *fs_limits_hash;
@@ -190,6 +191,7 @@ layout(char *base)
 	AREA(fs_workspace_hash, fs_workspace_mask + 1);
 	AREA(fs_flow_hash, fs_flow_mask + 1);
 	AREA(fs_flow_id_hash, fs_flow_mask + 1);
+	AREA(fs_member_hash, fs_flow_mask + 1);
 	AREA(fs_lease_hash, fs_lease_mask + 1);
 	AREA(fs_request_hash, fs_lease_mask + 1);
 	AREA(fs_limits_hash, fs_limits_mask + 1);
@@ -330,6 +332,7 @@ shmem_startup(void)
 		init_chains(fs_workspace_hash, fs_workspace_mask);
 		init_chains(fs_flow_hash, fs_flow_mask);
 		init_chains(fs_flow_id_hash, fs_flow_mask);
+		init_chains(fs_member_hash, fs_flow_mask);
 		init_chains(fs_lease_hash, fs_lease_mask);
 		init_chains(fs_request_hash, fs_lease_mask);
 		init_chains(fs_limits_hash, fs_limits_mask);

@@ -236,9 +236,17 @@ typedef struct FsShare
 	int32		workspace;		/* FS_NONE when free */
 	int32		lane;
 	int32		members;		/* list of its members */
+	int32		nmembers;
+	int32		waiting;		/* members with something ready, parked or not */
 	int32		active;			/* members in a heap */
 	int32		home;			/* of these, the one in whose ring it
 								 * contends; FS_NONE: it does not */
+	int32		costliest;		/* of these, one whose head costs most;
+								 * FS_NONE: to be looked for */
+	int32		jumps_later;	/* members whose P0 job may not jump yet */
+	uint32		charges;		/* how often it was charged */
+	uint64		due;			/* if this is the lane's round: it has yet to
+								 * be visited in it, whatever its keys say */
 	DrrShare	drr;
 	FairPeriod	period;			/* fairness.c */
 } FsShare;
@@ -250,8 +258,12 @@ typedef struct FsShare
 typedef struct FsMember
 {
 	int32		next;			/* next member of the share, or free list */
+	int32		hash_next;
 	int32		share;			/* FS_NONE when free */
 	int32		ring;
+	int32		cost;			/* of its head, when it was put in its place */
+	uint32		charges;		/* of its share, then */
+	bool		waits;			/* it has something ready, parked or not */
 	int32		flows;			/* flows that belong here */
 	int32		parked;			/* of these, parked with something ready */
 	int32		heads[FS_RANKS];	/* next flow to serve, by rank slot */
@@ -583,20 +595,6 @@ typedef struct FsTier
 	int32		quantum;		/* cost units a round */
 } FsTier;
 
-/*
- * Of the share that was rekeyed last: as long as its deficit is between these, and nothing else of it
- * changes, all its members are where their heads' costs say (ring.c).
- */
-typedef struct FsKeysHold
-{
-	int32		share;			/* FS_NONE: not known */
-	int32		quantum;
-	uint64		round;
-	uint64		lane_round;
-	int64		least;
-	int64		most;
-} FsKeysHold;
-
 typedef struct FsDatabase
 {
 	FsDbState	state;
@@ -622,7 +620,7 @@ typedef struct FsDatabase
 	uint64		settings_gen;	/* grows when any setting's commit was applied */
 	uint64		rings_gen;		/* grows when a ring appears or goes */
 	uint64		members_gen;	/* grows when a member appears, goes or moves */
-	FsKeysHold	keys_hold;
+	uint64		visits;			/* members that claims looked at */
 	bool		tiers_stale;	/* fairsched.tiers changed */
 	int32		ntiers;
 	FsTier		tiers[FS_MAX_TIERS];	/* tier_id is the place here */
@@ -851,6 +849,7 @@ extern struct FsLimits *fs_limits;	/* ws_limits.h */
 extern int32 *fs_workspace_hash;
 extern int32 *fs_flow_hash;
 extern int32 *fs_flow_id_hash;
+extern int32 *fs_member_hash;
 extern int32 *fs_lease_hash;
 extern int32 *fs_request_hash;
 extern int32 *fs_limits_hash;

@@ -560,7 +560,7 @@ fs_view_database_status(PG_FUNCTION_ARGS)
 	db.rebuilds = d->rebuilds;
 	db.rebuilt_at = d->rebuilt_at;
 	db.worker_pid = d->worker_pid;
-	visits = fs_placements[fs_my_db].visits;
+	visits = fs_dbs[fs_my_db].visits;
 	for (int i = 0; i < STATUS_POOLS; i++)
 	{
 		used[i] = pools[i]->used;

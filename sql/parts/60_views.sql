@@ -266,7 +266,7 @@ COMMENT ON COLUMN fairsched.database_status.leases_used IS 'Leases in memory, of
 COMMENT ON COLUMN fairsched.database_status.leases_capacity IS 'Most that fit (fairsched.max_running).';
 COMMENT ON COLUMN fairsched.database_status.workers_used IS 'Workers in memory, of all databases.';
 COMMENT ON COLUMN fairsched.database_status.workers_capacity IS 'Most that fit (fairsched.max_workers).';
-COMMENT ON COLUMN fairsched.database_status.visits IS 'Workspaces that claims looked at since memory was built. One that a claimer may not serve, by capabilities or placement, is not looked at. NULL = not ready.';
+COMMENT ON COLUMN fairsched.database_status.visits IS 'Places in the order of service that claims looked at since memory was built: a workspace has one for each lane, set of required capabilities and placement of its jobs. One that a claimer may not serve is not looked at. NULL = not ready.';
 
 REVOKE ALL ON fairsched.workspace_status, fairsched.queue_status, fairsched.running_jobs,
 	fairsched.worker_status, fairsched.dead_letters, fairsched.maintenance_status,

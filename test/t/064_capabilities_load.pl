@@ -65,6 +65,27 @@ cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched.queue_statu
 some();
 is(forty('beside parked flows'), $alone, 'with parked ones neither');
 
+# two kinds of workers in turns: each finds places that the other's claims made old, and puts right its own, not those
+# of the 300 sets that neither serves
+$node->safe_psql('postgres', q{SELECT count(fairsched_enqueue('w' || i % 4, lane => 'work', capabilities => CASE WHEN i % 8 < 4 THEN '{odd}'::text[] ELSE '{plain}' END))
+    FROM generate_series(1, 240) i});
+{
+  my $before = $node->safe_psql('postgres', 'SELECT visits FROM fairsched.database_status');
+  my $got = 0;
+  my $session = fs_session($node);
+
+  foreach (1 .. 20)
+  {
+    $got += $session->ask(qq{SELECT count(fairsched_complete(job_id, token)) FROM fairsched_claim('$_', 5, lanes => '{work}', capabilities => '{$_}')}) foreach qw(odd plain);
+  }
+  $session->quit;
+  is($got, 200, 'both kinds get jobs');
+  my $looks = $node->safe_psql('postgres', 'SELECT visits FROM fairsched.database_status') - $before;
+  cmp_ok($looks, '<=', 3 * $got, 'and look at a few places for each, not at all that their workspaces have');
+  note("$looks looks");
+  $node->safe_psql('postgres', q{SELECT count(fairsched_complete(job_id, token)) FROM fairsched_claim('both', 1000, lanes => '{work}', capabilities => '{odd,plain}')}) foreach 1 .. 2;
+}
+
 # one who has the capabilities pays for what it serves
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('all', 30, lanes => '{work}', capabilities => ARRAY(SELECT 'plain' UNION ALL SELECT 'c' || i FROM generate_series(0, 29) i))}),
   '30', 'who has them gets the jobs');
