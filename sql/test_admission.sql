@@ -238,6 +238,11 @@ SELECT gate_done('gate_e');
 SELECT gate_claim();
 SELECT fairsched_set_rate_limit('gate_e', 4, '1 hour');
 SELECT gate_claim();
+-- of another length: what was claimed counts still
+SELECT fairsched_set_rate_limit('gate_e', 4, '2 hours');
+SELECT gate_claim();
+SELECT fairsched_set_rate_limit('gate_e', 4, '40 min');
+SELECT gate_claim();
 SELECT fairsched_set_rate_limit('gate_e', NULL, NULL);
 SELECT gate_claim();
 SELECT gate_done('gate_e');
@@ -385,8 +390,15 @@ SELECT count(*) FROM gate_usage WHERE workspace = 'gate_n';
 
 -- Usage is cleaned up
 INSERT INTO fairsched.workspace_usage (workspace, resource, amount, recorded_at) VALUES ('gate_o', 'cost', 1, now() - interval '31 days'), ('gate_o', 'cost', 1, now() - interval '29 days');
+-- and violations that were resolved as long ago
+INSERT INTO fairsched.quota_violations (workspace, resource, quota, actual, overage, action, severity, first_seen, last_seen, resolved_at)
+	SELECT 'gate_o', r, 1, 2, 1, 'reject', 'low', now() - interval '40 days', now() - interval '40 days', now() - age * interval '1 day'
+	FROM (VALUES ('cpu', 31), ('gpu', 29), ('memory', 1), ('cost', NULL)) v(r, age);
 SELECT fairsched_cleanup_usage();
+SELECT resource FROM fairsched.quota_violations WHERE workspace = 'gate_o' ORDER BY 1;
 SELECT fairsched_cleanup_usage('3 days');
+SELECT resource FROM fairsched.quota_violations WHERE workspace = 'gate_o' ORDER BY 1;
+DELETE FROM fairsched.quota_violations WHERE workspace = 'gate_o';
 
 -- Usage and levels that are changed by hand: the scheduler reads them again
 SELECT fairsched_set_quota('gate_r', 'cost', 10), fairsched_set_quota('gate_r', 'storage', 10), fairsched_set_throttle('gate_r', false);
@@ -409,6 +421,17 @@ SELECT gate_wait('gate_r', 'cost 3.5, storage 5');
 DELETE FROM fairsched.workspace_usage WHERE workspace = 'gate_r' AND amount = 1 AND resource = 'cost';
 SELECT gate_wait('gate_r', 'cost 2.5, storage 5');
 SELECT fairsched_drop_quota('gate_r', 'cost'), fairsched_drop_quota('gate_r', 'storage');
+-- what is above its threshold by then throttles nobody; what is below can throttle again
+SELECT fairsched_set_quota('gate_t', 'tokens', 100), fairsched_set_throttle('gate_t', true, duration => '1 h');
+INSERT INTO fairsched.workspace_usage (workspace, resource, amount) VALUES ('gate_t', 'tokens', 95);
+SELECT gate_wait('gate_t', 'tokens 95');
+SELECT fairsched_record_usage('gate_t', 'tokens', 1);
+SELECT used, throttled FROM gate_usage WHERE workspace = 'gate_t';
+DELETE FROM fairsched.workspace_usage WHERE workspace = 'gate_t';
+SELECT gate_wait('gate_t', 'tokens 0');
+SELECT fairsched_record_usage('gate_t', 'tokens', 95);
+SELECT used, throttled FROM gate_usage WHERE workspace = 'gate_t';
+SELECT fairsched_drop_quota('gate_t', 'tokens');
 
 -- Nobody without a grant
 CREATE ROLE gate_nobody;

@@ -96,6 +96,17 @@ SELECT bad(s) FROM unnest(ARRAY[
 SELECT add(1, '{bl_1}', (SELECT jsonb_object_agg('r' || n, 1) FROM generate_series(1, 16) n));
 SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE lane = 'bl';
 
+-- What waits for a budget says until when, where that is known: its reset; not where none comes by itself
+SELECT fairsched_set_budget('bl_next', 1, reset_every => '1 hour');
+SELECT add(2, '{bl_next}', '{"cost": 1}'), add(2, '{bl_1,bl_2}', '{"cost": 8}');
+SELECT take();
+SELECT parked_detail, retry_at = (SELECT next_reset_at FROM fairsched.budgets WHERE budget = 'bl_next') AS next_reset FROM fairsched.queue_status
+	WHERE flow IN (SELECT flow FROM fairsched.jobs WHERE lane = 'bl' AND state = 'available') ORDER BY 1;
+SELECT j.budgets, e.verdict, e.retry_at = (SELECT next_reset_at FROM fairsched.budgets WHERE budget = 'bl_next') AS next_reset
+	FROM fairsched.jobs j, fairsched_explain(j.job_id) e WHERE j.lane = 'bl' AND state = 'available' AND e.gate = 'budget' ORDER BY 1;
+SELECT finish();
+SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE lane = 'bl';
+
 -- Removed while a job runs, it takes nothing; defined anew, the job has still reserved, and spends of the new one
 SELECT fairsched_set_budget('bl_gone', 10);
 SELECT add(1, '{bl_gone}', '{"cost": 4}');

@@ -283,6 +283,21 @@ SELECT b.period > 1 AS next_period, s.spent, s.paused, s.next_reset_at > b.creat
 FROM fairsched.budget_status s JOIN fairsched.budgets b USING (budget) WHERE budget = 'bud_tick';
 SELECT event_type FROM events('bud_tick', 4);
 SELECT fairsched_set_budget('bud_tick', 1);
+-- periods that went by while nobody looked are one; the rhythm stays
+SELECT fairsched_set_budget('bud_late', 1, reset_every => '1 hour');
+SELECT fairsched_record_spend('bud_late', 0.25);
+CREATE TEMP TABLE late AS SELECT now() - interval '10 hours 20 min' AS at;
+UPDATE fairsched.budgets SET next_reset_at = at FROM late WHERE budget = 'bud_late';
+DO $$
+BEGIN
+	FOR i IN 1..6000 LOOP
+		EXIT WHEN (SELECT next_reset_at > now() AND spent = 0 FROM fairsched.budget_status WHERE budget = 'bud_late');
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END
+$$;
+SELECT period, s.next_reset_at - at AS next, s.period_started_at - at AS began, spent
+FROM late, fairsched.budget_status s JOIN fairsched.budgets USING (budget) WHERE budget = 'bud_late';
 
 -- Adding up changes nothing that can be seen
 SELECT fairsched_record_spend('bud_cost', 0.000001) FROM generate_series(1, 3);

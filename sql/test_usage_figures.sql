@@ -61,6 +61,85 @@ SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
 SELECT coalesce(uf_throttled(), false) AS armed;
 SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
 SELECT uf_throttled() AS again;
+-- what a job declares and the day has not left: until the oldest use is a day old; not known where running jobs hold it
+SELECT fairsched_set_quota('uf_day', 'tokens', 1000), fairsched_set_throttle('uf_day', false);
+SELECT fairsched_record_usage('uf_day', 'tokens', 700);
+SELECT count(fairsched_enqueue('uf_day', lane => 'uf_day', resources => '{"tokens": 200}')), count(fairsched_enqueue('uf_day', lane => 'uf_day', resources => '{"tokens": 400}')),
+	count(fairsched_enqueue('uf_day', lane => 'uf_day', resources => '{"tokens": 900}'));
+SELECT count(*) FROM fairsched_claim('uf', 10, lanes => '{uf_day}', lease => '1 h');
+SELECT parked_detail, retry_at BETWEEN now() + interval '23 h' AND now() + interval '24 h 24 min' AS tomorrow FROM fairsched.queue_status
+	WHERE workspace = 'uf_day' AND parked_reason IS NOT NULL ORDER BY 1;
+SELECT resources, verdict, retry_at BETWEEN now() + interval '23 h' AND now() + interval '24 h 24 min' AS tomorrow
+	FROM fairsched.jobs j, fairsched_explain(j.job_id) e WHERE workspace = 'uf_day' AND state = 'available' AND gate = 'quota_tokens' ORDER BY j.job_id;
+SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE workspace = 'uf_day';
+-- without a call of fairsched_set_throttle: at 90 %, for five minutes
+SELECT fairsched_set_quota('uf_default', 'storage', 10);
+SELECT fairsched_record_usage('uf_default', 'storage', 8.999999);
+SELECT throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_default';
+SELECT fairsched_record_usage('uf_default', 'storage', 0.000001);
+SELECT throttled_until BETWEEN now() + interval '3 min' AND now() + interval '5 min' AS five_minutes FROM fairsched.workspace_usage_current WHERE workspace = 'uf_default';
+-- of two throttles the longer one counts
+SELECT fairsched_set_throttle('uf_long', true, duration => '2 h'), fairsched_set_quota('uf_long', 'tokens', 10), fairsched_set_quota('uf_long', 'cost', 10);
+SELECT fairsched_record_usage('uf_long', 'tokens', 9);
+SELECT fairsched_set_throttle('uf_long', true, duration => '1 min');
+SELECT fairsched_record_usage('uf_long', 'cost', 9);
+SELECT DISTINCT throttled_until > now() + interval '1 h' AS longer FROM fairsched.workspace_usage_current WHERE workspace = 'uf_long';
+-- nothing used crosses nothing, also of a quota of nothing; the least use does
+SELECT fairsched_set_quota('uf_nil', 'tokens', 0), fairsched_record_usage('uf_nil', 'tokens', 0);
+SELECT fairsched_record_usage('uf_nil', 'tokens', 0);
+SELECT used, throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_nil';
+SELECT fairsched_record_usage('uf_nil', 'tokens', 0.000001);
+SELECT used, throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_nil';
+-- more than numbers have room for is far above any quota, and no less
+SELECT fairsched_set_quota('uf_huge', 'tokens', 1000), fairsched_set_throttle('uf_huge', false);
+SELECT count(fairsched_record_usage('uf_huge', 'tokens', 1e12)) FROM generate_series(1, 12);
+SELECT used FROM fairsched.workspace_usage_current WHERE workspace = 'uf_huge';
+BEGIN;
+SELECT fairsched_record_usage('uf_huge', 'tokens', 1e12);
+ROLLBACK;
+SELECT used FROM fairsched.workspace_usage_current WHERE workspace = 'uf_huge';
+SELECT allowed, current_usage FROM fairsched_check_quota('uf_huge', 'tokens', 1);
+-- ... also what was recorded before there was a quota
+SELECT count(fairsched_record_usage('uf_large', 'tokens', 1e12)) FROM generate_series(1, 12);
+SELECT fairsched.own_changes(true);
+INSERT INTO fairsched.workspace_usage (workspace, resource, amount, recorded_at)
+	SELECT 'uf_large', 'tokens', 1e12, now() - n * interval '1 hour' FROM generate_series(1, 3) n, generate_series(1, 5);
+SELECT fairsched.own_changes(false);
+SELECT fairsched_set_quota('uf_large', 'tokens', 1000);
+SELECT allowed, current_usage FROM fairsched_check_quota('uf_large', 'tokens', 1);
+-- figures that are none, by hand
+CREATE FUNCTION uf_by_hand(what text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE what;
+	RETURN 'accepted';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE;
+END
+$$;
+SELECT t.what, string_agg(v || ': ' || uf_by_hand(format(t.what, v)), ', ' ORDER BY v COLLATE "C") FROM (VALUES
+	('INSERT INTO fairsched.workspace_quotas (workspace, resource, quota) VALUES (''uf_hand'', ''cpu'', %L)'),
+	('INSERT INTO fairsched.workspace_quotas (workspace, resource, quota, burst) VALUES (''uf_hand'', ''cpu'', 1, %L)'),
+	('INSERT INTO fairsched.workspace_throttles (workspace, threshold) VALUES (''uf_hand'', %L)'),
+	('INSERT INTO fairsched.workspace_levels (workspace, resource, level) VALUES (''uf_hand'', ''storage'', %L)'),
+	('INSERT INTO fairsched.workspace_usage (workspace, resource, amount) VALUES (''uf_hand'', ''tokens'', %L)'),
+	('SELECT fairsched_set_quota(''uf_hand'', ''cpu'', %L)'),
+	('SELECT fairsched_set_quota(''uf_hand'', ''cpu'', 1, %L)'),
+	('SELECT fairsched_set_throttle(''uf_hand'', true, %L)'),
+	('SELECT fairsched_check_quota(''uf_hand'', ''cpu'', %L)'),
+	('SELECT fairsched_enforce_quota(''uf_hand'', ''tokens'', %L)'),
+	('SELECT fairsched_record_usage(''uf_hand'', ''tokens'', %L)'),
+	('SELECT fairsched_record_usage(''uf_hand'', ''storage'', %L)'),
+	('SELECT fairsched_record_usage(''uf_hand'', ''storage'', %L, absolute => true)')) t(what), unnest('{NaN,Infinity,-Infinity,-1}'::text[]) v GROUP BY t.what ORDER BY t.what COLLATE "C";
+-- those come as JSON, which has neither
+INSERT INTO fairsched.job_kinds (kind, cost) VALUES ('uf_kind', 1);
+SELECT t.what, string_agg(v || ': ' || uf_by_hand(format(t.what, v)), ', ' ORDER BY v COLLATE "C") FROM (VALUES
+	('SELECT fairsched_enqueue(''uf_hand'', lane => ''uf'', resources => ''{"cpu": %s}'')'),
+	('SELECT fairsched_enqueue_many(''uf_hand'', ''{"{}"}'', lane => ''uf'', resources => ''{"memory": %s}'')'),
+	('INSERT INTO fairsched.inbox (workspace, lane, resources) VALUES (''uf_hand'', ''uf'', ''{"tokens": %s}'')'),
+	('SELECT fairsched_complete(1, 1, usage => ''{"cost": %s}'')'),
+	('UPDATE fairsched.job_kinds SET resources = ''{"gpu": %s}'' WHERE kind = ''uf_kind''; SELECT fairsched_enqueue(''uf_hand'', lane => ''uf'', kind => ''uf_kind'')')) t(what), unnest('{NaN,"\"NaN\"",-0.5}'::text[]) v GROUP BY t.what ORDER BY t.what COLLATE "C";
+DELETE FROM fairsched.job_kinds WHERE kind = 'uf_kind';
+SELECT count(*) FROM fairsched.workspace_quotas WHERE workspace = 'uf_hand';
 -- of a held resource that the list names: armed again when jobs end
 SELECT fairsched_set_throttle('uf_held', true, 0.5, '1 h', '{cpu}'), fairsched_set_quota('uf_held', 'cpu', 2);
 SELECT count(fairsched_enqueue('uf_held', lane => 'uf_held', resources => '{"cpu": 1}')) FROM generate_series(1, 3);
@@ -74,5 +153,16 @@ SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHER
 SELECT throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_held' AND resource = 'cpu';
 SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_held}', lease => '1 h');
 SELECT throttled_until > now() AS throttled_again FROM fairsched.workspace_usage_current WHERE workspace = 'uf_held' AND resource = 'cpu';
+-- ... and when the quota is raised above what they hold
+SELECT fairsched_set_throttle('uf_raise', true, 0.5, '1 h', '{cpu}'), fairsched_set_quota('uf_raise', 'cpu', 2);
+SELECT count(fairsched_enqueue('uf_raise', lane => 'uf_raise', resources => '{"cpu": 1}')) FROM generate_series(1, 3);
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_raise}', lease => '1 h');
+SELECT throttled_until > now() AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_raise' AND resource = 'cpu';
+SELECT fairsched_set_quota('uf_raise', 'cpu', 100), fairsched_set_throttle('uf_raise', false);
+SELECT fairsched_set_throttle('uf_raise', true, 0.5, '1 h', '{cpu}');
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_raise}', lease => '1 h');
+SELECT fairsched_set_quota('uf_raise', 'cpu', 4);
+SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_raise}', lease => '1 h');
+SELECT throttled_until > now() AS throttled_again FROM fairsched.workspace_usage_current WHERE workspace = 'uf_raise' AND resource = 'cpu';
 SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE workspace LIKE 'uf\_%';
 SELECT fairsched_drop_quota(workspace, resource) FROM fairsched.workspace_quotas WHERE workspace LIKE 'uf\_%';

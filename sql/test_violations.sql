@@ -73,13 +73,14 @@ SELECT viol('viol_c', 'pause', 1, true, viol_jobs('viol_c'));
 
 -- Nothing holds it up: the throttle is off.  At its threshold an alert, of the job whose usage it was
 SELECT viol('viol_c', 'alert', 1) LIKE 'alert tokens: 100 of 100, over 0, low, 1 times, job unknown, run viol run 5' AS alert;
--- not at each use above the threshold, but at each that leaves it above the quota
+-- not at each use above the threshold, nor at the quota, but at each that leaves it above the quota
 SELECT fairsched_set_quota('viol_d', 'cost', 10);
 SELECT fairsched_set_throttle('viol_d', false);
 SELECT fairsched_record_usage('viol_d', 'cost', 9, job_id => 77, run_id => 'viol run 6');
 SELECT fairsched_record_usage('viol_d', 'cost', 0.5, job_id => 78);
 SELECT viol('viol_d', 'alert', 1, true, '{78, 77}');
-SELECT fairsched_record_usage('viol_d', 'cost', 1.5, run_id => 'viol run 7');
+SELECT fairsched_record_usage('viol_d', 'cost', 0.5, job_id => 78);
+SELECT fairsched_record_usage('viol_d', 'cost', 1, run_id => 'viol run 7');
 SELECT viol('viol_d', 'alert', 2, true, '{78, 77}');
 SELECT fairsched_record_usage('viol_d', 'cost', 2, job_id => 78);
 SELECT viol('viol_d', 'alert', 3, true, '{78, 77}');
@@ -121,6 +122,58 @@ SELECT viol('viol_a', 'reject', 2, false) LIKE 'reject cpu: % times, job unknown
 SELECT viol('viol_b', 'pause', 1, false) LIKE 'pause concurrent_runs:%' AS resolved;
 SELECT viol('viol_e', 'alert', 1, false);
 SELECT viol('viol_f', 'alert', 1, false) LIKE 'alert gpu:%' AS resolved;
+
+-- One row as long as the cause lasts, with the worst of it, and the last job that is known
+SELECT fairsched_set_quota('viol_i', 'tokens', 10), fairsched_set_throttle('viol_i', false);
+SELECT fairsched_record_usage('viol_i', 'tokens', 10);
+SELECT allowed FROM fairsched_enforce_quota('viol_i', 'tokens', 1, 91, 'viol run 12');
+SELECT viol('viol_i', 'reject', 1, true, '{91,92}');
+SELECT allowed FROM fairsched_enforce_quota('viol_i', 'tokens', 6, 92, 'viol run 13');
+SELECT viol('viol_i', 'reject', 2, true, '{91,92}');
+SELECT allowed FROM fairsched_enforce_quota('viol_i', 'tokens', 2);
+SELECT viol('viol_i', 'reject', 3, true, '{91,92}');
+SELECT overage_percent, last_seen > first_seen AS later FROM fairsched.quota_violations WHERE workspace = 'viol_i' AND action = 'reject';
+-- a cause that lasts although less than the quota is in use: what waits needs more, or a whole run
+SELECT fairsched_set_quota('viol_j', 'cpu', 2), viol_put('viol_j', 1, '{"cpu": 1}'), viol_put('viol_j', 1, '{"cpu": 1.5}');
+SELECT fairsched_set_quota('viol_k', 'concurrent_runs', 1.5), viol_put('viol_k', 2);
+SELECT fairsched_set_quota('viol_l', 'memory', 1, burst => 1), viol_put('viol_l', 2, '{"memory": 1}');
+SELECT viol_claim();
+SELECT viol('viol_j', 'reject', 1), viol('viol_k', 'pause', 1), viol('viol_l', 'burst_allowed', 1);
+-- with the throttle, use that is above the quota is an alert until it is within
+SELECT fairsched_set_quota('viol_m', 'storage', 10), fairsched_record_usage('viol_m', 'storage', 12);
+SELECT fairsched_record_usage('viol_m', 'storage', 1);
+SELECT viol('viol_m', 'alert', 1), viol('viol_m', 'throttle', 1);
+-- what nothing holds up is over a second after it was seen; of a quota of nothing as well
+SELECT fairsched_set_quota('viol_n', 'gpu', 0), fairsched_set_quota('viol_o', 'tokens', 10);
+SELECT fairsched_set_quota('viol_p', 'tokens', 10), fairsched_set_quota('viol_p', 'cpu', 10, burst => 2);
+SELECT t.allowed, c.allowed, c.burst_allowed FROM fairsched_check_quota('viol_p', 'tokens', 11) t, fairsched_check_quota('viol_p', 'cpu', 11) c;
+SELECT g.allowed, t.allowed FROM fairsched_enforce_quota('viol_n', 'gpu', 1) g, fairsched_enforce_quota('viol_o', 'tokens', 11) t;
+SELECT viol('viol_n', 'reject', 1, false), viol('viol_o', 'reject', 1, false);
+-- ... and those were looked at then, too; who only asked violated nothing
+SELECT count(*) FROM fairsched.quota_violations WHERE workspace = 'viol_p';
+SELECT workspace, resource, action, resolved_at IS NULL AS open FROM fairsched.quota_violations WHERE workspace IN ('viol_i', 'viol_j', 'viol_k', 'viol_l', 'viol_m') ORDER BY 1, 3;
+-- an explicit call that fits as a burst
+SELECT allowed, burst_allowed FROM fairsched_enforce_quota('viol_p', 'cpu', 11);
+SELECT viol('viol_p', 'burst_allowed', 1, false);
+SELECT fairsched_record_usage('viol_m', 'storage', -3.5);
+SELECT viol('viol_m', 'alert', 1, false), viol('viol_m', 'throttle', 1);
+SELECT fairsched_drop_quota('viol_i', 'tokens'), count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE workspace IN ('viol_j', 'viol_k') AND state = 'available';
+SELECT viol_done('viol_l');
+-- nobody waits, though what runs goes on
+SELECT viol('viol_i', 'alert', 1, false) <> 'there is none' AS i, viol('viol_i', 'reject', 3, false) <> 'there is none' AS i, viol('viol_j', 'reject', 1, false), viol('viol_k', 'pause', 1, false), viol('viol_l', 'burst_allowed', 1, false);
+-- who comes then is refused anew
+SELECT viol_put('viol_j', 1, '{"cpu": 1.5}'), viol_put('viol_k', 2);
+SELECT viol_claim();
+SELECT viol('viol_j', 'reject', 1), viol('viol_k', 'pause', 1);
+SELECT viol_done('viol_j'), viol_done('viol_k');
+SELECT viol_claim();
+SELECT viol('viol_j', 'reject', 1, false), viol_done('viol_j'), viol_done('viol_k');
+SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE workspace = 'viol_k';
+-- switched off: the throttle is over
+SELECT fairsched_set_throttle('viol_m', false);
+SELECT viol('viol_m', 'throttle', 1, false);
+SELECT count(*) FROM fairsched.quota_violations WHERE workspace LIKE 'viol\_%' AND resolved_at < last_seen + interval '1 s' AND action <> 'throttle'
+	AND workspace NOT IN ('viol_b', 'viol_i');
 
 -- Health counts open violations
 SELECT fairsched_workspace_health('viol_d') AS health;

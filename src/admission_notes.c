@@ -21,6 +21,7 @@
 #include "admission_notes.h"
 
 #include "admit.h"
+#include "park.h"
 
 #define RESTORE_TIME (10 * USECS_PER_SEC)	/* tables that changed behind our
 											 * back may be read by then */
@@ -54,6 +55,29 @@ cause_gone(int32 l, FsResource r, FsBreachKind kind, TimestampTz now)
 		if (fs_flows[f].why.park == FS_PARK_RESOURCE && fs_flows[f].why.resource == r)
 			return false;
 	return used < limits->set.quota[r].quota || limits->set.quota[r].quota == 0;
+}
+
+/*
+ * What is parked for a resource though nobody waits there any more (jobs were
+ * cancelled, or moved) takes part again: then nothing is refused, and who comes
+ * next is asked, so that a refusal of it is another occurrence.
+ */
+static void
+lift_empty(const FsDatabase *db, const FsLimits *limits)
+{
+	const FsWorkspace *ws;
+
+	if (!db->counted || limits->workspace == FS_NONE)
+		return;
+	ws = &fs_workspaces[limits->workspace];
+	for (int32 f = ws->parked_flows, next; f != FS_NONE; f = next)
+	{
+		next = fs_flows[f].park_next;
+		if (fs_flows[f].why.park == FS_PARK_RESOURCE && fs_flows[f].ready == 0)
+			fs_admit_lift(f);
+	}
+	if (ws->parked == FS_PARK_RESOURCE && ws->ready[0] + ws->ready[1] + ws->ready[2] + ws->ready[3] == 0)
+		fs_sched_unpark(limits->workspace);
 }
 
 /* What the row of a resource is to say, as things are now. */
@@ -208,6 +232,7 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 			rest = true;
 			continue;
 		}
+		lift_empty(db, limits);
 		limits->breached = take_breaches(l, notes, now);
 		take_crossings(l, notes, now);
 		rest |= limits->breached;

@@ -221,6 +221,15 @@ fs_admit_ungift(int32 l)
 	lease->moved.mask = 0;
 }
 
+/* A level is below its threshold. */
+static void
+arm(int32 l, FsResource r)
+{
+	fs_limits[l].armed |= FsResourceBit(r);
+	if (fs_limits[l].crossing_rows & FsResourceBit(r))
+		fs_limits_crossing_changed(l, r);
+}
+
 /* fs_admit_confirm: the claim is committed. */
 void
 fs_admit_confirm(int32 l, TimestampTz now)
@@ -246,7 +255,7 @@ fs_admit_confirm(int32 l, TimestampTz now)
 		{
 			/* so it is within the quota, too */
 			if (!(limits->armed & FsResourceBit(r)))
-				limits->armed |= FsResourceBit(r);
+				arm(ws->limits, r);
 			continue;
 		}
 		fs_admit_crossed(ws->limits, r, committed, false, lease->job_id, NULL, now);
@@ -290,15 +299,6 @@ bool
 fs_admit_above(const FsLimits *limits, FsResource r, int64 committed)
 {
 	return committed >= limits->threshold_at[r];
-}
-
-/* It is below. */
-static void
-arm(int32 l, FsResource r)
-{
-	fs_limits[l].armed |= FsResourceBit(r);
-	if (fs_limits[l].crossing_rows & FsResourceBit(r))
-		fs_limits_crossing_changed(l, r);
 }
 
 /*

@@ -82,7 +82,13 @@ fs_budget_judge(int32 budget, const FsBudgetNeed *need, int32 workspace, int cls
 	why->value = b->meter.amount - room + estimate;
 	why->limit = b->meter.amount;
 	why->retry_at = b->set.next_reset != DT_NOEND && b->set.next_reset > now ? b->set.next_reset : 0;
-	if (need->too_many || fs_budget_shut(b) || estimate > room)
+	if (need->too_many)
+	{
+		why->classes = FS_TOO_MANY;
+		why->retry_at = 0;
+		return false;
+	}
+	if (fs_budget_shut(b) || estimate > room)
 		return false;
 	if (cls >= 0 && (b->refused & (1 << cls)))
 		why->classes = b->refused;
@@ -181,6 +187,8 @@ fs_budget_detail(const FsRefusal *why, char *buf, Size len)
 		snprintf(buf, len, "budgets are being read again");
 	else if (why->limit == 0)
 		snprintf(buf, len, "budget \"%s\" is not defined for this workspace", b->set.name);
+	else if (why->classes == FS_TOO_MANY)
+		snprintf(buf, len, "the job names too many budgets, or declares too many resources");
 	else if (fs_budget_paused(b))
 		snprintf(buf, len, "budget \"%s\" is paused: %s of %s spent", b->set.name, spent, amount);
 	else if (why->classes)

@@ -456,8 +456,9 @@ fs_ledger_booked(int32 limits, int64 left)
 
 /*
  * fs_ledger_usage: so much of a resource is used.  More counts at once, so that
- * others see it before they decide; less counts from the commit on.  run_id: NULL,
- * or something that lives as long as the transaction.
+ * others see it before they decide; less counts from the commit on.  The sum of a
+ * day stops at FS_AMOUNT_MAX, far above any quota.  run_id: NULL, or something
+ * that lives as long as the transaction.
  */
 void
 fs_ledger_usage(int32 l, FsResource r, int64 amount, int64 job_id, const char *run_id, TimestampTz now)
@@ -465,6 +466,8 @@ fs_ledger_usage(int32 l, FsResource r, int64 amount, int64 job_id, const char *r
 	FsLedgerItem *item = add_item(ITEM_USAGE);
 	FsLimits   *limits = &fs_limits[l];
 
+	if (r != FS_RES_STORAGE)
+		amount = Min(amount, FS_AMOUNT_MAX - fs_limits_used(limits, r, now));
 	item->u.usage.limits = l;
 	item->u.usage.resource = r;
 	item->u.usage.amount = amount;

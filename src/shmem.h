@@ -77,6 +77,8 @@ typedef enum FsPark
 								 * placement */
 } FsPark;
 
+#define FS_TOO_MANY	0xff		/* in FsRefusal.classes */
+
 /*
  * What the admission gates say of a refusal; amounts in units of FS_UNIT.  In a
  * workspace or flow that is parked it tells why, and until when.
@@ -88,7 +90,8 @@ typedef struct FsRefusal
 	bool		whole;			/* all jobs of the workspace are refused, not
 								 * only the flow's */
 	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it
-								 * holds back, where that is why */
+								 * holds back, where that is why;
+								 * FS_TOO_MANY: the job names too many */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;

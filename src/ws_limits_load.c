@@ -243,8 +243,8 @@ read_used(const char *workspace, int *count)
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_spi_begin();
-	/* a slice is 1350 s; both epochs are whole numbers of slices apart */
-	rows = query("SELECT workspace, resource, max(recorded_at), sum(amount) FROM fairsched.workspace_usage "
+	/* a slice is 1350 s; both epochs are whole numbers of slices apart; 4e12 is FS_AMOUNT_MAX */
+	rows = query("SELECT workspace, resource, max(recorded_at), least(sum(amount), 4e12) FROM fairsched.workspace_usage "
 				 "WHERE recorded_at > clock_timestamp() - interval '1 day 23 min' AND resource IN ('tokens', 'cost')%s "
 				 "GROUP BY workspace, resource, floor(extract(epoch FROM recorded_at) / 1350) "
 				 "UNION ALL SELECT workspace, resource, updated_at, level FROM fairsched.workspace_levels",
@@ -259,7 +259,7 @@ read_used(const char *workspace, int *count)
 			continue;
 		u->resource = fs_resource_by_name(TextDatumGetCString(COLUMN(i, 2)));
 		u->at = DatumGetTimestampTz(COLUMN(i, 3));
-		u->amount = fs_amount_numeric(COLUMN(i, 4), "usage", FS_AMOUNT_MAX / 1000, true);
+		u->amount = fs_amount_numeric(COLUMN(i, 4), "usage", FS_AMOUNT_MAX, true);
 		n++;
 	}
 	fs_spi_end();
@@ -409,7 +409,11 @@ seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
 		if (used[i].resource == FS_RES_STORAGE)
 			limits->level = used[i].amount;
 		else if (FsResourceBit(used[i].resource) & FS_CONSUMED_MASK)
-			window_add_at(FsWindowOf(limits, used[i].resource), Min(used[i].at, now), used[i].amount);
+		{
+			FsWindow   *window = FsWindowOf(limits, used[i].resource);
+
+			window_add_at(window, Min(used[i].at, now), Min(used[i].amount, FS_AMOUNT_MAX - window->total));
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ CREATE TABLE fairsched.workspace_usage (
 	usage_id bigint NOT NULL DEFAULT nextval('fairsched.usage_seq'),
 	workspace text COLLATE "C" NOT NULL,
 	resource text COLLATE "C" NOT NULL,
-	amount numeric NOT NULL,
+	amount numeric NOT NULL CHECK (amount >= CASE resource WHEN 'storage' THEN -1e12 ELSE 0 END AND amount <= 1e12),
 	job_id bigint,
 	run_id text COLLATE "C",
 	recorded_at timestamptz NOT NULL DEFAULT now()

@@ -55,10 +55,15 @@ my $partitions = q{SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid =
 is($node->safe_psql('postgres', $old),
   'completed1,completed4,completed9,dead4,dead29,dead35', 'history of several days');
 my $before = $node->safe_psql('postgres', $partitions);
+# Events of budgets: those that were resolved long ago.
+$node->safe_psql('postgres', q{INSERT INTO fairsched.budget_events (budget, event_type, total, spent, remaining, percent_used, action, jobs_affected, classes_preempted, occurred_at, resolved_at)
+  SELECT 'b' || n, 'warn', 1, 1, 0, 100, 'alert', 0, '{}', now() - n * interval '1 day', now() - resolved * interval '1 day' FROM (VALUES (500, 401), (501, 399), (399, 10), (502, NULL)) v(n, resolved)});
 # It is looked at when the server has started, and then now and again.
 $node->restart;
 ok($node->poll_query_until('postgres', $old, 'completed1,dead4,dead29'),
   'what is past its retention goes, each outcome by its own');
+ok($node->poll_query_until('postgres', q{SELECT string_agg(budget, ',' ORDER BY budget) FROM fairsched.budget_events}, 'b399,b501,b502'),
+  'events of budgets go 400 days after they were resolved');
 cmp_ok($node->safe_psql('postgres', $partitions), '<=', $before - 3 + 10, 'partitions are left');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_namespace n
   ON n.oid = c.relnamespace WHERE n.nspname = 'fairsched' AND c.relkind = 'r'

@@ -186,7 +186,13 @@ is(claim($primary, 'burst', 10), '3', 'burst: one above the quota');
 ok($primary->poll_query_until('postgres', q{SELECT NOT allowed FROM fairsched_check_quota('burst', 'memory', 0)}), 'burst: used up');
 is($primary->safe_psql('postgres', q{SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE workspace = 'burst'}), '3',
   'burst: all are done');
-is($primary->safe_psql('postgres', q{SELECT allowed FROM fairsched_check_quota('burst', 'memory', 3)}), 'f', 'burst: not again within the hour');
+is($primary->safe_psql('postgres', q{SELECT allowed, retry_after BETWEEN '50 min' AND '62 min' FROM fairsched_check_quota('burst', 'memory', 3)}), 'f|t', 'burst: not again within the hour');
+$primary->safe_psql('postgres', q{SELECT fairsched_enqueue('burst', lane => 'burst', resources => '{"memory": 1}')});
+is(claim($primary, 'burst', 10), '2', 'burst: jobs are claimed up to the quota');
+is($primary->safe_psql('postgres', q{SELECT parked_reason, retry_at BETWEEN now() + interval '50 min' AND now() + interval '62 min' FROM fairsched.queue_status WHERE workspace = 'burst'}),
+  'waiting_for_resources|t', 'burst: the next one waits, and until when is known');
+$primary->safe_psql('postgres', q{SELECT fairsched_complete(job_id, token) FROM fairsched.running_jobs WHERE workspace = 'burst' ORDER BY job_id LIMIT 1});
+$primary->safe_psql('postgres', q{SELECT fairsched_release(job_id, token) FROM fairsched.running_jobs WHERE workspace = 'burst'});
 ok($primary->poll_query_until('postgres', q{SELECT count(*) = 1 FROM fairsched.quota_violations
     WHERE workspace = 'burst' AND action = 'burst_allowed' AND resolved_at - first_seen > interval '1 s'}), 'burst: it is on record');
 $primary->safe_psql('postgres', q{
@@ -205,6 +211,15 @@ ok($primary->poll_query_until('postgres', "SELECT count(*) = 1 $breaches AND res
 $primary->safe_psql('postgres', q{SELECT fairsched_set_throttle('held', false)});
 ok($primary->poll_query_until('postgres', "SELECT count(*) = 1 $breaches AND resolved_at IS NOT NULL"), 'throttle: until it is turned off');
 $primary->safe_psql('postgres', q{SELECT fairsched_set_throttle('held', true, 0.5, '20 s', '{gpu}')});
+# the same of what is used, or is a level: crossed, and ended
+$primary->safe_psql('postgres', q{
+  SELECT fairsched_set_quota(w, r, 10), fairsched_record_usage(w, r, 9.5) FROM (VALUES ('once1', 'tokens'), ('once2', 'storage')) v(w, r);
+  SELECT fairsched_set_throttle(w, false) FROM unnest('{once1,once2}'::text[]) w});
+$primary->safe_psql('postgres', q{SELECT fairsched_set_throttle(w, true) FROM unnest('{once1,once2}'::text[]) w});
+# more than there is room for, and nearly
+$primary->safe_psql('postgres', q{SELECT fairsched_set_quota(w, 'tokens', 100), fairsched_set_throttle(w, false) FROM unnest('{huge,large}'::text[]) w;
+  SELECT fairsched_record_usage('large', 'tokens', 5000000000.5), fairsched_record_usage('huge', 'tokens', 1e12) FROM generate_series(1, 9)});
+my $again = q{SELECT count(*) FROM fairsched.workspace_usage_current WHERE workspace IN ('held', 'once1', 'once2') AND throttled_until IS NOT NULL};
 
 sub same
 {
@@ -223,7 +238,15 @@ sub same
 }
 $primary->restart;
 same($primary, 'restart');
-is(claim($primary, 'held', 1), '1', 'restart: what was above the threshold before does not throttle again');
+is(claim($primary, 'held', 1), '1', 'restart: what was above the threshold before is let in');
+$primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once1', 'tokens', 0.1), fairsched_record_usage('once2', 'storage', 0.1)});
+is($primary->safe_psql('postgres', $again), '0', 'restart: and does not throttle again');
+is($primary->safe_psql('postgres', q{SELECT workspace, used FROM fairsched.workspace_usage_current WHERE workspace IN ('huge', 'large') ORDER BY 1}),
+  "huge|4000000000000\nlarge|45000000004.5", 'restart: large sums, or the most there is');
+$primary->safe_psql('postgres', q{SELECT fairsched_drop_quota(w, 'tokens') FROM unnest('{huge,large}'::text[]) w});
+$primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once2', 'storage', -1)});
+$primary->safe_psql('postgres', q{SELECT fairsched_record_usage('once2', 'storage', 1)});
+is($primary->safe_psql('postgres', $again), '1', 'restart: but when it was below in between');
 is($primary->safe_psql('postgres', q{SELECT count(*) FROM fairsched.quota_violations WHERE workspace = 'slow' AND resource = 'tokens'}), '1',
   'restart: it is the same violation');
 $primary->stop('immediate');

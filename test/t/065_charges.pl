@@ -9,6 +9,12 @@ use Test::More;
 
 my $node = fs_node('charges');
 
+# A claim above the quota that is rolled back is a burst no more; looked at when the others of this file are done.
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('undone', 'cpu', 1, burst => 1, burst_duration => '4 s'),
+  count(fairsched_enqueue('undone', lane => 'undone', resources => '{"cpu": 1}')) FROM generate_series(1, 2)});
+is($node->safe_psql('postgres', q{BEGIN; SELECT count(*) FROM fairsched_claim('w', 2, lease => '1 h', lanes => '{undone}'); ROLLBACK}), '2', 'undone: a burst');
+my $undone = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+
 # A job whose lease ran out; what it held is free.
 sub lapsed
 {
@@ -98,17 +104,41 @@ is($node->safe_psql('postgres', q{SELECT budget, count(*), sum(s.amount) / 1e6 =
 is($node->safe_psql('postgres', q{SELECT budget, spent, reserved, running FROM fairsched.budget_status WHERE budget IN ('many', 'more') ORDER BY 1}), "many|40|0|0\nmore|30|0|0", 'and all is spent');
 $keeper->quit;
 
+# ---------- the first quota of a workspace, set while its usage is being recorded ----------
+my $recorder = fs_session($node);
+my $setter = fs_session($node);
+$recorder->ask(q{BEGIN; SELECT fairsched_record_usage('first', 'tokens', 5)});
+$setter->start(q{SELECT fairsched_set_quota('first', 'tokens', 100)});
+ok($node->poll_query_until('postgres', "SELECT query LIKE '%set_quota%' AND (wait_event_type = 'Lock' OR state = 'idle') FROM pg_stat_activity WHERE pid = " . $setter->pid), 'first: it is looked at');
+$recorder->ask('COMMIT');
+$setter->finish;
+is($node->safe_psql('postgres', usage('first', 'tokens')), '5', 'first: what was recorded meanwhile counts');
+# ---------- the level of storage, changed by two at once ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('level', 'storage', 100), fairsched_record_usage('level', 'storage', 1)});
+$recorder->ask(q{BEGIN; SELECT fairsched_record_usage('level', 'storage', 5)});
+$setter->start(q{SELECT fairsched_record_usage('level', 'storage', 20, absolute => true)});
+ok($node->poll_query_until('postgres', "SELECT query LIKE '%absolute%' AND wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = " . $setter->pid), 'level: the second waits');
+$recorder->ask('COMMIT');
+$setter->finish;
+is($node->safe_psql('postgres', q{SELECT level, (SELECT sum(amount) FROM fairsched.workspace_usage u WHERE u.workspace = 'level') FROM fairsched.workspace_levels WHERE workspace = 'level'}), '20|20', 'level: one after the other');
+is($node->safe_psql('postgres', usage('level', 'storage')), '20', 'level: in memory as well');
+$_->quit foreach $recorder, $setter;
+
 # ---------- the rate window ----------
 my $width = 200_000;    # usec of a slice: 12.8 s / 64
 $node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('slice', 10, '12.8 s'), count(fairsched_enqueue('slice', lane => 'slice')) FROM generate_series(1, 3)});
 my $open = fs_session($node);
 $open->ask('BEGIN');
 my $at = $open->ask(q{SELECT extract(epoch FROM lease_expires_at - interval '1 h') FROM fairsched_claim('w', 1, lease => '1 h', lanes => '{slice}')});
-ok($node->poll_query_until('postgres', "SELECT extract(epoch FROM clock_timestamp()) > $at + 0.5"), 'slice: it is another one by now');
+ok($node->poll_query_until('postgres', qq{SELECT extract(epoch FROM clock_timestamp()) > $at + 0.5 AND (SELECT sum(c) FROM unnest(counts) c) = 1
+    FROM fairsched.rate_windows WHERE workspace = 'slice'}), 'slice: it is another one by now, and the claim is saved');
+my $counted = q{SELECT value FROM fairsched_explain((SELECT max(job_id) FROM fairsched.jobs WHERE workspace = 'slice')) WHERE gate = 'rate'};
+is($node->safe_psql('postgres', $counted), '1', 'slice: it counts');
 $open->ask('ROLLBACK');
 ok($node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM fairsched.rate_windows WHERE workspace = 'slice' AND extract(epoch FROM saved_at) > $at + 0.5
-    AND width = $width AND 0 = ALL (counts)}), 'slice: the one that was charged has it back');
-is($node->safe_psql('postgres', q{SELECT value FROM fairsched_explain((SELECT min(job_id) FROM fairsched.jobs WHERE workspace = 'slice')) WHERE gate = 'rate'}), '0', 'slice: none is counted');
+    AND width = $width AND (SELECT sum(c) FROM unnest(counts) c) = 0}), 'slice: it is given back');
+is($node->safe_psql('postgres', q{SELECT 0 = ALL (counts) FROM fairsched.rate_windows WHERE workspace = 'slice'}), 't', 'slice: by the one that was charged');
+is($node->safe_psql('postgres', $counted), '0', 'slice: none is counted');
 
 # another window: what was counted in the one before is not taken from it
 $node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('anew', 3, '1 hour'), count(fairsched_enqueue('anew', lane => 'anew')) FROM generate_series(1, 9)});
@@ -143,6 +173,8 @@ $open->ask('ROLLBACK');
 is($node->safe_psql('postgres', q{SELECT coalesce(parked_reason, 'none') FROM fairsched.workspace_status WHERE workspace = 'gift'}), 'none', 'gift: it is let in again');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fairsched_claim('w', 3, lease => '1 h', lanes => '{gift}')}), '1', 'gift: and can have it');
 $open->quit;
+ok($node->poll_query_until('postgres', "SELECT clock_timestamp() > '$undone'::timestamptz + interval '5 s'"), 'undone: long enough ago');
+is($node->safe_psql('postgres', q{SELECT allowed, burst_allowed FROM fairsched_check_quota('undone', 'cpu', 2)}), 't|t', 'undone: it did not go on');
 fs_check_ok($node, 'fairsched_check finds nothing');
 $node->stop;
 done_testing();

@@ -66,6 +66,16 @@ main(void)
 	ok(!burst_may(&b, &q, lifts - 1), "not before then");
 	ok(burst_may(&b, &q, lifts), "then it may");
 
+	/* at the quota exactly is not above it */
+	b = (FsBurst) {.exhausted = false};
+	burst_level(&b, &q, 10 * FS_UNIT, t);
+	ok(burst_may(&b, &q, t + 59 * MIN), "the quota exactly used is no burst");
+	burst_level(&b, &q, 10 * FS_UNIT + 1, t + 59 * MIN);
+	burst_level(&b, &q, 10 * FS_UNIT, t + 60 * MIN);
+	ok(burst_may(&b, &q, t + 75 * MIN), "nor after one");
+	burst_level(&b, &q, 10 * FS_UNIT + 1, t + 75 * MIN);
+	ok(!burst_may(&b, &q, t + 85 * MIN), "a millionth above is");
+
 	/* resting starts anew each time it is above */
 	b = (FsBurst) {.exhausted = false};
 	q.burst_usec = 60 * SEC;
