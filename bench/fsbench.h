@@ -110,6 +110,7 @@ typedef struct Run
 	bool		scatter;		/* each job of M_CYCLE goes to another workspace */
 	bool		in_from;		/* fairsched_enqueue is called in FROM, not as a column */
 	const char *session_sql;	/* run by each client after connecting, or NULL */
+	const char *turns[2];		/* of M_DRAIN: lanes that each client claims from in turns; or NULL */
 	Order	   *order;			/* or NULL */
 	int			commits;		/* of M_COMMITS */
 	const Place *places;		/* of M_READ */
@@ -125,6 +126,7 @@ typedef struct Run
 	double		cpu_us;			/* server CPU per job, all processes */
 	double		cpu_backend_us; /* of that, the clients' own backends */
 	double		claim_cpu_us;	/* backend CPU per job inside claim calls */
+	double		turn_cpu_us[2]; /* of these, from each of turns[] */
 	double		done_cpu_us;	/* … inside completion calls */
 	double		client_cpu_us;	/* of the load generator */
 	double		vacuum_cpu_us;	/* of autovacuum workers */

@@ -50,9 +50,14 @@ typedef struct Client
 	uint64_t	claim_cpu,
 				done_cpu,
 				split_jobs;
+	int			turn;			/* of run.turns */
+	uint64_t	turn_cpu[2],
+				turn_jobs[2];
 	uint64_t	series[MAX_SERIES];
 	char		error[512];
 } Client;
+
+static const char *const turn_names[2] = {"claim0", "claim1"};
 
 /* Of the run in progress; there is one at a time. */
 static struct
@@ -241,7 +246,14 @@ prepare_all(Client *c)
 			return prepare(c, "read", "SELECT job_id, workspace, lane, kind, payload, priority, attempt, token"
 						   " FROM fairsched.jobs_0 WHERE ctid = ANY ($1)");
 		default:
-			if (!prepare(c, "claim", claim_sql(r->sys, r->batch)))
+			for (int t = 0; t < 2 && r->turns[t]; t++)
+			{
+				snprintf(sql, sizeof(sql), "SELECT * FROM fairsched_claim(worker => $1, max_jobs => $2, lanes => '{%s}')",
+						 r->turns[t]);
+				if (!prepare(c, turn_names[t], sql))
+					return false;
+			}
+			if (!r->turns[0] && !prepare(c, "claim", claim_sql(r->sys, r->batch)))
 				return false;
 			if (base)
 				snprintf(sql, sizeof(sql), "DELETE FROM base WHERE id = ANY($1::bigint[])");
@@ -409,7 +421,8 @@ send_claim(Client *c)
 	int			l[2] = {(int) strlen(c->worker), 4};
 	int			f[2] = {0, 1};
 
-	return PQsendQueryPrepared(c->conn, "claim", c->run->sys == SYS_FS ? 2 : 1, v, l, f, 1);
+	return PQsendQueryPrepared(c->conn, c->run->turns[0] ? turn_names[c->turn] : "claim",
+							   c->run->sys == SYS_FS ? 2 : 1, v, l, f, 1);
 }
 
 static int
@@ -494,10 +507,15 @@ do_claim(Client *c, bool measured)
 	PQclear(res);
 	if (measured && c->held > 0)
 	{
+		cpu = backend_ns(c) - cpu;
 		hist_add(&c->claim, t);
-		c->claim_cpu += backend_ns(c) - cpu;
+		c->claim_cpu += cpu;
 		c->split_jobs += (uint64_t) c->held;
+		c->turn_cpu[c->turn] += cpu;
+		c->turn_jobs[c->turn] += (uint64_t) c->held;
 	}
+	if (c->run->turns[0])
+		c->turn = 1 - c->turn;
 	return ok;
 }
 
@@ -901,7 +919,9 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 	Hist	   *enq = claim + 2;
 	uint64_t	claim_cpu = 0,
 				done_cpu = 0,
-				split_jobs = 0;
+				split_jobs = 0,
+				turn_cpu[2] = {0},
+				turn_jobs[2] = {0};
 
 	memset(&now, 0, sizeof(now));
 	r->ok = true;
@@ -916,6 +936,7 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 
 		c->no = i;
 		c->run = r;
+		c->turn = i % 2 && r->turns[0];
 		c->schedfd = -1;
 		c->seed = (unsigned) (i * 7919 + 17);
 		snprintf(c->worker, sizeof(c->worker), "bench-%d", i);
@@ -968,6 +989,11 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 			claim_cpu += c->claim_cpu;
 			done_cpu += c->done_cpu;
 			split_jobs += c->split_jobs;
+			for (int t = 0; t < 2; t++)
+			{
+				turn_cpu[t] += c->turn_cpu[t];
+				turn_jobs[t] += c->turn_jobs[t];
+			}
 			close(c->schedfd);
 		}
 		for (int s = 0; s < MAX_SERIES; s++)
@@ -998,6 +1024,8 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 		r->client_cpu_us /= n;
 		r->wal_bytes = (wal1 - wal0) / n;
 		r->claim_cpu_us = split_jobs ? (double) claim_cpu / 1000 / (double) split_jobs : 0;
+		for (int t = 0; t < 2; t++)
+			r->turn_cpu_us[t] = turn_jobs[t] ? (double) turn_cpu[t] / 1000 / (double) turn_jobs[t] : 0;
 		r->done_cpu_us = split_jobs ? (double) done_cpu / 1000 / (double) split_jobs : 0;
 	}
 	r->claim_p50 = hist_quantile_us(claim, 0.50);

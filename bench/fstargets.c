@@ -72,7 +72,7 @@ static const struct
 	{"jain.100", 'q', LEAST, 0.999, "", "the same at batch 100"},
 	{"limits.cpu", 'f', MOST, 1.05, "x", "weights and ceilings on against off: CPU a job"},
 	{"limits.turns", 'f', MOST, 1.05, "x", "the same where tenants enqueue in turns, so other weights mean other pages"},
-	{"gates.cpu", 'f', MOST, 1.05, "x", "all gates set against none, batch 100: CPU of a claim, median of pairs"},
+	{"gates.cpu", 'f', MOST, 1.05, "x", "all gates set against none, batch 100: CPU of a claim, median of runs"},
 	{"gates.cpu1", 'f', MOST, 1.05, "x", "the same at batch 1"},
 	{"refused.cpu", 'f', MOST, 1.05, "x", "beside 50,000 refused jobs of 1,000 workspaces, batch 1: CPU of a claim"},
 	{"dashboard.speed", 'f', LEAST, 0.97, "x", "a dashboard that reads five views of 2,000 workspaces each second, batch 1, 8 clients: jobs/s against none"},
