@@ -126,7 +126,7 @@ typedef struct Run
 	double		cpu_us;			/* server CPU per job, all processes */
 	double		cpu_backend_us; /* of that, the clients' own backends */
 	double		claim_cpu_us;	/* backend CPU per job inside claim calls */
-	double		turn_cpu_us[2]; /* of these, from each of turns[] */
+	double		turn_cpu_us[2]; /* of these, from each of turns[]: median of the calls */
 	double		done_cpu_us;	/* … inside completion calls */
 	double		client_cpu_us;	/* of the load generator */
 	double		vacuum_cpu_us;	/* of autovacuum workers */

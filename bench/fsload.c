@@ -15,6 +15,7 @@
  */
 #include "fsbench.h"
 
+#include <math.h>
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -51,8 +52,8 @@ typedef struct Client
 				done_cpu,
 				split_jobs;
 	int			turn;			/* of run.turns */
-	uint64_t	turn_cpu[2],
-				turn_jobs[2];
+	double	   *turn_cpu[2];	/* of each claim, us a job */
+	int			turn_n[2];
 	uint64_t	series[MAX_SERIES];
 	char		error[512];
 } Client;
@@ -490,6 +491,17 @@ backend_ns(Client *c)
 	return c->schedfd >= 0 ? sched_read_ns(c->schedfd) : 0;
 }
 
+/* The calls themselves are kept: of some tens a single one that met a hiccup of the machine decides the mean. */
+static void
+note_turn(Client *c, double us)
+{
+	int			n = c->turn_n[c->turn]++;
+
+	if ((n & (n - 1)) == 0)
+		c->turn_cpu[c->turn] = realloc(c->turn_cpu[c->turn], sizeof(double) * (size_t) (n == 0 ? 1 : n * 2));
+	c->turn_cpu[c->turn][n] = us;
+}
+
 static bool
 do_claim(Client *c, bool measured)
 {
@@ -511,8 +523,8 @@ do_claim(Client *c, bool measured)
 		hist_add(&c->claim, t);
 		c->claim_cpu += cpu;
 		c->split_jobs += (uint64_t) c->held;
-		c->turn_cpu[c->turn] += cpu;
-		c->turn_jobs[c->turn] += (uint64_t) c->held;
+		if (c->run->turns[0] && c->schedfd >= 0)
+			note_turn(c, (double) cpu / 1000 / c->held);
 	}
 	if (c->run->turns[0])
 		c->turn = 1 - c->turn;
@@ -897,6 +909,25 @@ await(int *counter, int n, uint64_t deadline, Client *clients, int nclients)
 	}
 }
 
+static int
+by_value(const void *a, const void *b)
+{
+	double		x = *(const double *) a,
+				y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* Median of any number of values, which are sorted. */
+static double
+middle(double *v, int n)
+{
+	if (n == 0)
+		return NAN;
+	qsort(v, (size_t) n, sizeof(double), by_value);
+	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
 /*
  * run_load: do what *r says and fill in its results.  Errors of any client make
  * r->ok false and leave the first message in r->error.
@@ -919,9 +950,9 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 	Hist	   *enq = claim + 2;
 	uint64_t	claim_cpu = 0,
 				done_cpu = 0,
-				split_jobs = 0,
-				turn_cpu[2] = {0},
-				turn_jobs[2] = {0};
+				split_jobs = 0;
+	double	   *turn_cpu[2] = {NULL, NULL};
+	int			turn_n[2] = {0, 0};
 
 	memset(&now, 0, sizeof(now));
 	r->ok = true;
@@ -991,8 +1022,11 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 			split_jobs += c->split_jobs;
 			for (int t = 0; t < 2; t++)
 			{
-				turn_cpu[t] += c->turn_cpu[t];
-				turn_jobs[t] += c->turn_jobs[t];
+				turn_cpu[t] = realloc(turn_cpu[t], sizeof(double) * (size_t) (turn_n[t] + c->turn_n[t] + 1));
+				if (c->turn_n[t] > 0)
+					memcpy(turn_cpu[t] + turn_n[t], c->turn_cpu[t], sizeof(double) * (size_t) c->turn_n[t]);
+				turn_n[t] += c->turn_n[t];
+				free(c->turn_cpu[t]);
 			}
 			close(c->schedfd);
 		}
@@ -1025,7 +1059,7 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 		r->wal_bytes = (wal1 - wal0) / n;
 		r->claim_cpu_us = split_jobs ? (double) claim_cpu / 1000 / (double) split_jobs : 0;
 		for (int t = 0; t < 2; t++)
-			r->turn_cpu_us[t] = turn_jobs[t] ? (double) turn_cpu[t] / 1000 / (double) turn_jobs[t] : 0;
+			r->turn_cpu_us[t] = middle(turn_cpu[t], turn_n[t]);
 		r->done_cpu_us = split_jobs ? (double) done_cpu / 1000 / (double) split_jobs : 0;
 	}
 	r->claim_p50 = hist_quantile_us(claim, 0.50);
@@ -1034,6 +1068,8 @@ run_load(Run *r, PGconn *control, int postmaster_pid)
 	r->done_p99 = hist_quantile_us(done, 0.99);
 	r->enq_p50 = hist_quantile_us(enq, 0.50);
 	r->enq_p99 = hist_quantile_us(enq, 0.99);
+	free(turn_cpu[0]);
+	free(turn_cpu[1]);
 	free(claim);
 	free(clients);
 }
