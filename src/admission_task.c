@@ -236,7 +236,11 @@ clean_usage(TimestampTz now)
 	fs_spi_begin();
 	fs_spi("DELETE FROM fairsched.workspace_usage WHERE recorded_at < now() - interval '30 days'", 0, NULL, NULL, NULL);
 	fs_spi("DELETE FROM fairsched.quota_violations WHERE resolved_at < now() - interval '30 days'", 0, NULL, NULL, NULL);
-	/* what a crash left of quotas that were dropped, and of throttles that are over */
+
+	/*
+	 * what a crash left of quotas that were dropped, and of throttles that
+	 * are over
+	 */
 	fs_spi("DELETE FROM fairsched.quota_crossings c WHERE NOT EXISTS (SELECT FROM fairsched.workspace_quotas q "
 		   "WHERE q.workspace = c.workspace AND q.resource = c.resource AND q.created_at = c.quota_since) "
 		   "OR (state = 'below' AND throttled_until < now())", 0, NULL, NULL, NULL);

@@ -280,7 +280,7 @@ fs_budget_gift_room(int32 gift, int32 budget)
 {
 	int			i = fs_budget_place(gift, budget);
 
-	return i < 0 ? 0 : fs_budget_holds[gift].of[i].reserved - fs_budget_holds[gift].of[i].actual;
+	return i < 0 ? 0 : fs_budget_part(gift, i)->reserved - fs_budget_part(gift, i)->actual;
 }
 
 /* ---------- the end ---------- */

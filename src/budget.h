@@ -122,18 +122,10 @@ typedef struct FsBudgetSet
 #define FsBudgetLinkSet(link)		((link) / FS_JOB_BUDGETS)
 #define FsBudgetLinkPlace(link)		((link) % FS_JOB_BUDGETS)
 
-/* What a lease reserved, in the order of its set's budgets. */
+/* What a lease reserved of its budgets but the first, in the order of its set's (fs_budget_part). */
 typedef struct FsBudgetHold
 {
-	struct
-	{
-		int64		reserved;
-		int64		taken;		/* CLAIMING: of it, taken over from lease
-								 * slot_from */
-		int64		actual;		/* ENDING: what will have been spent of it */
-		int64		recorded;	/* spent since the claim, by
-								 * fairsched_record_spend */
-	}			of[FS_JOB_BUDGETS];
+	FsBudgetPart of[FS_JOB_BUDGETS - 1];
 } FsBudgetHold;
 
 /* Recent mean of what jobs of a kind used of a dimension. */
@@ -243,6 +235,13 @@ extern int32 *fs_budget_hash;
 extern int32 *fs_budget_set_hash;
 extern uint32 fs_budget_mask;
 extern uint32 fs_budget_set_mask;
+
+/* What a lease reserved of the budget in place i of its set. */
+static inline FsBudgetPart *
+fs_budget_part(int32 lease, int i)
+{
+	return i == 0 ? &fs_leases[lease].first_part : &fs_budget_holds[lease].of[i - 1];
+}
 
 extern const char *const FsBudgetActionNames[FS_BUDGET_ACTIONS];
 extern const char *const FsThresholdNames[METER_THRESHOLDS];

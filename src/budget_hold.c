@@ -20,7 +20,6 @@ void
 fs_budget_charge(int32 l, int32 s, int32 gift)
 {
 	FsBudgetSet *set = &fs_budget_sets[s];
-	FsBudgetHold *hold = &fs_budget_holds[l];
 
 	fs_leases[l].budget_set = s;
 	set->refs++;
@@ -28,6 +27,7 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 	{
 		FsBudget   *b = &fs_budgets[set->budget[i]];
 		int			from = gift == FS_NONE ? -1 : fs_budget_place(gift, set->budget[i]);
+		FsBudgetPart *part = fs_budget_part(l, i);
 		int64		estimate = fs_budget_declared(&set->need, b->dimension);
 		int64		taken = 0;
 
@@ -39,11 +39,11 @@ fs_budget_charge(int32 l, int32 s, int32 gift)
 		if (from >= 0)
 		{
 			taken = Min(Max(fs_budget_gift_room(gift, set->budget[i]), 0), estimate);
-			fs_budget_holds[gift].of[from].reserved -= taken;
+			fs_budget_part(gift, from)->reserved -= taken;
 		}
-		hold->of[i].reserved = taken + meter_reserve(&b->meter, estimate - taken);
-		hold->of[i].taken = taken;
-		hold->of[i].actual = hold->of[i].recorded = 0;
+		part->reserved = taken + meter_reserve(&b->meter, estimate - taken);
+		part->taken = taken;
+		part->actual = part->recorded = 0;
 		b->refs++;
 		b->running++;
 	}
@@ -61,10 +61,10 @@ let_go(int32 l)
 	{
 		FsBudget   *b = &fs_budgets[set->budget[i]];
 
-		meter_release(&b->meter, fs_budget_holds[l].of[i].reserved);
+		meter_release(&b->meter, fs_budget_part(l, i)->reserved);
 		Assert(b->meter.reserved >= 0 && b->running > 0);
 		b->running--;
-		if (fs_budget_holds[l].of[i].reserved > 0)
+		if (fs_budget_part(l, i)->reserved > 0)
 			fs_budget_room(set->budget[i]);
 		fs_budget_unref(set->budget[i]);
 	}
@@ -98,10 +98,10 @@ fs_budget_unclaim(int32 l)
 	{
 		int			to = fs_budget_place(gift, set->budget[i]);
 
-		if (to >= 0 && fs_budget_holds[l].of[i].taken > 0)
+		if (to >= 0 && fs_budget_part(l, i)->taken > 0)
 		{
-			fs_budget_holds[gift].of[to].reserved += fs_budget_holds[l].of[i].taken;
-			fs_budget_holds[l].of[i].reserved -= fs_budget_holds[l].of[i].taken;
+			fs_budget_part(gift, to)->reserved += fs_budget_part(l, i)->taken;
+			fs_budget_part(l, i)->reserved -= fs_budget_part(l, i)->taken;
 		}
 	}
 	let_go(l);
@@ -119,9 +119,9 @@ fs_budget_ungift(int32 l)
 
 		if (to < 0)
 			continue;
-		fs_budget_holds[fs_leases[l].slot_from].of[to].reserved += fs_budget_holds[l].of[i].taken;
-		fs_budget_holds[l].of[i].reserved -= fs_budget_holds[l].of[i].taken;
-		fs_budget_holds[l].of[i].taken = 0;
+		fs_budget_part(fs_leases[l].slot_from, to)->reserved += fs_budget_part(l, i)->taken;
+		fs_budget_part(l, i)->reserved -= fs_budget_part(l, i)->taken;
+		fs_budget_part(l, i)->taken = 0;
 	}
 }
 
@@ -168,12 +168,12 @@ fs_budget_spend_commit(const FsSpendItem *item, TimestampTz now)
 
 	if (i >= 0)
 	{
-		FsBudgetHold *hold = &fs_budget_holds[item->lease];
+		FsBudgetPart *part = fs_budget_part(item->lease, i);
 
-		promised = Min(hold->of[i].reserved, item->amount);
-		hold->of[i].reserved -= promised;
-		hold->of[i].recorded = meter_add(hold->of[i].recorded, item->amount);
-		hold->of[i].actual = 0;
+		promised = Min(part->reserved, item->amount);
+		part->reserved -= promised;
+		part->recorded = meter_add(part->recorded, item->amount);
+		part->actual = 0;
 	}
 	if (item->id == b->set.id && item->period == b->set.period)
 	{
@@ -196,7 +196,7 @@ fs_budget_spend_abort(const FsSpendItem *item)
 	int			i = place_of_item(item);
 
 	if (i >= 0 && item->ends)
-		fs_budget_holds[item->lease].of[i].actual = 0;
+		fs_budget_part(item->lease, i)->actual = 0;
 	fs_budget_unref(item->budget);
 }
 
@@ -207,13 +207,14 @@ fs_budget_recorded(int32 db, int64 job_id, int64 token, const char *name, int64 
 	int32		budget = fs_budget_find(db, name);
 	int32		l = fs_lease_find(db, job_id);
 	int			i = l == FS_NONE || fs_leases[l].token != token ? -1 : fs_budget_place(l, budget);
-	FsBudgetHold *hold = &fs_budget_holds[l];
+	FsBudgetPart *part;
 	int64		promised;
 
 	if (i < 0)
 		return;
-	promised = Min(hold->of[i].reserved, amount);
-	hold->of[i].reserved -= promised;
-	hold->of[i].recorded = meter_add(hold->of[i].recorded, amount);
+	part = fs_budget_part(l, i);
+	promised = Min(part->reserved, amount);
+	part->reserved -= promised;
+	part->recorded = meter_add(part->recorded, amount);
 	meter_release(&fs_budgets[budget].meter, promised);
 }

@@ -288,7 +288,7 @@ was_recorded(int32 lease)
 	const FsBudgetSet *set = &fs_budget_sets[fs_leases[lease].budget_set];
 
 	for (int i = 0; i < set->n; i++)
-		if (fs_budget_holds[lease].of[i].recorded > 0)
+		if (fs_budget_part(lease, i)->recorded > 0)
 			return true;
 	return false;
 }
@@ -378,9 +378,9 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		if (budget == FS_NONE)
 			continue;
 		place = fs_budget_place(lease, budget);
-		amount = place >= 0 ? fs_budget_holds[lease].of[place].reserved
+		amount = place >= 0 ? fs_budget_part(lease, place)->reserved
 			: fs_budget_estimate(&named.need, budget);
-		if (place >= 0 && fs_budget_holds[lease].of[place].recorded > 0)
+		if (place >= 0 && fs_budget_part(lease, place)->recorded > 0)
 			amount = 0;
 		for (int u = 0; u < nused; u++)
 			if (dimension[u] == fs_budgets[budget].dimension)
@@ -390,7 +390,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			}
 		if (reported || amount == 0)
 		{
-			int64		all = meter_add(amount, place >= 0 ? fs_budget_holds[lease].of[place].recorded : 0);
+			int64		all = meter_add(amount, place >= 0 ? fs_budget_part(lease, place)->recorded : 0);
 			bool		again = false;
 
 			/* one observation for each dimension, not for each budget */
@@ -404,7 +404,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		if (amount == 0 || !spend(budget, amount, lease, job_id, token, true, &sum->rows[sum->n]))
 			continue;
 		if (place >= 0)
-			fs_budget_holds[lease].of[place].actual = amount;
+			fs_budget_part(lease, place)->actual = amount;
 		sum->n++;
 	}
 	FsUnlock();

@@ -87,7 +87,7 @@ fs_memory_budgets(PG_FUNCTION_ARGS)
 			continue;
 		set = &fs_budget_sets[fs_leases[l].budget_set];
 		for (int i = 0; i < set->n; i++)
-			held[set->budget[i]] += fs_budget_holds[l].of[i].reserved;
+			held[set->budget[i]] += fs_budget_part(l, i)->reserved;
 	}
 	FsUnlock();
 	for (int b = 0; b < n; b++)

@@ -90,8 +90,8 @@ typedef struct FsRefusal
 	bool		whole;			/* all jobs of the workspace are refused, not
 								 * only the flow's */
 	uint8		classes;		/* FS_PARK_BUDGET: bits of the classes it
-								 * holds back, where that is why;
-								 * FS_TOO_MANY: the job names too many */
+								 * holds back, where that is why; FS_TOO_MANY:
+								 * the job names too many */
 	int32		on;				/* FS_PARK_BUDGET: the budget */
 	int64		value;			/* in use, what the job needs included */
 	int64		limit;
@@ -384,6 +384,17 @@ typedef enum FsDirective
 	FS_LOST
 } FsDirective;
 
+/* What a lease reserved of one of its budgets. */
+typedef struct FsBudgetPart
+{
+	int64		reserved;
+	int64		taken;			/* CLAIMING: of it, taken over from lease
+								 * slot_from */
+	int64		actual;			/* ENDING: what will have been spent of it */
+	int64		recorded;		/* spent since the claim, by
+								 * fairsched_record_spend */
+} FsBudgetPart;
+
 typedef struct FsLease
 {
 	int32		next;			/* hash chain by job, or free list */
@@ -442,6 +453,8 @@ typedef struct FsLease
 	int64		rate_slice;
 	PlacementEnd ends_as;		/* ENDING: for the node's health */
 	int32		budget_set;		/* budget.c's; FS_NONE: reserves nothing */
+	FsBudgetPart first_part;	/* of its first budget: here, as most have one
+								 * (fs_budget_part) */
 
 	TimestampTz claimed_at;
 	TimestampTz expires_at;

@@ -157,7 +157,11 @@ threshold_set(int32 l, FsResource r, TimestampTz now)
 	if (!(limits->set.has & bit))
 		return;
 	above = fs_admit_above(limits, r, fs_limits_committed(limits, r, now));
-	/* what is said of one that is off is not meant: it may be on again, as it was */
+
+	/*
+	 * what is said of one that is off is not meant: it may be on again, as it
+	 * was
+	 */
 	if (!above && limits->set.throttle)
 		limits->armed |= bit;
 	above |= !(limits->armed & bit);

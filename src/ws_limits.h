@@ -32,8 +32,8 @@ typedef struct FsLimitSettings
 	uint32		throttle_mask;	/* bits of resources */
 	uint32		preempt;		/* bits of classes that a throttle asks to
 								 * yield */
-	TimestampTz quota_since[FS_RESOURCES];	/* when the quota was made: which one
-											 * it is */
+	TimestampTz quota_since[FS_RESOURCES];	/* when the quota was made: which
+											 * one it is */
 	TimestampTz off_at;			/* when the throttle was switched off last; 0:
 								 * never */
 } FsLimitSettings;
@@ -100,7 +100,8 @@ typedef struct FsLimits
 	char		name[FS_NAME_LEN + 1];
 	FsResource	throttled_by;	/* what crossed its threshold last */
 	TimestampTz throttle_until[FS_RESOURCES];	/* by which resource; 0: not */
-	TimestampTz crossed_at[FS_RESOURCES];	/* of those not armed; 0: not known */
+	TimestampTz crossed_at[FS_RESOURCES];	/* of those not armed; 0: not
+											 * known */
 	uint32		crossing_rows;	/* resources whose row in quota_crossings says
 								 * that they are at the threshold */
 	uint32		crossing_dirty; /* whose row is to be looked at */

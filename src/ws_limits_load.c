@@ -243,7 +243,11 @@ read_used(const char *workspace, int *count)
 	MemoryContext mine = CurrentMemoryContext;
 
 	fs_spi_begin();
-	/* a slice is 1350 s; both epochs are whole numbers of slices apart; 4e12 is FS_AMOUNT_MAX */
+
+	/*
+	 * a slice is 1350 s; both epochs are whole numbers of slices apart; 4e12
+	 * is FS_AMOUNT_MAX
+	 */
 	rows = query("SELECT workspace, resource, max(recorded_at), least(sum(amount), 4e12) FROM fairsched.workspace_usage "
 				 "WHERE recorded_at > clock_timestamp() - interval '1 day 23 min' AND resource IN ('tokens', 'cost')%s "
 				 "GROUP BY workspace, resource, floor(extract(epoch FROM recorded_at) / 1350) "
@@ -585,7 +589,11 @@ seed_crossings(FsDatabase *db, const FsPastCrossing *past, int n, const uint32 *
 			continue;
 		if (past[i].crossed)
 			fs_limits[l].armed &= ~FsResourceBit(past[i].resource);
-		/* memory has nothing newer: the throttle's settings may come after it in a restore */
+
+		/*
+		 * memory has nothing newer: the throttle's settings may come after it
+		 * in a restore
+		 */
 		if (past[i].crossed || past[i].above)
 			fs_limits[l].crossing_dirty &= ~FsResourceBit(past[i].resource);
 		AT(seen_at, l, past[i].resource) = past[i].seen_at;
