@@ -123,7 +123,8 @@ keep_seen(FsDatabase *db, Snapshot snapshot, FullTransactionId next)
 	db->count_xmax = snapshot->xcnt >= FS_COUNT_XIDS ? InvalidFullTransactionId :
 		FullTransactionIdFromEpochAndXid(epoch, snapshot->xmax);
 	db->ncount_xids = Min(snapshot->xcnt, FS_COUNT_XIDS - 1);
-	memcpy(db->count_xids, snapshot->xip, db->ncount_xids * sizeof(TransactionId));
+	if (db->ncount_xids > 0)
+		memcpy(db->count_xids, snapshot->xip, db->ncount_xids * sizeof(TransactionId));
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		db->count_xids[db->ncount_xids++] = GetTopTransactionIdIfAny();
 }
