@@ -20,9 +20,27 @@
 #define REVISIT_AFTER	(20 * INT64CONST(1000)) /* usec until a locked row is
 												 * looked at again */
 
+/* Without what this call has picked: the cursor may have gone back before it, and the rows do not tell yet. */
+static int
+leave_out_taken(FsCandidate *found, int n, int32 flow_id, const FsTaken *taken, int ntaken)
+{
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			t = 0;
+
+		while (t < ntaken && (taken[t].flow_id != flow_id || taken[t].cand.position != found[i].position))
+			t++;
+		if (t == ntaken)
+			found[left++] = found[i];
+	}
+	return left;
+}
+
 /* fs_candidates_fill: scan for a flow's next candidates; the flow is marked as being filled by us. */
 void
-fs_candidates_fill(FsDatabase *db, int32 flow, int slot)
+fs_candidates_fill(FsDatabase *db, int32 flow, int slot, const FsTaken *taken, int ntaken)
 {
 	FsFlow	   *f = &fs_flows[flow];
 	FsWorkspace *ws = &fs_workspaces[FsWorkspaceOfFlow(flow)];
@@ -31,7 +49,7 @@ fs_candidates_fill(FsDatabase *db, int32 flow, int slot)
 	int64		from = f->cursor[slot];
 	int			job_table = ws->set.job_table;
 	bool		overflow = f->id < 0;
-	bool		look = overflow || f->look > 0;
+	bool		look = overflow || f->look > 0 || from < f->given_back;
 	bool		others = false;
 	FsOverflowHead head = {0};
 	FsFlowSpec	spec;
@@ -71,11 +89,11 @@ fs_candidates_fill(FsDatabase *db, int32 flow, int slot)
 		if (n > 0)
 			from = found[n - 1].position + 1;
 		if (look)
-			n = fs_soft_filter(db, found, jobs, n);
+			n = leave_out_taken(found, fs_soft_filter(db, found, jobs, n), f->id, taken, ntaken);
 		if (n > 0 || read == 0 || !more)
 			break;
-		CHECK_FOR_INTERRUPTS(); /* all of them run by soft leases: go on
-								 * behind them */
+		CHECK_FOR_INTERRUPTS(); /* all of them run by soft leases, or are
+								 * ours: go on behind them */
 	}
 	if (jr)
 		fs_rows_close(jr);

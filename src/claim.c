@@ -243,9 +243,9 @@ pick_jobs(FsDatabase *db, const FsClaimArgs *a, int32 worker, TimestampTz now, i
 		if (full)
 			break;
 		if (pick == FS_PICK_FILL)
-			fs_candidates_fill(db, flow, slot);
+			fs_candidates_fill(db, flow, slot, taken, got);
 		else if (pick == FS_PICK_WAIT && ahead)
-			fs_candidates_fill(db, next_flow, next_slot);
+			fs_candidates_fill(db, next_flow, next_slot, taken, got);
 		else if (pick == FS_PICK_WAIT)
 		{
 			ConditionVariablePrepareToSleep(&db->filled);

@@ -57,15 +57,25 @@ drr_join(DrrShare *share, uint64_t ring_round)
 }
 
 /*
- * drr_resume: a share that comes back with a deficit that pays for its head was
- * taken away in the middle of a visit.  What is left of that is its visit of
- * this round: with a fresh quantum on top it would get twice as much as others.
+ * The most that a share has before its visit: what a visit leaves, less than the
+ * cost of its head, and one such job that was refunded since.
+ */
+static int64_t
+most_left(int64_t cost)
+{
+	return 2 * cost - 1;
+}
+
+/*
+ * drr_resume: others went past a share in the middle of its visit.  Of what it had
+ * it keeps that much: with more on top of a fresh quantum it would get twice as
+ * much as they.
  */
 void
 drr_resume(DrrShare *share, uint64_t ring_round, int64_t cost)
 {
-	if (share->round < ring_round && drr_rounds_needed(share, cost) == 0)
-		share->round = ring_round;
+	if (share->round < ring_round && share->deficit > most_left(cost))
+		share->deficit = most_left(cost);
 }
 
 void
@@ -75,24 +85,20 @@ drr_charge(DrrShare *share, int64_t cost)
 }
 
 /*
- * drr_refund: what was served is not.  Whole quanta beyond one go back together
- * with the rounds they were for, so that a large claim that is undone does not
- * leave a hoard; a head that needed several quanta is due in the same round as
- * before.
+ * drr_refund: what was served is not.  In the round of its visit it is as if that
+ * had not been, as far as it was one visit; once that has passed no more comes back
+ * than a share may have before its next one.
  */
 void
-drr_refund(DrrShare *share, int64_t cost)
+drr_refund(DrrShare *share, uint64_t ring_round, int64_t cost)
 {
-	share->deficit += cost;
-	if (share->deficit > share->quantum)
-	{
-		uint64_t	back = (uint64_t) ((share->deficit - 1) / share->quantum);
+	int64_t		most = share->round < ring_round ? most_left(cost) : share->quantum + cost - 1;
+	int64_t		back = share->deficit + cost;
 
-		if (back > share->round)
-			back = share->round;
-		share->deficit -= (int64_t) back * share->quantum;
-		share->round -= back;
-	}
+	if (back > most)
+		back = most;
+	if (back > share->deficit)
+		share->deficit = back;
 }
 
 /* drr_empty: a queue that empties loses what it did not use; a debt stays. */

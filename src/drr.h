@@ -31,7 +31,7 @@ extern void drr_grant_until(DrrShare *share, uint64_t round);
 extern void drr_join(DrrShare *share, uint64_t ring_round);
 extern void drr_resume(DrrShare *share, uint64_t ring_round, int64_t cost);
 extern void drr_charge(DrrShare *share, int64_t cost);
-extern void drr_refund(DrrShare *share, int64_t cost);
+extern void drr_refund(DrrShare *share, uint64_t ring_round, int64_t cost);
 extern void drr_empty(DrrShare *share);
 extern bool drr_may_jump(const DrrShare *share, int64_t cost);
 extern uint64_t drr_jump_round(const DrrShare *share, int64_t cost);

@@ -146,7 +146,7 @@ lock_workspace(FsDatabase *db, const char *name, const char *lane, bool *wait)
 																					 * looked at */
 		fs_sched_fill_begin(flow, slot);
 		FsUnlock();
-		fs_candidates_fill(db, flow, slot);
+		fs_candidates_fill(db, flow, slot, NULL, 0);
 	}
 }
 

@@ -14,10 +14,12 @@
  *
  * What lies behind a cursor was never handed out, so most entries of the index
  * there stand for jobs that wait: a scan takes them as they are, and who claims
- * sees the row.  Where that may not be so (the cursor went back, a claim met an
- * entry of a job that is gone or not committed) the next FS_LOOKS scans look at
- * the rows, until so many in a row met none but waiting jobs; where the queue is
- * read from its start, by a flow that memory learnt from rows, one that does is enough.
+ * sees the row.  Where the cursor went back, scans look at the rows until they
+ * come to where it was (given_back): what was handed out left entries behind, also
+ * where the claim was rolled back.  Where a claim met an entry of a job that is
+ * gone or not committed, the next FS_LOOKS scans look at the rows, until so many in
+ * a row met none but waiting jobs; where the queue is read from its start, by a flow
+ * that memory learnt from rows, one that does is enough.
  *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises, so that commit and abort callbacks may call it.
@@ -145,7 +147,7 @@ fs_sched_ready_many(int32 flow, int slot, int64 from)
 
 	f->fill_min = Min(f->fill_min, from);
 	if (from < f->cursor[slot])
-		f->look = FS_LOOKS;
+		f->given_back = Max(f->given_back, f->cursor[slot]);
 	truncate_candidates(f, slot, from);
 	if (!(f->more & (1u << slot)) || from < f->cursor[slot])
 		f->cursor[slot] = (f->more & (1u << slot)) ? Min(f->cursor[slot], from) : from;
@@ -180,6 +182,8 @@ fs_sched_ready_one(int32 flow, int slot, const FsCandidate *cand)
 	f->fill_min = Min(f->fill_min, position);
 	if (more && position >= f->cursor[slot])
 		return;					/* the scan gets there */
+	if (position < f->cursor[slot])
+		f->given_back = Max(f->given_back, f->cursor[slot]);
 	for (int i = f->cand_count - 1; i >= 0; i--)
 		if (known[i].slot == slot)
 		{

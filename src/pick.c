@@ -224,10 +224,11 @@ rekey_mine(const FsEligible *e, int32 share)
 	fs_sched_members_rekey(e->members, mine.n);
 }
 
-/* Where a share is in several rings: the most urgent head that is due, with this deficit; rings take turns. */
+/* Where a share is in several rings: the most urgent head that is due; rings take turns. */
 static int32
-best_member_of_share(const FsEligible *e, int32 member, uint64 due, const DrrShare *drr)
+best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 {
+	const DrrShare *drr = &fs_shares[fs_members[member].share].drr;
 	int32		best = member;
 	int32		flow;
 	int			slot;
@@ -293,9 +294,6 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 		uint64		due;
 		uint64		key;
 		uint64		before;
-		bool		lagging;
-		bool		waited;		/* for a costly head, while rounds passed */
-		DrrShare	drr;
 		int			s;
 
 		if (!urgent)
@@ -348,18 +346,10 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 			continue;
 		}
 		due = urgent ? lane->round : Max(fs_nodes[m].round, lane->round);
-		lagging = fs_nodes[m].round < lane->round;
-		waited = false;
-		if (lagging || urgent)
-		{
-			fs_sched_share_settle(share);
-			waited = fs_sched_share_is_due_later(share);
-		}
-		drr = share->drr;
-		if (lagging || urgent)
-			drr_join(&drr, due);
+		if (urgent || fs_nodes[m].round < lane->round)
+			fs_sched_share_join(share, !urgent);
 		if (!urgent)
-			m = best_member_of_share(e, m, due, &drr);
+			m = best_member_of_share(e, m, due);
 		member = &fs_members[m];
 		(void) fs_sched_member_next(m, flow, &s);
 		f = &fs_flows[*flow];
@@ -381,8 +371,6 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 		if (fs_admit_gated(ws, f) && !fs_admit_flow(*flow, s, e))
 			continue;			/* parked, with a reason */
 
-		/* it is back in the order of service, whether or not this is its turn */
-		share->drr = drr;
 		if (urgent)
 		{
 			if (!drr_may_jump(&share->drr, fs_sched_flow_head_cost(f, s)))
@@ -397,8 +385,6 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 		}
 		else
 		{
-			if (lagging && !waited)
-				drr_resume(&share->drr, due, fs_sched_flow_head_cost(f, s));
 			key = drr_key(&share->drr, fs_sched_flow_head_cost(f, s));
 			if (key > due)
 			{
@@ -474,11 +460,13 @@ fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot)
 void
 fs_sched_refund(int32 s, int32 cost, double advance)
 {
+	FsShare    *share = &fs_shares[s];
+
 	fs_fair_undone(s, cost, advance);
-	fs_sched_share_settle(&fs_shares[s]);
-	drr_refund(&fs_shares[s].drr, cost);
-	if (fs_shares[s].active == 0 && fs_shares[s].waiting == 0)
-		drr_empty(&fs_shares[s].drr);
+	fs_sched_share_settle(share);
+	drr_refund(&share->drr, fs_lanes[share->lane].round, cost);
+	if (share->active == 0 && share->waiting == 0)
+		drr_empty(&share->drr);
 	fs_sched_share_due_earlier(s);
 	fs_sched_share_rekey(s);
 }

@@ -41,7 +41,7 @@ look_again(FsDatabase *db, int32 flow, int32 flow_id)
 			return;
 		if (!look)
 			continue;
-		fs_candidates_fill(db, flow, slot);
+		fs_candidates_fill(db, flow, slot, NULL, 0);
 		FsLockShared();
 		gone = fs_sched_flow_candidate(f, slot) >= 0;
 		FsUnlock();

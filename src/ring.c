@@ -241,18 +241,11 @@ fs_sched_share_granted(int32 s)
 }
 
 /*
- * fs_sched_share_is_due_later: is it due in this round of the lane or a later one,
- * in any of its rings?  Then it is not in the middle of a visit that others went past.
+ * fs_sched_share_settle: a share that waits in a ring for a costly head, due in
+ * this round of the lane or a later one, has received the quanta of the rounds
+ * that passed.  Others went past one that is due earlier: these rounds are lost to
+ * it when it joins.
  */
-bool
-fs_sched_share_is_due_later(FsShare *share)
-{
-	uint64		round = fs_lanes[share->lane].round;
-
-	return share->active > 0 && !share->away && (share->due == round || drr_key(&share->drr, highest_cost(share)) >= round);
-}
-
-/* A share that waits in a ring for a costly head has received the quanta of the rounds that passed. */
 void
 fs_sched_share_settle(FsShare *share)
 {
@@ -260,8 +253,23 @@ fs_sched_share_settle(FsShare *share)
 
 	if (share->active == 0 || share->away || share->drr.round + 1 >= round)
 		return;
-	if (fs_sched_share_is_due_later(share))
+	if (drr_key(&share->drr, highest_cost(share)) >= round)
 		drr_grant_until(&share->drr, round - 1);
+}
+
+/*
+ * fs_sched_share_join: a share that is in some ring takes part in this round of
+ * its lane; others may have gone past it (lags).
+ */
+void
+fs_sched_share_join(FsShare *share, bool lags)
+{
+	uint64		round = fs_lanes[share->lane].round;
+
+	fs_sched_share_settle(share);
+	drr_join(&share->drr, round);
+	if (lags && share->drr.round < round)
+		drr_resume(&share->drr, round, highest_cost(share));
 }
 
 static void
@@ -276,8 +284,6 @@ member_leave(int32 m)
 	share->active--;
 	if (share->costliest == m)
 		share->costliest = FS_NONE;
-	if (share->active == 0)
-		share->due = 0;
 	fs_fair_left(m);
 }
 
@@ -354,7 +360,7 @@ ring_rekey(int32 m)
 			fs_sched_share_settle(share);
 		note_cost(m, cost);
 		node->stamp = ++lane->stamps;
-		node->round = drr_key(&share->drr, cost);
+		node->round = Max(drr_key(&share->drr, cost), lane->round);
 		member->charges = share->charges;
 		ringheap_insert(fs_nodes, &ring->root, m);
 		ring->active++;
@@ -366,16 +372,11 @@ ring_rekey(int32 m)
 	key = drr_key(&share->drr, cost);
 
 	/*
-	 * It waited for a costly head and now has a cheaper one: it has yet to be
-	 * visited in this round.  An earlier key would say that it was taken away
-	 * in the middle of a visit (drr_resume), and cost it this round's
-	 * quantum.  When it was due is what its key says, or should say, where it
-	 * is from before others of its share were served.
+	 * it waited for a costly head and now has a cheaper one: its visit of
+	 * this round is still to come
 	 */
-	if (key < lane->round && !share->away &&
-		(node->round >= lane->round ||
-		 (member->charges != share->charges && drr_key(&share->drr, member->cost) >= lane->round)))
-		key = share->due = lane->round;
+	if (key < lane->round)
+		key = Max(key, Min(node->round, lane->round));
 	if (key != node->round)
 		fs_sched_member_put_off(m, cost, key);
 	else
@@ -461,13 +462,12 @@ fs_sched_flow_relink(int32 f)
 }
 
 /*
- * fs_sched_share_due_earlier: after a refund, what it has left is of visits that
- * others went past: it is due at once, and that is its visit of this round.
+ * fs_sched_share_due_earlier: after a refund it may have what its heads cost, which
+ * were to wait for its next visit: it is due at once.
  */
 void
 fs_sched_share_due_earlier(int32 s)
 {
-	fs_shares[s].due = 0;
 	for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
 	{
 		uint64		key;
@@ -525,7 +525,6 @@ fs_sched_workspace_leaves(int32 w)
 		FsShare    *share = &fs_shares[s];
 
 		fs_sched_share_settle(share);
-		share->due = 0;
 		share->away = true;
 		fs_fair_share_left(s);
 	}
@@ -550,8 +549,7 @@ fs_sched_workspace_returns(int32 w)
 				for (first = share->members; !fs_nodes[first].linked; first = fs_members[first].next)
 					;
 			drr_join(&share->drr, fs_lanes[share->lane].round);
-			if (fs_sched_member_slot(&fs_members[first]) >= 0)
-				drr_resume(&share->drr, fs_lanes[share->lane].round, next_cost(first));
+			drr_resume(&share->drr, fs_lanes[share->lane].round, highest_cost(share));
 			if (fs_nodes[first].linked)
 				fs_fair_entered(first);
 		}

@@ -27,11 +27,11 @@ extern void fs_sched_workspace_leaves(int32 workspace);
 extern void fs_sched_workspace_returns(int32 workspace);
 extern void fs_sched_members_take_out(const int32 *members, int n);
 
-/* After a refund, before it is put in its place. */
+/* After a refund: it may be due earlier than its places say. */
 extern void fs_sched_share_due_earlier(int32 share);
 
-/* Does it wait in a ring, so that it receives the quantum of each round? */
-extern bool fs_sched_share_is_due_later(FsShare *share);
+/* It takes part in this round of its lane. lags: its place said an earlier round. */
+extern void fs_sched_share_join(FsShare *share, bool lags);
 
 /* Before a change of deficit or quantum: bring the share's round up to date. */
 extern void fs_sched_share_settle(FsShare *share);

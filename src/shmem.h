@@ -249,8 +249,6 @@ typedef struct FsShare
 								 * FS_NONE: to be looked for */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
 	uint32		charges;		/* how often it was charged */
-	uint64		due;			/* if this is the lane's round: it has yet to
-								 * be visited in it, whatever its keys say */
 	DrrShare	drr;
 	FairPeriod	period;			/* fairness.c */
 } FsShare;
@@ -354,6 +352,8 @@ typedef struct FsFlow
 	int64		gap;			/* mean distance of positions in the last
 								 * scan; 0 = unknown */
 	int64		cursor[FS_RANKS];	/* positions below hold nothing that waits */
+	int64		given_back;		/* entries below may be of jobs that were
+								 * handed out, and came back */
 	FsCandidate own[FS_OWN_CANDIDATES];
 } FsFlow;
 
