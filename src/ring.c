@@ -549,7 +549,6 @@ fs_sched_workspace_returns(int32 w)
 				for (first = share->members; !fs_nodes[first].linked; first = fs_members[first].next)
 					;
 			drr_join(&share->drr, fs_lanes[share->lane].round);
-			drr_resume(&share->drr, fs_lanes[share->lane].round, highest_cost(share));
 			if (fs_nodes[first].linked)
 				fs_fair_entered(first);
 		}
