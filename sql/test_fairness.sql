@@ -32,6 +32,35 @@ SELECT workspace, count(*) FROM fairsched_claim('fair', 20, lanes => '{fair0}') 
 ROLLBACK;
 SELECT workspace, count(*), min(n), max(n) FROM fairsched_claim('fair', 40, lanes => '{fair0}') WITH ORDINALITY c(job_id, workspace, lane, kind, payload, priority, attempt, token, lease_expires_at, checkpoint, run_id, worker, n) GROUP BY 1 ORDER BY 3;
 
+-- The same wherever the claim begins and ends: over what is claimed then the bound holds between any two
+CREATE TABLE fair_spreads (lane text, spread bigint);
+DO $$ BEGIN
+	FOR k IN 1..30 LOOP
+		PERFORM fairsched_create_workspace('fair_u' || k || w, max_running => 1000, own_table => false) FROM unnest('{a,b,c}'::text[]) w;
+		PERFORM fairsched_enqueue_many('fair_u' || k || w, array_fill('{}'::jsonb, ARRAY[150]), lane => 'fair_u' || k) FROM unnest('{a,b,c}'::text[]) w;
+	END LOOP;
+END $$;
+DO $$ BEGIN
+	FOR k IN 1..30 LOOP
+		PERFORM count(*) FROM fairsched_claim('fair', 1 + k * 7 % 50, lanes => ARRAY['fair_u' || k]);
+		BEGIN
+			PERFORM count(*) FROM fairsched_claim('fair', k * 9 % 100 + 1, lanes => ARRAY['fair_u' || k]);
+			RAISE SQLSTATE 'FAIR0';
+		EXCEPTION WHEN SQLSTATE 'FAIR0' THEN
+		END;
+		TRUNCATE fair_served;
+		INSERT INTO fair_served (workspace) SELECT right(workspace, 1) FROM fairsched_claim('fair', 150, lanes => ARRAY['fair_u' || k]);
+		INSERT INTO fair_spreads SELECT 'fair_u' || k, greatest(fair_spread('a', 'b'), fair_spread('a', 'c'), fair_spread('b', 'c'));
+	END LOOP;
+END $$;
+DO $$ BEGIN
+	FOR k IN 1..30 LOOP
+		PERFORM fairsched_drop_workspace('fair_u' || k || w, true) FROM unnest('{a,b,c}'::text[]) w;
+	END LOOP;
+END $$;
+SELECT count(*), max(spread) <= 22 AS within_bound FROM fair_spreads;
+DROP TABLE fair_spreads;
+
 -- A workspace that was parked in the middle of its visit, and comes back
 TRUNCATE fair_served;
 SELECT fairsched_create_workspace('fair_c', max_running => 1, own_table => false),
