@@ -82,6 +82,20 @@ is($take->($stays, 15), 'a15', 'then who was being visited');
 is($take->($stays, 20), 'b20', 'and a whole visit');
 is($take->($stays, 20), 'a20', 'and so on');
 
+# The same, where it is alone for a moment: what it may still get is not counted as being ahead.
+$goes->ask('BEGIN');
+is($take->($goes, 15), 'b15', 'b is visited');
+is($take->($stays, 10), 'b5 a5', 'the next round');
+$goes->ask('ROLLBACK');
+$stays->ask(q{SELECT fairsched_pause_workspace('a')});
+is($take->($stays, 1), 'b1', 'alone');
+$stays->ask(q{SELECT fairsched_resume_workspace('a')});
+is($take->($stays, 14), 'b14', 'the rest of what was rolled back');
+is($take->($stays, 15), 'a15', 'what is left of a visit');
+is($take->($stays, 20), 'b20', 'and a whole one');
+is($node->safe_psql('postgres', q{SELECT workspace, lag, bound FROM fairsched.fairness WHERE abs(lag) > bound}), '',
+  'nobody is beyond the bound');
+
 # The queues are read again (rows changed by hand) while a claim is under way, over and over: its jobs are
 # all different, and in order.
 $node->safe_psql('postgres', q{SELECT fairsched_create_workspace(w, tier => 'starter', max_running => 10000) FROM unnest('{x,y}'::text[]) w;
