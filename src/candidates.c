@@ -27,11 +27,12 @@
 static int
 leave_out_taken(FsCandidate *found, int n, int32 flow_id, const FsTaken *taken, int ntaken)
 {
-	int64		first = n > 0 ? found[0].position : PG_INT64_MAX;
+	int64		first = n > 0 ? found[0].position : 0;
+	int64		last = n > 0 ? found[n - 1].position : -1;
 
 	for (int t = 0; t < ntaken; t++)
 	{
-		if (taken[t].flow_id != flow_id || taken[t].cand.position < first)
+		if (taken[t].flow_id != flow_id || taken[t].cand.position < first || taken[t].cand.position > last)
 			continue;
 		for (int i = 0; i < n; i++)
 			if (found[i].position == taken[t].cand.position)

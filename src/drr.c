@@ -57,20 +57,18 @@ drr_join(DrrShare *share, uint64_t ring_round)
 }
 
 /*
- * drr_resume: others went past a share in the middle of its visit.  Of what it had
- * it keeps what a visit may leave, less than the cost of its head, and such a job:
- * with more on top of a fresh quantum it would get twice as much as they.  Returns
- * how much it lost.
+ * drr_resume: others went past a share in the middle of its visit.  Its visit of
+ * this round stands for what is left of that one: with a fresh quantum on top it
+ * would get twice as much as they.
  */
-int64_t
+void
 drr_resume(DrrShare *share, uint64_t ring_round, int64_t cost)
 {
-	int64_t		lost = share->deficit - (2 * cost - 1);
-
-	if (share->round >= ring_round || lost <= 0)
-		return 0;
-	share->deficit -= lost;
-	return lost;
+	if (share->round >= ring_round || share->deficit < cost)
+		return;
+	if (share->deficit < share->quantum)
+		share->deficit = share->quantum;
+	share->round = ring_round;
 }
 
 void
@@ -81,13 +79,14 @@ drr_charge(DrrShare *share, int64_t cost)
 
 /*
  * drr_refund: what was served is not.  It is as if that had not been, up to one
- * visit: a large claim that is undone leaves no hoard.  Returns how much of it is
- * lost.
+ * visit, or what it takes to save for the head, if that costs more: a large claim
+ * that is undone leaves no hoard.  Returns how much of it is lost.
  */
 int64_t
-drr_refund(DrrShare *share, int64_t cost)
+drr_refund(DrrShare *share, int64_t cost, int64_t head)
 {
-	int64_t		lost = share->deficit + cost - (share->quantum + cost - 1);
+	int64_t		most = (head > share->quantum ? head : share->quantum) + cost - 1;
+	int64_t		lost = share->deficit + cost - most;
 
 	if (lost < 0)
 		lost = 0;

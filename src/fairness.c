@@ -176,14 +176,6 @@ fs_fair_served(const FsEligible *e, int32 m, int32 cost, uint64 round_before, bo
 	return advance;
 }
 
-/* fs_fair_lost: the round robin took so much away from it, of what it had not used. */
-void
-fs_fair_lost(FsShare *share, int64 lost)
-{
-	if (lost > 0 && share->home != FS_NONE)
-		share->period.lost += (int32) Min(lost, PERIOD_MAX - share->period.lost);
-}
-
 /*
  * fs_fair_undone: a pick that moved the clocks by `advance` came to nothing, and
  * its share was given its cost back, but for what is lost.
@@ -200,7 +192,7 @@ fs_fair_undone(int32 s, int32 cost, double advance, int64 lost)
 	if (share->home != FS_NONE)
 	{
 		share->period.served -= cost;
-		fs_fair_lost(share, lost);
+		share->period.lost = (int32) Min(share->period.lost + lost, PERIOD_MAX);
 	}
 	else
 		fs_workspaces[share->workspace].fair.served -= cost;

@@ -134,7 +134,10 @@ fs_sched_forget_places(int32 flow)
 	fs_sched_drop_candidates(f);
 	f->fill_min = 0;
 	for (int i = 0; i < FS_RANKS; i++)
+	{
+		f->given_back = Max(f->given_back, f->cursor[i]);
 		f->cursor[i] = 0;
+	}
 	f->look = Max(f->look, 1);
 	fs_sched_flow_relink(flow);
 }

@@ -121,11 +121,9 @@ fs_sched_apply_settings(int32 w, const FsWorkspaceSettings *set)
 		 * what was known of places is void: look from the start of the new
 		 * table
 		 */
-		for (int32 s = ws->shares; s != FS_NONE; s = fs_shares[s].next)
-			for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
-				for (int f = 0; f < fs->flows.capacity; f++)
-					if (fs_flows[f].member == m)
-						fs_sched_forget_places(f);
+		for (int f = 0; f < fs->flows.capacity; f++)
+			if (fs_flows[f].member != FS_NONE && FsWorkspaceOfFlow(f) == w)
+				fs_sched_forget_places(f);
 	}
 	if (set->paused && ws->parked != FS_PARK_MOVING)
 		fs_sched_park(w, FS_PARK_PAUSED);

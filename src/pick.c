@@ -407,6 +407,9 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 		lane->round = Max(lane->round, due);
 		lane->served_at = ++d->serve_clock;
 
+		if (!urgent && share->drr.round == lane->round)
+			share->visited = lane->round;
+
 		*cand = fs_sched_take(*flow, s);
 		d->advance = fs_fair_served(e, m, cand->cost, before, urgent);
 		drr_charge(&share->drr, cand->cost);

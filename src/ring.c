@@ -257,17 +257,24 @@ fs_sched_share_settle(FsShare *share)
 		drr_grant_until(&share->drr, round - 1);
 }
 
-/* fs_sched_share_join: others went past a share that is in some ring; it takes part in this round of its lane. */
+/* A share whose head costs this takes part in this round of its lane, in which it did not so far. */
+static void
+join(FsShare *share, int32 cost)
+{
+	uint64		round = fs_lanes[share->lane].round;
+	bool		broken_off = share->visited == share->drr.round;
+
+	drr_join(&share->drr, round);
+	if (broken_off)
+		drr_resume(&share->drr, round, cost);
+}
+
+/* fs_sched_share_join: others went past a share that is in some ring. */
 void
 fs_sched_share_join(FsShare *share)
 {
-	uint64		round = fs_lanes[share->lane].round;
-
 	fs_sched_share_settle(share);
-	drr_join(&share->drr, round);
-	if (share->joined != round)
-		fs_fair_lost(share, drr_resume(&share->drr, round, highest_cost(share)));
-	share->joined = round;
+	join(share, highest_cost(share));
 }
 
 static void
@@ -324,6 +331,7 @@ ring_rekey(int32 m)
 	RingNode   *node = &fs_nodes[m];
 	int			slot = fs_sched_member_slot(member);
 	bool		waits = slot >= 0 || member->parked > 0;
+	bool		emptied = member->waits && !waits;
 	uint64		key;
 	int32		cost;
 
@@ -336,7 +344,7 @@ ring_rekey(int32 m)
 	{
 		if (node->linked)
 			member_leave(m);
-		if (share->active == 0 && share->waiting == 0)
+		if (emptied && share->active == 0 && share->waiting == 0)
 			drr_empty(&share->drr); /* it hoards nothing */
 		return;
 	}
@@ -350,8 +358,7 @@ ring_rekey(int32 m)
 	{
 		if (share->active == 0)
 		{
-			drr_join(&share->drr, lane->round);
-			(void) drr_resume(&share->drr, lane->round, cost);
+			join(share, cost);
 			share->costliest = m;
 		}
 		else
@@ -471,11 +478,8 @@ fs_sched_share_refund(int32 s, int32 cost)
 	int64		lost;
 
 	fs_sched_share_settle(share);
-	share->joined = fs_lanes[share->lane].round;	/* what it gets back is to
-													 * come */
-	lost = drr_refund(&share->drr, cost);
-	if (share->active == 0 && share->waiting == 0)
-		drr_empty(&share->drr);
+	share->visited = 0;			/* what comes back is not left of a visit */
+	lost = drr_refund(&share->drr, cost, share->active > 0 ? highest_cost(share) : cost);
 	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
 	{
 		uint64		key;
@@ -558,7 +562,7 @@ fs_sched_workspace_returns(int32 w)
 			if (first == FS_NONE)
 				for (first = share->members; !fs_nodes[first].linked; first = fs_members[first].next)
 					;
-			drr_join(&share->drr, fs_lanes[share->lane].round);
+			join(share, highest_cost(share));
 			if (fs_nodes[first].linked)
 				fs_fair_entered(first);
 		}

@@ -251,7 +251,6 @@ fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int
 	int			n = 0;
 
 	*more = false;
-	*others = false;
 	while (index_getnext_tid(scan, ForwardScanDirection))
 	{
 		HeapTuple	tuple;

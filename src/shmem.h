@@ -249,8 +249,9 @@ typedef struct FsShare
 								 * FS_NONE: to be looked for */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
 	uint32		charges;		/* how often it was charged */
-	uint64		joined;			/* if this is the lane's round: nobody went
-								 * past it in that, whatever its places say */
+	uint64		visited;		/* drr.round when it was served last in its
+								 * turn: while it is that, what it has left is
+								 * of a visit */
 	DrrShare	drr;
 	FairPeriod	period;			/* fairness.c */
 } FsShare;
