@@ -227,6 +227,7 @@ ring_get(int32 l, const char *caps, int caps_len, int32 holders, bool reclaim)
 	for (int i = 0; i < FS_FLEET * FS_CLASSES; i++)
 		fs_rings[r].room[i / FS_CLASSES][i % FS_CLASSES] = NEEDTREE_NONE;
 	fs_rings[r].made_at = GetCurrentTimestamp();
+	fs_rings[r].seen = fs_lanes[l].round;
 	fs_rings[r].caps = c;
 	fs_rings[r].lane_next = fs_lanes[l].rings;
 	fs_lanes[l].rings = r;
@@ -272,7 +273,7 @@ share_get(int32 workspace, int32 lane)
 	memset(&fs_shares[s], 0, sizeof(FsShare));
 	fs_shares[s].workspace = workspace;
 	fs_shares[s].lane = lane;
-	fs_shares[s].members = fs_shares[s].home = fs_shares[s].costliest = fs_shares[s].out = FS_NONE;
+	fs_shares[s].members = fs_shares[s].home = fs_shares[s].costliest = fs_shares[s].in_step = fs_shares[s].out = FS_NONE;
 	fs_shares[s].away = ws->parked != FS_PARK_NONE;
 	fs_shares[s].drr.quantum = ws->set.quantum;
 	fs_shares[s].next = ws->shares;
@@ -608,6 +609,7 @@ fs_sched_member_place(int32 m, int32 holders)
 		from->active--;
 		fs_fair_left(m);
 		member->ring = r;
+		member->foreign = fs_rings[r].foreign;
 		ringheap_insert(fs_nodes, &fs_rings[r].root, m);
 		fs_rings[r].active++;
 		fs_fair_entered(m);

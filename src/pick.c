@@ -345,6 +345,9 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 			rekey_mine(e, fs_members[m].share);
 			continue;
 		}
+		if (fs_rings[fs_members[m].ring].seen != lane->round)
+			fs_sched_rings_see(e->rings, e->nrings, share->lane);
+		fs_sched_share_shift(share);
 		due = urgent ? lane->round : Max(fs_nodes[m].round, lane->round);
 		if (urgent)
 		{
@@ -409,6 +412,10 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 
 		if (!urgent && share->drr.round == lane->round)
 			share->visited = lane->round;
+		if (lane->round > before)
+			for (int i = 0; i < e->nrings; i++)
+				if (fs_rings[e->rings[i]].lane == share->lane)
+					fs_rings[e->rings[i]].seen = lane->round;
 
 		*cand = fs_sched_take(*flow, s);
 		d->advance = fs_fair_served(e, m, cand->cost, before, urgent);

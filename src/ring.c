@@ -241,20 +241,96 @@ fs_sched_share_granted(int32 s)
 }
 
 /*
- * fs_sched_share_settle: a share that waits in a ring for a costly head, due in
- * this round of the lane or a later one, has received the quanta of the rounds
- * that passed.  Others went past one that is due earlier: these rounds are lost to
- * it when it joins.
+ * fs_sched_rings_see: somebody looks who may serve these.  Rounds since one of
+ * those in this lane was seen last, others brought it, in rings of their own.
+ */
+void
+fs_sched_rings_see(const int32 *rings, int n, int32 lane)
+{
+	uint64		round = fs_lanes[lane].round;
+	uint64		seen = 0;
+
+	for (int i = 0; i < n; i++)
+		if (fs_rings[rings[i]].lane == lane)
+			seen = Max(seen, fs_rings[rings[i]].seen);
+	for (int i = 0; i < n; i++)
+		if (fs_rings[rings[i]].lane == lane)
+		{
+			fs_rings[rings[i]].foreign += round - seen;
+			fs_rings[rings[i]].seen = round;
+		}
+}
+
+/* The member is in its place: rounds count for it from now on. */
+static void
+in_step(int32 m)
+{
+	FsMember   *member = &fs_members[m];
+	FsShare    *share = &fs_shares[member->share];
+
+	member->foreign = fs_rings[member->ring].foreign;
+	member->returns = share->returns;
+	share->in_step = m;
+}
+
+/* Rounds that were foreign to a member's ring since. */
+static uint64
+foreign_since(const FsMember *member)
+{
+	return fs_rings[member->ring].foreign - member->foreign;
+}
+
+/*
+ * fs_sched_share_shift: rounds that were foreign to all of a share's rings did not
+ * pass for it.  It neither loses them nor is given anything for them: it is where
+ * it was, so many rounds later.  Its places say too early a round then, and are put
+ * right by who comes upon them.
+ */
+void
+fs_sched_share_shift(FsShare *share)
+{
+	uint64		shift = PG_UINT64_MAX;
+	uint64		round;
+
+	if (share->active == 0 || share->away)
+		return;
+	if (share->in_step != FS_NONE && foreign_since(&fs_members[share->in_step]) == 0)
+		return;
+	for (int32 m = share->members; m != FS_NONE && shift > 0; m = fs_members[m].next)
+		if (fs_nodes[m].linked && fs_members[m].returns == share->returns)
+			shift = Min(shift, foreign_since(&fs_members[m]));
+	if (shift == 0)
+		return;
+	if (shift < PG_UINT64_MAX)
+	{
+		round = Min(share->drr.round + shift, fs_lanes[share->lane].round);
+		if (share->visited == share->drr.round)
+			share->visited = round;
+		share->drr.round = round;
+	}
+	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
+		if (fs_nodes[m].linked)
+			in_step(m);
+}
+
+/*
+ * fs_sched_share_settle: a share that waits in a ring for a costly head has
+ * received the quanta of the rounds that passed before that is due.  Where that is
+ * earlier than now, others went past it: the rounds since are lost to it when it
+ * joins.
  */
 void
 fs_sched_share_settle(FsShare *share)
 {
 	uint64		round = fs_lanes[share->lane].round;
+	uint64		due;
 
 	if (share->active == 0 || share->away || share->drr.round + 1 >= round)
 		return;
-	if (drr_key(&share->drr, highest_cost(share)) >= round)
-		drr_grant_until(&share->drr, round - 1);
+	fs_sched_share_shift(share);
+	due = Min(drr_key(&share->drr, highest_cost(share)), round);
+	if (due > 0)
+		drr_grant_until(&share->drr, due - 1);
 }
 
 /* A share whose head costs this takes part in this round of its lane, in which it did not so far. */
@@ -289,6 +365,8 @@ member_leave(int32 m)
 	share->active--;
 	if (share->costliest == m)
 		share->costliest = FS_NONE;
+	if (share->in_step == m)
+		share->in_step = FS_NONE;
 	fs_fair_left(m);
 }
 
@@ -318,6 +396,7 @@ fs_sched_member_put_off(int32 m, int32 cost, uint64 round)
 	ringheap_remove(fs_nodes, root, m);
 	fs_nodes[m].round = round;
 	ringheap_insert(fs_nodes, root, m);
+	in_step(m);
 }
 
 /* Put a member where its head's cost says; out of the ring when it has nothing to give. */
@@ -368,6 +447,7 @@ ring_rekey(int32 m)
 		node->round = Max(drr_key(&share->drr, cost), lane->round);
 		member->charges = share->charges;
 		ringheap_insert(fs_nodes, &ring->root, m);
+		in_step(m);
 		ring->active++;
 		share->active++;
 		fs_fair_entered(m);
@@ -385,7 +465,10 @@ ring_rekey(int32 m)
 	if (key != node->round)
 		fs_sched_member_put_off(m, cost, key);
 	else
+	{
 		note_cost(m, cost);
+		in_step(m);
+	}
 	member->charges = share->charges;
 }
 
@@ -556,6 +639,8 @@ fs_sched_workspace_returns(int32 w)
 		if (!share->away)
 			continue;
 		share->away = false;
+		share->in_step = FS_NONE;
+		share->returns++;
 		if (share->active > 0)
 		{
 			/* those in rings are at worst too early: joining makes them later */

@@ -203,6 +203,10 @@ typedef struct FsRing
 								 * they may jump */
 	int32		active;			/* members in the heap */
 	int32		members;		/* members at all */
+	uint64		seen;			/* the lane's round when somebody looked who
+								 * may serve it */
+	uint64		foreign;		/* rounds that were brought by others, who
+								 * serve none of what those serve */
 	FairClock	clock;			/* fairness.c */
 	TimestampTz made_at;
 
@@ -247,6 +251,9 @@ typedef struct FsShare
 								 * meanwhile, or that became ready */
 	int32		costliest;		/* of these, one whose head costs most;
 								 * FS_NONE: to be looked for */
+	int32		in_step;		/* of these, the last one that was put in its
+								 * place; FS_NONE: to be looked for */
+	uint32		returns;		/* how often it came back */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
 	uint32		charges;		/* how often it was charged */
 	uint64		visited;		/* drr.round when it was served last in its
@@ -268,6 +275,8 @@ typedef struct FsMember
 	int32		ring;
 	int32		cost;			/* of its head, when it was put in its place */
 	uint32		charges;		/* of its share, then */
+	uint32		returns;		/* of its share, then */
+	uint64		foreign;		/* of its ring, then */
 	bool		waits;			/* it has something ready, parked or not */
 	bool		is_out;			/* on its share's list */
 	int32		out_next;
