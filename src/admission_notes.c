@@ -82,7 +82,7 @@ lift_empty(const FsDatabase *db, const FsLimits *limits)
 
 /* What the row of a resource is to say, as things are now. */
 static void
-describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossingNote *note)
+describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossing *note)
 {
 	FsLimits   *limits = &fs_limits[l];
 	uint32		bit = FsResourceBit(r);
@@ -98,6 +98,7 @@ describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossingNote *note)
 		note->state = FS_CROSSING_BELOW;
 	else
 		note->state = crossed ? FS_CROSSING_CROSSED : FS_CROSSING_ABOVE;
+	note->seen_at = now;
 	note->crossed_at = limits->crossed_at[r];
 	note->until = throttled ? limits->throttle_until[r] : 0;
 	note->quota_since = limits->set.quota_since[r];
@@ -147,13 +148,13 @@ take_crossings(int32 l, FsAdmissionNotes *notes, TimestampTz now)
 
 	for (int r = 0; r < FS_RESOURCES; r++)
 	{
-		FsCrossingNote *note = &notes->crossings[notes->ncrossings];
+		FsCrossing *note = &notes->crossings[notes->ncrossings];
 
 		if (!(limits->crossing_dirty & FsResourceBit(r)))
 			continue;
 		describe_crossing(l, r, now, note);
 		notes->ncrossings++;
-		if (note->state == FS_CROSSING_CROSSED || note->state == FS_CROSSING_ABOVE)
+		if (fs_crossing_at(note))
 			limits->crossing_rows |= FsResourceBit(r);
 		else
 			limits->crossing_rows &= ~FsResourceBit(r);
@@ -213,7 +214,6 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 	bool		moved = db->limits_due != 0 && db->limits_due <= now;
 	bool		restoring = rest && now < db->usage_stale + RESTORE_TIME;
 
-	notes->at = now;
 	notes->nbreaches = notes->nrates = notes->ncrossings = 0;
 	db->limits_due = 0;
 	for (int l = 0; l < fs->limits.capacity; l++)
