@@ -13,7 +13,8 @@
  *
  * Of a threshold that was crossed the row of quota_crossings is written with the
  * violation, so all that a workspace has of both is taken, or nothing: nothing
- * while rows of a restore are still to be read.
+ * while rows of a restore are still to be read.  Nor then of a workspace that has
+ * no limits: they may come.
  *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises.
@@ -124,7 +125,6 @@ take_breaches(int32 l, FsAdmissionNotes *notes, TimestampTz now)
 			open |= !gone;
 			if (b->count == 0 && !gone)
 				continue;
-			note->limits = l;
 			strcpy(note->workspace, limits->name);
 			strcpy(note->run_id, limits->run_resource == r && limits->run_kind == k ? limits->run_id : "");
 			note->resource = r;
@@ -219,13 +219,15 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 	for (int l = 0; l < fs->limits.capacity; l++)
 	{
 		FsLimits   *limits = &fs_limits[l];
+		int			taken;
+		bool		open;
 
 		if (limits->db != FsDbIndex(db))
 			continue;
 		look_by_time(l, moved, now);
 		if (!limits->breached)
 			continue;
-		if ((limits->crossing_dirty != 0 && restoring) ||
+		if (((limits->crossing_dirty != 0 || limits->set.has == 0) && restoring) ||
 			notes->nbreaches > FS_NOTES - FS_RESOURCES * FS_BREACH_KINDS ||
 			notes->ncrossings > FS_NOTES - FS_RESOURCES)
 		{
@@ -233,7 +235,14 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 			continue;
 		}
 		lift_empty(db, limits);
-		limits->breached = take_breaches(l, notes, now);
+		taken = notes->nbreaches;
+		open = take_breaches(l, notes, now);
+
+		/*
+		 * what is taken may be put back: the entry is let go in a run after
+		 * that
+		 */
+		limits->breached = open || notes->nbreaches > taken;
 		take_crossings(l, notes, now);
 		rest |= limits->breached;
 		if (!limits->breached)

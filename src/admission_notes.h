@@ -13,7 +13,6 @@
 /* A violation: occurrences that are not written, or its end. */
 typedef struct FsNote
 {
-	int32		limits;
 	char		workspace[FS_NAME_LEN + 1];
 	char		run_id[FS_NAME_LEN + 1];
 	FsResource	resource;

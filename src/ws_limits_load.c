@@ -68,6 +68,20 @@ seed_used(int32 l, const FsUsed *used, int n, TimestampTz now)
 	}
 }
 
+/* The entry of a workspace, made with what it used where there is none; FS_NONE: no room. */
+static int32
+get_seeded(int32 db, const char *workspace, const FsUsed *used, int n, TimestampTz now)
+{
+	int32		l = fs_limits_find(db, workspace);
+
+	if (l != FS_NONE)
+		return l;
+	l = fs_limits_get(db, workspace);
+	if (l != FS_NONE)
+		seed_used(l, used, n, now);
+	return l;
+}
+
 /* What is known of rate windows when memory is built; each array in the order of workspaces. */
 typedef struct FsOldRates
 {
@@ -296,7 +310,9 @@ fs_limits_load(FsDatabase *db)
 				fs_limits_lock_usage(parts[i].workspace, true);
 			fresh |= !known;
 		}
-		if (fresh)
+		if (building)
+			past = fs_limits_read_breaches(&npast);
+		if (fresh || npast > 0)
 		{
 			used = fs_limits_read_used(NULL, &nused);
 			if (building)
@@ -305,7 +321,6 @@ fs_limits_load(FsDatabase *db)
 				old.booked = fs_limits_read_booked(&old.nbooked);
 				old.exact = fs_rate_file_read(db, &old.nexact);
 				fs_limits_sort(old.exact, old.nexact, sizeof(FsSavedRate));
-				past = fs_limits_read_breaches(&npast);
 			}
 		}
 		seen = MemoryContextAllocZero(CurrentMemoryContext, sizeof(uint32) * fs->limits.capacity);
@@ -317,17 +332,12 @@ fs_limits_load(FsDatabase *db)
 		now = GetCurrentTimestamp();
 		for (int i = 0; i < nparts && !again && !full; i++)
 		{
-			int32		l = fs_limits_find(slot, parts[i].workspace);
+			int32		l = get_seeded(slot, parts[i].workspace, used, nused, now);
 
 			if (l == FS_NONE)
 			{
-				l = fs_limits_get(slot, parts[i].workspace);
-				if (l == FS_NONE)
-				{
-					full = true;
-					break;
-				}
-				seed_used(l, used, nused, now);
+				full = true;
+				break;
 			}
 			made[l] |= parts[i].part & ~fs_limits[l].set.has;
 			throttles |= (made[l] & FS_LIMIT_THROTTLE) != 0;
@@ -350,7 +360,12 @@ fs_limits_load(FsDatabase *db)
 		}
 		for (int i = 0; i < npast && !again && !full; i++)
 		{
-			int32		l = fs_limits_find(slot, past[i].workspace);
+			/*
+			 * what is open of a workspace without limits is to be closed;
+			 * where there is no room, by the next rebuild
+			 */
+			int32		l = past[i].resolved == DT_NOEND ? get_seeded(slot, past[i].workspace, used, nused, now)
+				: fs_limits_find(slot, past[i].workspace);
 
 			if (l != FS_NONE)
 				seed_breach(l, &past[i], now);
@@ -543,14 +558,9 @@ fs_limits_wanted(PG_FUNCTION_ARGS)
 	used = fs_limits_read_used(name, &n);
 	fs_ledger_reserve(1);
 	FsLock();
-	known = fs_limits_find(FsDbIndex(db), name) != FS_NONE;
-	l = fs_limits_get(FsDbIndex(db), name);
+	l = get_seeded(FsDbIndex(db), name, used, n, GetCurrentTimestamp());
 	if (l != FS_NONE)
-	{
-		if (!known)
-			seed_used(l, used, n, GetCurrentTimestamp());
 		fs_ledger_limits(l, 0, NULL);
-	}
 	FsUnlock();
 	if (l == FS_NONE)
 		no_room();

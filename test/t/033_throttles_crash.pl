@@ -264,6 +264,16 @@ $violations->ask('COMMIT');
 $violations->quit;
 written('killed', 'tokens crossed throttled|throttle 1', 'in the end it is written');
 
+# ---------- the last limit of a workspace goes, and nobody comes to write that its violation is over ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('gone', 'tokens', 100)});
+use_more('gone', 'tokens', 95);
+written('gone', 'tokens crossed throttled|throttle 1', 'throttled');
+hold();
+is($node->safe_psql('postgres', q{SELECT fairsched_drop_quota('gone', 'tokens')}), 't', 'gone: its only quota is dropped');
+crash();
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 AND bool_and(resolved_at IS NOT NULL) AND NOT EXISTS (SELECT FROM fairsched.workspace_usage_current WHERE workspace = 'gone')
+  FROM fairsched.quota_violations WHERE workspace = 'gone'}), 'gone: the violation is over, and memory forgets the workspace');
+
 # ---------- a promotion ----------
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
