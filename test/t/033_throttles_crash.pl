@@ -210,6 +210,11 @@ crash();
 written('again', 'storage crossed|throttle 3', 'crossed a third time, in the moment before a crash');
 $node->safe_psql('postgres', q{DELETE FROM fairsched.workspace_levels WHERE workspace = 'again'});
 written('again', '|throttle 3', 'below by hand');
+# below while the throttle lasts, and then it is over
+$node->safe_psql('postgres', q{SELECT fairsched_set_throttle('brief', true, duration => '3 s'), fairsched_set_quota('brief', 'storage', 100)});
+level('brief', 95);
+level('brief', 10);
+written('brief', '|throttle 1', 'no row is left of a throttle that is over');
 # held resources
 $node->safe_psql('postgres', q{SELECT fairsched_set_throttle('gpu', false)});
 $node->safe_psql('postgres', q{SELECT fairsched_set_throttle('gpu', true, 0.5, '2 hours', '{gpu}')});
