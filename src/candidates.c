@@ -20,22 +20,27 @@
 #define REVISIT_AFTER	(20 * INT64CONST(1000)) /* usec until a locked row is
 												 * looked at again */
 
-/* Without what this call has picked: the cursor may have gone back before it, and the rows do not tell yet. */
+/*
+ * Without what this call has picked: the cursor may have gone back before it, and
+ * the rows do not tell yet.
+ */
 static int
 leave_out_taken(FsCandidate *found, int n, int32 flow_id, const FsTaken *taken, int ntaken)
 {
-	int			left = 0;
+	int64		first = n > 0 ? found[0].position : PG_INT64_MAX;
 
-	for (int i = 0; i < n; i++)
+	for (int t = 0; t < ntaken; t++)
 	{
-		int			t = 0;
-
-		while (t < ntaken && (taken[t].flow_id != flow_id || taken[t].cand.position != found[i].position))
-			t++;
-		if (t == ntaken)
-			found[left++] = found[i];
+		if (taken[t].flow_id != flow_id || taken[t].cand.position < first)
+			continue;
+		for (int i = 0; i < n; i++)
+			if (found[i].position == taken[t].cand.position)
+			{
+				memmove(&found[i], &found[i + 1], (--n - i) * sizeof(FsCandidate));
+				break;
+			}
 	}
-	return left;
+	return n;
 }
 
 /* fs_candidates_fill: scan for a flow's next candidates; the flow is marked as being filled by us. */

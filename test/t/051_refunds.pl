@@ -10,7 +10,7 @@ use Test::More;
 
 my $node = fs_node('main', conf => { 'fairsched.max_running' => 20000 });
 
-# One in four claims of b is rolled back 25 services later: mostly in the round after its own.
+# One in four claims of b is rolled back 45 services later: mostly in the round after its own.
 $node->safe_psql('postgres', q{SELECT fairsched_create_workspace(w, tier => 'starter', max_running => 10000) FROM unnest('{a,b,c}'::text[]) w;
   SELECT cardinality(fairsched_enqueue_many(w, array_fill('{}'::jsonb, ARRAY[400]), lane => 'late')) FROM unnest('{a,b,c}'::text[]) w});
 my @idle = map { fs_session($node) } 1 .. 12;
@@ -37,7 +37,7 @@ while ($n < 600)
   $n++;
   if ($workspace eq 'b' && ++$served{claims_of_b} % 4 == 0)
   {
-    push @open, [ $session, $n + 25 ];
+    push @open, [ $session, $n + 45 ];
     next;
   }
   $session->ask('COMMIT');
