@@ -219,7 +219,7 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 	for (int l = 0; l < fs->limits.capacity; l++)
 	{
 		FsLimits   *limits = &fs_limits[l];
-		int			taken;
+		int			before;
 		bool		open;
 
 		if (limits->db != FsDbIndex(db))
@@ -235,15 +235,15 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 			continue;
 		}
 		lift_empty(db, limits);
-		taken = notes->nbreaches;
+		before = notes->nbreaches + notes->ncrossings;
 		open = take_breaches(l, notes, now);
+		take_crossings(l, notes, now);
 
 		/*
 		 * what is taken may be put back: the entry is let go in a run after
 		 * that
 		 */
-		limits->breached = open || notes->nbreaches > taken;
-		take_crossings(l, notes, now);
+		limits->breached = open || notes->nbreaches + notes->ncrossings > before;
 		rest |= limits->breached;
 		if (!limits->breached)
 			fs_limits_release(l);

@@ -3,8 +3,8 @@
  *		What is set for a workspace (quotas, rate limit, throttle), and how much of
  *		it is used: entries of a pool of their own, by name.
  *
- * An entry is there as long as something is set, whether or not the workspace
- * has jobs.  fs->lock held exclusively unless said otherwise; what is under
+ * An entry is there as long as something is set, or a violation is to be written
+ * or closed, whether or not the workspace has jobs.  fs->lock held exclusively unless said otherwise; what is under
  * "Transactions" takes the lock itself and may raise.
  */
 #ifndef FS_WS_LIMITS_H
@@ -117,6 +117,7 @@ typedef struct FsLimits
 	int64		pending[2];		/* by open transactions */
 	int64		level;			/* storage */
 	int64		level_pending;
+	int32		level_items;	/* open ledger items that change it */
 
 	FsWindow	rate;			/* of the rate limit */
 	FsWindow	used[2];		/* tokens, cost: of a day; what open
