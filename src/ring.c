@@ -468,15 +468,11 @@ int64
 fs_sched_share_refund(int32 s, int32 cost)
 {
 	FsShare    *share = &fs_shares[s];
-	uint64		round = fs_lanes[share->lane].round;
 	int64		lost;
 
 	fs_sched_share_settle(share);
-	if (share->active > 0 && !share->away)
-	{
-		drr_join(&share->drr, round);
-		share->joined = round;
-	}
+	share->joined = fs_lanes[share->lane].round;	/* what it gets back is to
+													 * come */
 	lost = drr_refund(&share->drr, cost);
 	if (share->active == 0 && share->waiting == 0)
 		drr_empty(&share->drr);
