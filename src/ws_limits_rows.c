@@ -230,8 +230,9 @@ fs_limits_read_used(const char *workspace, int *count)
 	 * a slice is 1350 s; both epochs are whole numbers of slices apart; 4e12
 	 * is FS_AMOUNT_MAX
 	 */
-	read_rows(&used, "SELECT workspace, resource, max(recorded_at), least(sum(amount), 4e12) FROM fairsched.workspace_usage "
-			  "WHERE recorded_at > clock_timestamp() - interval '1 day 23 min' AND resource IN ('tokens', 'cost')%s "
+	read_rows(&used, "SELECT workspace, resource, max(recorded_at), least(sum(amount), 4e12) "
+			  "FROM fairsched.workspace_usage WHERE recorded_at > clock_timestamp() - interval '1 day 23 min' "
+			  "AND resource IN ('tokens', 'cost')%s "
 			  "GROUP BY workspace, resource, floor(extract(epoch FROM recorded_at) / 1350)", of, workspace, fill_used);
 	read_rows(&used, "SELECT workspace, resource, updated_at, level FROM fairsched.workspace_levels WHERE true%s", of,
 			  workspace, fill_used);
@@ -282,7 +283,8 @@ fs_limits_read_booked(int *count)
 {
 	Entries		booked = {.size = sizeof(FsBooked)};
 
-	read_rows(&booked, "SELECT workspace, sum(claims)::bigint, max(epoch) FROM fairsched.rate_bookings%s GROUP BY workspace",
+	read_rows(&booked, "SELECT workspace, sum(claims)::bigint, max(epoch) "
+			  "FROM fairsched.rate_bookings%s GROUP BY workspace",
 			  "", NULL, fill_booked);
 	fs_limits_sort(booked.array, booked.n, booked.size);
 	*count = booked.n;
@@ -345,8 +347,9 @@ fs_limits_read_crossings(int *count)
 {
 	Entries		past = {.size = sizeof(FsCrossing)};
 
-	read_rows(&past, "SELECT workspace, resource, state, seen_at, crossed_at, throttled_until, quota_since, throttle_off_at "
-			  "FROM fairsched.quota_crossings%s ORDER BY state <> 'crossed' DESC, crossed_at NULLS FIRST", "", NULL,
+	read_rows(&past, "SELECT workspace, resource, state, seen_at, crossed_at, throttled_until, quota_since, "
+			  "throttle_off_at FROM fairsched.quota_crossings%s "
+			  "ORDER BY state <> 'crossed' DESC, crossed_at NULLS FIRST", "", NULL,
 			  fill_crossing);
 	*count = past.n;
 	return past.array;
