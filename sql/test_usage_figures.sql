@@ -56,9 +56,22 @@ BEGIN;
 SELECT fairsched_record_usage('uf_arm', 'storage', 1, absolute => true);
 ROLLBACK;
 SELECT fairsched_record_usage('uf_arm', 'storage', 9.6, absolute => true);
+BEGIN;
+SELECT fairsched_record_usage('uf_arm', 'storage', 1, absolute => true);
+SAVEPOINT a;
+SELECT fairsched_record_usage('uf_arm', 'storage', 2, absolute => true);
+ROLLBACK TO a;
+SELECT fairsched_record_usage('uf_arm', 'storage', 9.7, absolute => true);
+COMMIT;
 SELECT coalesce(uf_throttled(), false) AS never_below;
 SELECT fairsched_record_usage('uf_arm', 'storage', 8.9, absolute => true);
 SELECT coalesce(uf_throttled(), false) AS armed;
+-- above in a transaction that ends below: never above
+BEGIN;
+SELECT fairsched_record_usage('uf_arm', 'storage', 9.9, absolute => true);
+SELECT fairsched_record_usage('uf_arm', 'storage', 8, absolute => true);
+COMMIT;
+SELECT coalesce(uf_throttled(), false) AS never_above;
 SELECT fairsched_record_usage('uf_arm', 'storage', 9, absolute => true);
 SELECT uf_throttled() AS again;
 -- what a job declares and the day has not left: until the oldest use is a day old; not known where running jobs hold it

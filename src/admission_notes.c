@@ -13,7 +13,8 @@
  *
  * Of a threshold that was crossed the row of quota_crossings is written with the
  * violation, so all that a workspace has of both is taken, or nothing: nothing
- * while rows of a restore are still to be read.
+ * while rows of a restore are still to be read.  Nor then of a workspace that has
+ * no limits: they may come.
  *
  * All functions: fs->lock held exclusively; nothing here allocates, waits or
  * raises.
@@ -82,7 +83,7 @@ lift_empty(const FsDatabase *db, const FsLimits *limits)
 
 /* What the row of a resource is to say, as things are now. */
 static void
-describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossingNote *note)
+describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossing *note)
 {
 	FsLimits   *limits = &fs_limits[l];
 	uint32		bit = FsResourceBit(r);
@@ -98,6 +99,7 @@ describe_crossing(int32 l, FsResource r, TimestampTz now, FsCrossingNote *note)
 		note->state = FS_CROSSING_BELOW;
 	else
 		note->state = crossed ? FS_CROSSING_CROSSED : FS_CROSSING_ABOVE;
+	note->seen_at = now;
 	note->crossed_at = limits->crossed_at[r];
 	note->until = throttled ? limits->throttle_until[r] : 0;
 	note->quota_since = limits->set.quota_since[r];
@@ -123,7 +125,6 @@ take_breaches(int32 l, FsAdmissionNotes *notes, TimestampTz now)
 			open |= !gone;
 			if (b->count == 0 && !gone)
 				continue;
-			note->limits = l;
 			strcpy(note->workspace, limits->name);
 			strcpy(note->run_id, limits->run_resource == r && limits->run_kind == k ? limits->run_id : "");
 			note->resource = r;
@@ -147,13 +148,13 @@ take_crossings(int32 l, FsAdmissionNotes *notes, TimestampTz now)
 
 	for (int r = 0; r < FS_RESOURCES; r++)
 	{
-		FsCrossingNote *note = &notes->crossings[notes->ncrossings];
+		FsCrossing *note = &notes->crossings[notes->ncrossings];
 
 		if (!(limits->crossing_dirty & FsResourceBit(r)))
 			continue;
 		describe_crossing(l, r, now, note);
 		notes->ncrossings++;
-		if (note->state == FS_CROSSING_CROSSED || note->state == FS_CROSSING_ABOVE)
+		if (fs_crossing_at(note))
 			limits->crossing_rows |= FsResourceBit(r);
 		else
 			limits->crossing_rows &= ~FsResourceBit(r);
@@ -213,19 +214,20 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 	bool		moved = db->limits_due != 0 && db->limits_due <= now;
 	bool		restoring = rest && now < db->usage_stale + RESTORE_TIME;
 
-	notes->at = now;
 	notes->nbreaches = notes->nrates = notes->ncrossings = 0;
 	db->limits_due = 0;
 	for (int l = 0; l < fs->limits.capacity; l++)
 	{
 		FsLimits   *limits = &fs_limits[l];
+		int			before;
+		bool		open;
 
 		if (limits->db != FsDbIndex(db))
 			continue;
 		look_by_time(l, moved, now);
 		if (!limits->breached)
 			continue;
-		if ((limits->crossing_dirty != 0 && restoring) ||
+		if (((limits->crossing_dirty != 0 || limits->set.has == 0) && restoring) ||
 			notes->nbreaches > FS_NOTES - FS_RESOURCES * FS_BREACH_KINDS ||
 			notes->ncrossings > FS_NOTES - FS_RESOURCES)
 		{
@@ -233,8 +235,15 @@ fs_notes_take(FsDatabase *db, FsAdmissionNotes *notes, TimestampTz now)
 			continue;
 		}
 		lift_empty(db, limits);
-		limits->breached = take_breaches(l, notes, now);
+		before = notes->nbreaches + notes->ncrossings;
+		open = take_breaches(l, notes, now);
 		take_crossings(l, notes, now);
+
+		/*
+		 * what is taken may be put back: the entry is let go in a run after
+		 * that
+		 */
+		limits->breached = open || notes->nbreaches + notes->ncrossings > before;
 		rest |= limits->breached;
 		if (!limits->breached)
 			fs_limits_release(l);

@@ -13,7 +13,6 @@
 /* A violation: occurrences that are not written, or its end. */
 typedef struct FsNote
 {
-	int32		limits;
 	char		workspace[FS_NAME_LEN + 1];
 	char		run_id[FS_NAME_LEN + 1];
 	FsResource	resource;
@@ -29,35 +28,14 @@ typedef struct FsRateNote
 	int64		epoch;			/* the last one whose claims are in it */
 } FsRateNote;
 
-typedef enum FsCrossingState
-{
-	FS_CROSSING_NONE,			/* no row */
-	FS_CROSSING_CROSSED,
-	FS_CROSSING_ABOVE,
-	FS_CROSSING_BELOW
-} FsCrossingState;
-
-/* What the row of a resource in quota_crossings is to say. */
-typedef struct FsCrossingNote
-{
-	char		workspace[FS_NAME_LEN + 1];
-	FsResource	resource;
-	FsCrossingState state;
-	TimestampTz crossed_at;		/* 0: not known */
-	TimestampTz until;			/* 0: no throttle */
-	TimestampTz quota_since;
-	TimestampTz off_at;			/* 0: never */
-} FsCrossingNote;
-
 typedef struct FsAdmissionNotes
 {
-	TimestampTz at;
 	int			nbreaches;
 	int			nrates;
 	int			ncrossings;
 	FsNote		breaches[FS_NOTES];
 	FsRateNote	rates[FS_NOTES];
-	FsCrossingNote crossings[FS_NOTES];
+	FsCrossing	crossings[FS_NOTES];	/* what their rows are to say */
 } FsAdmissionNotes;
 
 /* fs->lock held exclusively; they do not raise. */

@@ -168,11 +168,10 @@ write_crossings(const FsAdmissionNotes *notes)
 {
 	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 	TIMESTAMPTZOID, TIMESTAMPTZOID};
-	static const char *const states[] = {NULL, "crossed", "above", "below"};
 
 	for (int i = 0; i < notes->ncrossings; i++)
 	{
-		const FsCrossingNote *note = &notes->crossings[i];
+		const FsCrossing *note = &notes->crossings[i];
 		Datum		args[8];
 		char		nulls[8];
 
@@ -182,8 +181,8 @@ write_crossings(const FsAdmissionNotes *notes)
 		fs_spi("DELETE FROM fairsched.quota_crossings WHERE workspace = $1 AND resource = $2", 2, types, args, NULL);
 		if (note->state == FS_CROSSING_NONE)
 			continue;
-		args[2] = CStringGetTextDatum(states[note->state]);
-		args[3] = TimestampTzGetDatum(notes->at);
+		args[2] = CStringGetTextDatum(FsCrossingNames[note->state]);
+		args[3] = TimestampTzGetDatum(note->seen_at);
 		args[4] = TimestampTzGetDatum(note->crossed_at);
 		if (note->state != FS_CROSSING_CROSSED || note->crossed_at == 0)
 			nulls[4] = 'n';

@@ -476,6 +476,7 @@ fs_ledger_usage(int32 l, FsResource r, int64 amount, int64 job_id, const char *r
 	limits->refs++;
 	if (r == FS_RES_STORAGE)
 	{
+		limits->level_items++;
 		if (amount > 0)
 		{
 			limits->level += amount;

@@ -311,7 +311,6 @@ confirm_usage(FsLedgerItem *item, TimestampTz now)
 	FsResource	r = item->u.usage.resource;
 	int64		amount = item->u.usage.amount;
 	FsLimits   *limits = &fs_limits[l];
-	int64		committed;
 
 	if (r == FS_RES_STORAGE)
 	{
@@ -319,15 +318,22 @@ confirm_usage(FsLedgerItem *item, TimestampTz now)
 			limits->level_pending -= amount;
 		else
 			limits->level += amount;
-		committed = limits->level - limits->level_pending;
+		limits->level_items--;
 	}
 	else
 	{
 		limits->pending[r - FS_RES_TOKENS] -= amount;
-		committed = fs_limits_used(limits, r, now) - limits->pending[r - FS_RES_TOKENS];
+		fs_admit_rearm(l, r, fs_limits_committed(limits, r, now) - amount);
 	}
-	fs_admit_rearm(l, r, committed - amount);
-	fs_admit_crossed(l, r, committed, amount > 0, item->u.usage.job_id, item->u.usage.run_id, now);
+
+	/*
+	 * of a level what counts is what it is when all changes of the
+	 * transaction are done, in whatever order it went up and down; they are
+	 * of one transaction, which holds its row
+	 */
+	if (r != FS_RES_STORAGE || limits->level_items == 0)
+		fs_admit_crossed(l, r, fs_limits_committed(limits, r, now), amount > 0, item->u.usage.job_id,
+						 item->u.usage.run_id, now);
 	limits->refs--;
 	if (amount < 0 && limits->workspace != FS_NONE)
 		fs_admit_changed(limits->workspace, now);
@@ -344,6 +350,7 @@ undo_usage(FsLedgerItem *item)
 
 	if (r == FS_RES_STORAGE)
 	{
+		limits->level_items--;
 		if (amount > 0)
 		{
 			limits->level -= amount;

@@ -19,6 +19,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -161,10 +162,14 @@ lock_level(const char *workspace)
 	args[0] = CStringGetTextDatum(workspace);
 	fs_own_changes = true;
 	fs_spi_begin();
-	fs_spi("INSERT INTO fairsched.workspace_levels (workspace, resource, level) VALUES ($1, 'storage', 0) "
-		   "ON CONFLICT DO NOTHING", 1, types, args, NULL);
-	fs_spi("SELECT level FROM fairsched.workspace_levels WHERE workspace = $1 AND resource = 'storage' FOR UPDATE",
-		   1, types, args, NULL);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		fs_spi("INSERT INTO fairsched.workspace_levels (workspace, resource, level) VALUES ($1, 'storage', 0) "
+			   "ON CONFLICT DO NOTHING", 1, types, args, NULL);
+		/* it may be deleted between the two, by hand or with the workspace */
+	} while (fs_spi("SELECT level FROM fairsched.workspace_levels WHERE workspace = $1 AND resource = 'storage' FOR UPDATE",
+					1, types, args, NULL) == 0);
 	level = fs_amount_numeric(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull),
 							  "level", FS_QUOTA_MAX, false);
 	fs_spi_end();

@@ -24,6 +24,9 @@ const char *const FsResourceNames[FS_RESOURCES] = {
 /* As fairsched.quota_violations says them. */
 const char *const FsBreachNames[FS_BREACH_KINDS] = {"reject", "pause", "alert", "burst_allowed", "throttle"};
 
+/* As fairsched.quota_crossings says them. */
+const char *const FsCrossingNames[FS_CROSSING_BELOW + 1] = {NULL, "crossed", "above", "below"};
+
 int
 fs_resource_by_name(const char *name)
 {

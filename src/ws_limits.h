@@ -3,8 +3,8 @@
  *		What is set for a workspace (quotas, rate limit, throttle), and how much of
  *		it is used: entries of a pool of their own, by name.
  *
- * An entry is there as long as something is set, whether or not the workspace
- * has jobs.  fs->lock held exclusively unless said otherwise; what is under
+ * An entry is there as long as something is set, or a violation is to be written
+ * or closed, whether or not the workspace has jobs.  fs->lock held exclusively unless said otherwise; what is under
  * "Transactions" takes the lock itself and may raise.
  */
 #ifndef FS_WS_LIMITS_H
@@ -66,6 +66,34 @@ typedef struct FsBreach
 	bool		open;			/* a row of it may be open */
 } FsBreach;
 
+/* What a row of fairsched.quota_crossings says of a resource. */
+typedef enum FsCrossingState
+{
+	FS_CROSSING_NONE,			/* there is no row */
+	FS_CROSSING_CROSSED,		/* not armed */
+	FS_CROSSING_ABOVE,			/* armed, though at the threshold */
+	FS_CROSSING_BELOW
+} FsCrossingState;
+
+typedef struct FsCrossing
+{
+	char		workspace[FS_NAME_LEN + 1];
+	FsResource	resource;
+	FsCrossingState state;
+	TimestampTz seen_at;		/* when it was so */
+	TimestampTz crossed_at;		/* 0: not known */
+	TimestampTz until;			/* 0: no throttle */
+	TimestampTz quota_since;
+	TimestampTz off_at;			/* 0: never */
+} FsCrossing;
+
+/* Use was at the threshold, or above. */
+static inline bool
+fs_crossing_at(const FsCrossing *crossing)
+{
+	return crossing->state == FS_CROSSING_CROSSED || crossing->state == FS_CROSSING_ABOVE;
+}
+
 /* What claims touch comes first, side by side. */
 typedef struct FsLimits
 {
@@ -89,6 +117,7 @@ typedef struct FsLimits
 	int64		pending[2];		/* by open transactions */
 	int64		level;			/* storage */
 	int64		level_pending;
+	int32		level_items;	/* open ledger items that change it */
 
 	FsWindow	rate;			/* of the rate limit */
 	FsWindow	used[2];		/* tokens, cost: of a day; what open
@@ -137,6 +166,7 @@ fs_limits_watched(const FsLimits *limits, FsResource r)
 }
 
 extern const char *const FsBreachNames[FS_BREACH_KINDS];
+extern const char *const FsCrossingNames[FS_CROSSING_BELOW + 1];
 
 /* A quota was exceeded, or an excess refused; job_id 0, run_id NULL: not known. */
 extern FsBreach *fs_limits_breach(int32 limits, FsResource r, FsBreachKind kind, int64 actual, int64 job_id,

@@ -412,6 +412,9 @@ CREATE FUNCTION fairsched.forget_limits(workspace text) RETURNS void
 DECLARE
 	part text;
 BEGIN
+	-- memory is told as well, which may know the workspace for longer
+	PERFORM @extschema@.fairsched_record_usage(forget_limits.workspace, 'storage', 0, absolute => true)
+		FROM fairsched.workspace_levels l WHERE l.workspace = forget_limits.workspace AND l.level > 0;
 	PERFORM fairsched.own_changes(true);
 	FOR part IN DELETE FROM fairsched.workspace_quotas q WHERE q.workspace = forget_limits.workspace RETURNING q.resource LOOP
 		PERFORM fairsched.apply_limits(workspace, part);

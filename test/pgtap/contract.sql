@@ -579,5 +579,28 @@ SELECT unnest(ARRAY[is(pg_get_function_arguments(f::regproc), $$period interval 
 SELECT is(has_function_privilege('public', p.oid, 'EXECUTE'), false, p.proname || ' is not for PUBLIC')
   FROM pg_proc p WHERE p.pronamespace = 'fairsched'::regnamespace AND p.proname ~ '^(html|svg|report)_|^html$|^recommendations$';
 
+-- What is known of thresholds that were crossed
+SELECT columns_are('fairsched', 'quota_crossings', string_to_array('workspace,resource,state,seen_at,crossed_at,throttled_until,quota_since,throttle_off_at', ','));
+SELECT unnest(ARRAY[col_type_is('fairsched', 'quota_crossings', c.col, c.type, 'quota_crossings.' || c.col || ' is ' || c.type),
+    CASE WHEN c.must THEN col_not_null('fairsched', 'quota_crossings', c.col, 'quota_crossings.' || c.col || ' is never null')
+      ELSE col_is_null('fairsched', 'quota_crossings', c.col, 'quota_crossings.' || c.col || ' may be null') END,
+    is(col_description('fairsched.quota_crossings'::regclass, a.attnum) <> '', true, 'quota_crossings.' || c.col || ' has a comment')])
+  FROM (VALUES ('workspace', 'text', true), ('resource', 'text', true), ('state', 'text', true), ('seen_at', 'timestamp with time zone', true),
+    ('crossed_at', 'timestamp with time zone', false), ('throttled_until', 'timestamp with time zone', false),
+    ('quota_since', 'timestamp with time zone', true), ('throttle_off_at', 'timestamp with time zone', false)) c(col, type, must)
+  JOIN pg_attribute a ON a.attrelid = 'fairsched.quota_crossings'::regclass AND a.attname = c.col;
+SELECT is(obj_description('fairsched.quota_crossings'::regclass) <> '', true, 'quota_crossings has a comment');
+-- a restore may bring a row that is there: no key, and an index by which it is found
+SELECT hasnt_pk('fairsched', 'quota_crossings', 'quota_crossings: no primary key');
+SELECT has_index('fairsched', 'quota_crossings', 'quota_crossings_of', ARRAY['workspace', 'resource']);
+SELECT is((SELECT count(*) FROM pg_index WHERE indrelid = 'fairsched.quota_crossings'::regclass AND indisunique), 0::bigint, 'quota_crossings: nor is anything unique');
+SELECT throws_ok($$INSERT INTO fairsched.quota_crossings (workspace, resource, state, seen_at, quota_since) VALUES ('contract', 'cpu', 'near', now(), now())$$,
+  '23514', NULL, 'quota_crossings: crossed, above or below');
+SELECT has_trigger('fairsched', 'quota_crossings', 'usage_changed', 'quota_crossings is read again');
+SELECT is(to_regclass('fairsched.quota_crossings') = ANY (e.extconfig), true, 'quota_crossings is dumped') FROM pg_extension e WHERE extname = 'fairsched';
+SELECT is(has_table_privilege('public', 'fairsched.quota_crossings', p), false, 'quota_crossings is not for PUBLIC: ' || p)
+  FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) p;
+SELECT is(array_length(relacl, 1), 1, 'quota_crossings: only its owner may read it') FROM pg_class WHERE oid = 'fairsched.quota_crossings'::regclass;
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -210,6 +210,11 @@ crash();
 written('again', 'storage crossed|throttle 3', 'crossed a third time, in the moment before a crash');
 $node->safe_psql('postgres', q{DELETE FROM fairsched.workspace_levels WHERE workspace = 'again'});
 written('again', '|throttle 3', 'below by hand');
+# below while the throttle lasts, and then it is over
+$node->safe_psql('postgres', q{SELECT fairsched_set_throttle('brief', true, duration => '3 s'), fairsched_set_quota('brief', 'storage', 100)});
+level('brief', 95);
+level('brief', 10);
+written('brief', '|throttle 1', 'no row is left of a throttle that is over');
 # held resources
 $node->safe_psql('postgres', q{SELECT fairsched_set_throttle('gpu', false)});
 $node->safe_psql('postgres', q{SELECT fairsched_set_throttle('gpu', true, 0.5, '2 hours', '{gpu}')});
@@ -263,6 +268,16 @@ ok($node->poll_query_until('postgres', "$writing AND pid <> $scheduler"), 'the n
 $violations->ask('COMMIT');
 $violations->quit;
 written('killed', 'tokens crossed throttled|throttle 1', 'in the end it is written');
+
+# ---------- the last limit of a workspace goes, and nobody comes to write that its violation is over ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('gone', 'tokens', 100)});
+use_more('gone', 'tokens', 95);
+written('gone', 'tokens crossed throttled|throttle 1', 'throttled');
+hold();
+is($node->safe_psql('postgres', q{SELECT fairsched_drop_quota('gone', 'tokens')}), 't', 'gone: its only quota is dropped');
+crash();
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 AND bool_and(resolved_at IS NOT NULL) AND NOT EXISTS (SELECT FROM fairsched.workspace_usage_current WHERE workspace = 'gone')
+  FROM fairsched.quota_violations WHERE workspace = 'gone'}), 'gone: the violation is over, and memory forgets the workspace');
 
 # ---------- a promotion ----------
 $node->backup('base');

@@ -92,9 +92,10 @@ is(known('older'), '5', 'older: the newer one counts');
 is(claim('older', 9), '1', 'older: and the rest can be had');
 
 # ---------- violations that cannot be written ----------
-$node->safe_psql('postgres', q{SELECT fairsched_set_quota('lost', 'cpu', 1)});
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota(w, 'cpu', 1) FROM unnest('{lost,dropped}'::text[]) w});
 $node->safe_psql('postgres', 'ALTER TABLE fairsched.quota_violations RENAME COLUMN overage TO other');
-is($node->safe_psql('postgres', q{SELECT allowed FROM fairsched_enforce_quota('lost', 'cpu', 3, 77, 'run 1')}), 'f', 'lost: refused');
+is($node->safe_psql('postgres', qq{SELECT allowed FROM fairsched_enforce_quota('$_', 'cpu', 3, 77, 'run 1')}), 'f', "$_: refused") foreach qw(lost dropped);
+is($node->safe_psql('postgres', q{SELECT fairsched_drop_quota('dropped', 'cpu')}), 't', 'dropped: it has no limits any more');
 my $until = time + $PostgreSQL::Test::Utils::timeout_default;
 my $error = '';
 $error = fs_error($node, $save) while $error eq '' && time < $until;
@@ -102,5 +103,7 @@ like($error, qr/42703/, 'lost: it cannot be written');
 $node->safe_psql('postgres', 'ALTER TABLE fairsched.quota_violations RENAME COLUMN other TO overage');
 ok($node->poll_query_until('postgres', "SELECT ($save) = 0 AND (SELECT count(*) = 1 AND sum(occurrences) = 1 AND max(job_id) = 77 FROM fairsched.quota_violations WHERE workspace = 'lost')"),
   'lost: it is, when it can be');
+is($node->safe_psql('postgres', q{SELECT count(*) = 1 AND sum(occurrences) = 1 AND bool_and(resolved_at IS NOT NULL) FROM fairsched.quota_violations WHERE workspace = 'dropped'}),
+  't', 'dropped: and is over');
 $node->stop;
 done_testing();
