@@ -57,25 +57,20 @@ drr_join(DrrShare *share, uint64_t ring_round)
 }
 
 /*
- * The most that a share has before its visit: what a visit leaves, less than the
- * cost of its head, and one such job that was refunded since.
- */
-static int64_t
-most_left(int64_t cost)
-{
-	return 2 * cost - 1;
-}
-
-/*
  * drr_resume: others went past a share in the middle of its visit.  Of what it had
- * it keeps that much: with more on top of a fresh quantum it would get twice as
- * much as they.
+ * it keeps what a visit may leave, less than the cost of its head, and such a job:
+ * with more on top of a fresh quantum it would get twice as much as they.  Returns
+ * how much it lost.
  */
-void
+int64_t
 drr_resume(DrrShare *share, uint64_t ring_round, int64_t cost)
 {
-	if (share->round < ring_round && share->deficit > most_left(cost))
-		share->deficit = most_left(cost);
+	int64_t		lost = share->deficit - (2 * cost - 1);
+
+	if (share->round >= ring_round || lost <= 0)
+		return 0;
+	share->deficit -= lost;
+	return lost;
 }
 
 void
@@ -85,20 +80,21 @@ drr_charge(DrrShare *share, int64_t cost)
 }
 
 /*
- * drr_refund: what was served is not.  In the round of its visit it is as if that
- * had not been, as far as it was one visit; once that has passed no more comes back
- * than a share may have before its next one.
+ * drr_refund: what was served is not.  It is as if that had not been, up to one
+ * visit: a large claim that is undone leaves no hoard.  Returns how much of it is
+ * lost.
  */
-void
-drr_refund(DrrShare *share, uint64_t ring_round, int64_t cost)
+int64_t
+drr_refund(DrrShare *share, int64_t cost)
 {
-	int64_t		most = share->round < ring_round ? most_left(cost) : share->quantum + cost - 1;
-	int64_t		back = share->deficit + cost;
+	int64_t		lost = share->deficit + cost - (share->quantum + cost - 1);
 
-	if (back > most)
-		back = most;
-	if (back > share->deficit)
-		share->deficit = back;
+	if (lost < 0)
+		lost = 0;
+	if (lost > cost)
+		lost = cost;
+	share->deficit += cost - lost;
+	return lost;
 }
 
 /* drr_empty: a queue that empties loses what it did not use; a debt stays. */

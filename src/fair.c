@@ -12,7 +12,7 @@ fair_begin(FairPeriod *period, FairClock *clock, int32_t quantum, uint64_t round
 	clock->shares++;
 	period->since = clock->time;
 	period->round = (uint32_t) round;
-	period->served = 0;
+	period->served = period->lost = 0;
 }
 
 /* fair_entitled: to what, in this period. */
@@ -31,7 +31,7 @@ fair_settle(FairPeriod *period, const FairClock *clock, int32_t quantum, uint64_
 	totals->served += period->served;
 	period->since = clock->time;
 	period->round = (uint32_t) round;
-	period->served = 0;
+	period->served = period->lost = 0;
 }
 
 /*
@@ -84,7 +84,7 @@ fair_is_stale(const FairPeriod *period, const FairClock *clock)
 
 /*
  * fair_lag: how far the service of this period is behind a quantum in each round
- * (negative: ahead of it).
+ * (negative: ahead of it), but for what the round robin does not owe it any more.
  */
 double
 fair_lag(const FairPeriod *period, const FairClock *clock, int32_t quantum)
@@ -96,7 +96,7 @@ fair_lag(const FairPeriod *period, const FairClock *clock, int32_t quantum)
 	if (start > clock->round)
 		start = clock->round;	/* it came in a round that this ring's
 								 * claimers have not seen yet */
-	return (double) quantum * (clock->round - start) - period->served;
+	return (double) quantum * (clock->round - start) - period->served - period->lost;
 }
 
 /* fair_bound: of the lag, normalised to the least quantum (DESIGN of the round robin). */

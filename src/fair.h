@@ -41,6 +41,8 @@ typedef struct FairPeriod
 	double		since;			/* the clock's time at the start */
 	uint32_t	round;			/* the lane's round at the start, its low bits */
 	int32_t		served;			/* since then, in competition */
+	int32_t		lost;			/* refunds that it did not get, less those of
+								 * before that it may still get */
 } FairPeriod;
 
 /* Of all periods that are over. */

@@ -35,11 +35,21 @@ clock_of(int32 member)
 	return &fs_rings[fs_members[member].ring].clock;
 }
 
+/* What it may take beside its visit of this round: refunds of others. */
+static int32
+to_come(const FsShare *share)
+{
+	if (share->drr.round >= fs_lanes[share->lane].round || share->drr.deficit <= 0)
+		return 0;
+	return (int32) Min(share->drr.deficit, PERIOD_MAX);
+}
+
 static void
 begin(FsShare *share, int32 m)
 {
 	share->home = m;
 	fair_begin(&share->period, clock_of(m), share->drr.quantum, fs_lanes[share->lane].round);
+	share->period.lost = -to_come(share);
 }
 
 static void
@@ -55,6 +65,7 @@ restart(FsShare *share)
 {
 	fair_settle(&share->period, clock_of(share->home), share->drr.quantum, fs_lanes[share->lane].round,
 				&fs_workspaces[share->workspace].fair);
+	share->period.lost = -to_come(share);
 }
 
 /* fs_fair_entered: a member is in its ring; its share contends. */
@@ -155,7 +166,7 @@ fs_fair_served(const FsEligible *e, int32 m, int32 cost, uint64 round_before, bo
 		restart(share);
 		return 0;
 	}
-	if (fair_is_stale(&share->period, clock_of(share->home)) || share->period.served > PERIOD_MAX)
+	if (fair_is_stale(&share->period, clock_of(share->home)) || (int64) share->period.served + share->period.lost > PERIOD_MAX)
 		restart(share);
 	advance = (double) cost / quanta;
 	for (int i = 0; i < e->nrings; i++)
@@ -165,12 +176,20 @@ fs_fair_served(const FsEligible *e, int32 m, int32 cost, uint64 round_before, bo
 	return advance;
 }
 
+/* fs_fair_lost: the round robin took so much away from it, of what it had not used. */
+void
+fs_fair_lost(FsShare *share, int64 lost)
+{
+	if (lost > 0 && share->home != FS_NONE)
+		share->period.lost += (int32) Min(lost, PERIOD_MAX - share->period.lost);
+}
+
 /*
- * fs_fair_undone: a pick that moved the clocks by `advance` came to nothing.  The
- * rounds that it brought the lane do not come back, so a new period begins.
+ * fs_fair_undone: a pick that moved the clocks by `advance` came to nothing, and
+ * its share was given its cost back, but for what is lost.
  */
 void
-fs_fair_undone(int32 s, int32 cost, double advance)
+fs_fair_undone(int32 s, int32 cost, double advance, int64 lost)
 {
 	FsShare    *share = &fs_shares[s];
 
@@ -181,7 +200,7 @@ fs_fair_undone(int32 s, int32 cost, double advance)
 	if (share->home != FS_NONE)
 	{
 		share->period.served -= cost;
-		restart(share);
+		fs_fair_lost(share, lost);
 	}
 	else
 		fs_workspaces[share->workspace].fair.served -= cost;

@@ -18,7 +18,8 @@ extern void fs_fair_quantum(int32 share, int32 quantum);
 
 /* A job was picked; returns how far it moved the clocks, for fs_fair_undone. */
 extern double fs_fair_served(const FsEligible *e, int32 member, int32 cost, uint64 round_before, bool urgent);
-extern void fs_fair_undone(int32 share, int32 cost, double advance);
+extern void fs_fair_undone(int32 share, int32 cost, double advance, int64 lost);
+extern void fs_fair_lost(FsShare *share, int64 lost);
 
 /* A claim is committed: how long its job had been ready. */
 extern void fs_fair_waited(int32 workspace, FsLease *lease, TimestampTz now);

@@ -346,8 +346,13 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 			continue;
 		}
 		due = urgent ? lane->round : Max(fs_nodes[m].round, lane->round);
-		if (urgent || fs_nodes[m].round < lane->round)
-			fs_sched_share_join(share, !urgent);
+		if (urgent)
+		{
+			fs_sched_share_settle(share);
+			drr_join(&share->drr, lane->round);
+		}
+		else if (fs_nodes[m].round < lane->round)
+			fs_sched_share_join(share);
 		if (!urgent)
 			m = best_member_of_share(e, m, due);
 		member = &fs_members[m];
@@ -460,13 +465,7 @@ fs_sched_fill_ahead(const FsEligible *e, int32 *flow, int *slot)
 void
 fs_sched_refund(int32 s, int32 cost, double advance)
 {
-	FsShare    *share = &fs_shares[s];
+	int64		lost = fs_sched_share_refund(s, cost);
 
-	fs_fair_undone(s, cost, advance);
-	fs_sched_share_settle(share);
-	drr_refund(&share->drr, fs_lanes[share->lane].round, cost);
-	if (share->active == 0 && share->waiting == 0)
-		drr_empty(&share->drr);
-	fs_sched_share_due_earlier(s);
-	fs_sched_share_rekey(s);
+	fs_fair_undone(s, cost, advance, lost);
 }

@@ -257,19 +257,17 @@ fs_sched_share_settle(FsShare *share)
 		drr_grant_until(&share->drr, round - 1);
 }
 
-/*
- * fs_sched_share_join: a share that is in some ring takes part in this round of
- * its lane; others may have gone past it (lags).
- */
+/* fs_sched_share_join: others went past a share that is in some ring; it takes part in this round of its lane. */
 void
-fs_sched_share_join(FsShare *share, bool lags)
+fs_sched_share_join(FsShare *share)
 {
 	uint64		round = fs_lanes[share->lane].round;
 
 	fs_sched_share_settle(share);
 	drr_join(&share->drr, round);
-	if (lags && share->drr.round < round)
-		drr_resume(&share->drr, round, highest_cost(share));
+	if (share->joined != round)
+		fs_fair_lost(share, drr_resume(&share->drr, round, highest_cost(share)));
+	share->joined = round;
 }
 
 static void
@@ -353,7 +351,7 @@ ring_rekey(int32 m)
 		if (share->active == 0)
 		{
 			drr_join(&share->drr, lane->round);
-			drr_resume(&share->drr, lane->round, cost);
+			(void) drr_resume(&share->drr, lane->round, cost);
 			share->costliest = m;
 		}
 		else
@@ -462,25 +460,37 @@ fs_sched_flow_relink(int32 f)
 }
 
 /*
- * fs_sched_share_due_earlier: after a refund it may have what its heads cost, which
- * were to wait for its next visit: it is due at once.
+ * fs_sched_share_refund: a claim came to nothing; returns how much of its cost is
+ * lost.  It may have what its heads cost now, which were to wait for its next
+ * visit: then it is due at once, and that visit is still to come.
  */
-void
-fs_sched_share_due_earlier(int32 s)
+int64
+fs_sched_share_refund(int32 s, int32 cost)
 {
-	for (int32 m = fs_shares[s].members; m != FS_NONE; m = fs_members[m].next)
+	FsShare    *share = &fs_shares[s];
+	int64		lost;
+
+	fs_sched_share_settle(share);
+	share->joined = fs_lanes[share->lane].round;	/* what it gets back is to
+													 * come */
+	lost = drr_refund(&share->drr, cost);
+	if (share->active == 0 && share->waiting == 0)
+		drr_empty(&share->drr);
+	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
 	{
 		uint64		key;
 
 		if (!fs_nodes[m].linked)
 			continue;
-		key = drr_key(&fs_shares[s].drr, next_cost(m));
+		key = drr_key(&share->drr, next_cost(m));
 		if (key >= fs_nodes[m].round)
 			continue;
 		ringheap_remove(fs_nodes, &fs_rings[fs_members[m].ring].root, m);
 		fs_nodes[m].round = key;
 		ringheap_insert(fs_nodes, &fs_rings[fs_members[m].ring].root, m);
 	}
+	fs_sched_share_rekey(s);
+	return lost;
 }
 
 void
@@ -549,7 +559,6 @@ fs_sched_workspace_returns(int32 w)
 				for (first = share->members; !fs_nodes[first].linked; first = fs_members[first].next)
 					;
 			drr_join(&share->drr, fs_lanes[share->lane].round);
-			drr_resume(&share->drr, fs_lanes[share->lane].round, highest_cost(share));
 			if (fs_nodes[first].linked)
 				fs_fair_entered(first);
 		}

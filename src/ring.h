@@ -27,11 +27,11 @@ extern void fs_sched_workspace_leaves(int32 workspace);
 extern void fs_sched_workspace_returns(int32 workspace);
 extern void fs_sched_members_take_out(const int32 *members, int n);
 
-/* After a refund: it may be due earlier than its places say. */
-extern void fs_sched_share_due_earlier(int32 share);
+/* Of a claim that came to nothing; returns how much is lost. */
+extern int64 fs_sched_share_refund(int32 share, int32 cost);
 
-/* It takes part in this round of its lane. lags: its place said an earlier round. */
-extern void fs_sched_share_join(FsShare *share, bool lags);
+/* Its place says an earlier round than the lane's: it takes part in that one from now on. */
+extern void fs_sched_share_join(FsShare *share);
 
 /* Before a change of deficit or quantum: bring the share's round up to date. */
 extern void fs_sched_share_settle(FsShare *share);

@@ -249,6 +249,8 @@ typedef struct FsShare
 								 * FS_NONE: to be looked for */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
 	uint32		charges;		/* how often it was charged */
+	uint64		joined;			/* if this is the lane's round: nobody went
+								 * past it in that, whatever its places say */
 	DrrShare	drr;
 	FairPeriod	period;			/* fairness.c */
 } FsShare;

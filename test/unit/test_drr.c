@@ -243,7 +243,7 @@ ring_place(int i, bool emptied)
 		if (!nodes[i].linked)
 		{
 			drr_join(&shares[i], ring_round);
-			drr_resume(&shares[i], ring_round, head_cost(i));
+			(void) drr_resume(&shares[i], ring_round, head_cost(i));
 			nodes[i].stamp = ++stamps;
 		}
 		else
@@ -413,7 +413,7 @@ run(int n, int biggest, int kinds, int steps)
 		if ((kinds & 8) && queues[next].count > 1 && rnd(5) == 0)
 		{
 			/* the claim was rolled back: as if it had not been */
-			drr_refund(&shares[next], ring_round, cost);
+			(void) drr_refund(&shares[next], cost);
 			book[next].deficit += cost;
 			served[next] -= cost;
 			ring_place(next, false);
@@ -607,6 +607,7 @@ run_late_refunds(int n, int biggest, int every, int bunch, int steps, double *ne
 	double		most = 0;
 	double		others = 0;
 	int			waits = 0;
+	uint64_t	joined = 0;		/* round in which share 0 was refunded last */
 
 	nshares = n;
 	qmin = 20;
@@ -631,7 +632,8 @@ run_late_refunds(int n, int biggest, int every, int bunch, int steps, double *ne
 		if (nodes[i].round < ring_round)
 		{
 			drr_join(&shares[i], ring_round);
-			drr_resume(&shares[i], ring_round, cost);
+			if (i != 0 || joined != ring_round)
+				(void) drr_resume(&shares[i], ring_round, cost);
 		}
 		drr_grant_until(&shares[i], drr_key(&shares[i], cost));
 		if (nodes[i].round > ring_round)
@@ -668,7 +670,9 @@ run_late_refunds(int n, int biggest, int every, int bunch, int steps, double *ne
 			if (open[k].at != 0 && (bunch > 1 ? open[k].at <= step : rnd(OPEN) == 0))
 			{
 				ring_settle(0);
-				drr_refund(&shares[0], ring_round, open[k].cost);
+				drr_join(&shares[0], ring_round);
+				joined = ring_round;
+				(void) drr_refund(&shares[0], open[k].cost);
 				if (drr_key(&shares[0], head_cost(0)) < nodes[0].round)
 				{
 					ringheap_remove(nodes, &root, 0);
@@ -715,22 +719,20 @@ main(void)
 	ok(s.deficit == 65 && s.round == 13, "a round is granted once, and time does not go back");
 	drr_charge(&s, 46);
 	ok(s.deficit == 19, "cost is charged");
-	drr_refund(&s, 13, 46);
-	ok(s.deficit == 65 && s.round == 13, "and refunded: in the same visit it is as if it had not been");
+	ok(drr_refund(&s, 46) == 0 && s.deficit == 65 && s.round == 13, "and refunded: as if it had not been");
+	ok(drr_refund(&s, 1) == 1 && s.deficit == 65, "what cannot have been of one visit is lost");
 	s.deficit = 10;
-	drr_refund(&s, 14, 30);
-	ok(s.deficit == 40, "later too");
-	drr_refund(&s, 14, 30);
-	ok(s.deficit == 59, "but no more than one job beyond what a visit leaves");
-	drr_refund(&s, 14, 1);
-	ok(s.deficit == 59, "and a refund never takes away");
+	ok(drr_refund(&s, 30) == 0 && s.deficit == 40 && drr_refund(&s, 30) == 21 && s.deficit == 49, "or a part of it");
 	s.deficit = 0;
-	for (int i = 0; i < 1000; i++)
-		drr_refund(&s, 13, 1);
-	ok(s.deficit == 20, "a large claim that is undone leaves a visit, not a hoard");
+	{
+		int64_t		lost = 0;
+
+		for (int i = 0; i < 1000; i++)
+			lost += drr_refund(&s, 1);
+		ok(s.deficit == 20 && lost == 980, "a large claim that is undone leaves a visit, not a hoard");
+	}
 	s.deficit = -15;
-	drr_refund(&s, 14, 5);
-	ok(s.deficit == -10, "a debt is refunded in full");
+	ok(drr_refund(&s, 5) == 0 && s.deficit == -10, "a debt is refunded in full");
 	s.deficit = 5;
 	drr_empty(&s);
 	ok(s.deficit == 0, "a queue that empties loses what it did not use");
@@ -749,12 +751,10 @@ main(void)
 	ok(s.deficit == 0 && s.round == 100, "no second quantum in the round it was visited in");
 	s = (DrrShare) {.quantum = 20,.round = 98,.deficit = 17};
 	drr_join(&s, 100);
-	drr_resume(&s, 100, 5);
-	ok(s.deficit == 9 && s.round == 99, "of a visit that was broken off no more is left than of one that ended, and a job");
+	ok(drr_resume(&s, 100, 5) == 8 && s.deficit == 9 && s.round == 99, "of a visit that was broken off no more is left than of one that ended, and a job");
 	s = (DrrShare) {.quantum = 20,.round = 100,.deficit = 17};
 	drr_join(&s, 100);
-	drr_resume(&s, 100, 5);
-	ok(s.deficit == 17, "and all of it in the same round");
+	ok(drr_resume(&s, 100, 5) == 0 && s.deficit == 17, "and all of it in the same round");
 	s = (DrrShare) {.quantum = 20,.round = 3,.deficit = 13};
 	drr_join(&s, 100);
 	ok(s.deficit == 13 && s.round == 99, "a frozen deficit comes back as it was");

@@ -200,7 +200,7 @@ bound_holds(void)
 			if (rnd(50) == 0)
 			{
 				/* undone: its job is the head again */
-				drr_refund(&drr[first], round, head[first]);
+				period[first].lost += (int32_t) drr_refund(&drr[first], head[first]);
 				clock.time -= (double) head[first] / clock.quanta;
 				period[first].served -= head[first];
 				fair_settle(&period[first], &clock, drr[first].quantum, round, &totals[first]);
