@@ -134,6 +134,27 @@ SELECT add(1, '{bl_gone}', '{"tokens": 9}', 'bl_other');
 SELECT workspace FROM fairsched_claim('bl', 5, lanes => '{bl}');
 SELECT finish();
 SELECT count(fairsched_cancel(job_id)) FROM fairsched.jobs WHERE lane = 'bl';
+-- There is room for 1024 means. That of a kind whose jobs are handed out by it stays while 3,000 others come.
+SELECT fairsched_set_budget('bl_mean', 1000000);
+SELECT count(fairsched_enqueue('bl_w', kind => 'bl_kept', budgets => '{bl_mean}', lane => 'bl_kept')) FROM generate_series(1, 2);
+SELECT fairsched_complete(job_id, token, usage => '{"cost": 5}') FROM fairsched_claim('bl', 1, lanes => '{bl_kept}');
+SELECT count(fairsched_enqueue('bl_w', kind => 'bl_' || n, budgets => '{bl_mean}', lane => 'bl_many')) FROM generate_series(1, 3000) n;
+DO $$
+DECLARE
+	kept bigint; token bigint;
+BEGIN
+	FOR i IN 1..60 LOOP
+		PERFORM fairsched_complete(c.job_id, c.token, usage => '{"cost": 1}') FROM fairsched_claim('bl', 50, lanes => '{bl_many}') c;
+		SELECT c.job_id, c.token INTO STRICT kept, token FROM fairsched_claim('bl', 1, lanes => '{bl_kept}') c;
+		PERFORM fairsched_release(kept, token);
+		COMMIT;
+	END LOOP;
+END
+$$;
+SELECT count(*) FROM fairsched.jobs WHERE lane = 'bl_many';
+SELECT count(*) FROM fairsched_claim('bl', 1, lanes => '{bl_kept}');
+SELECT spent, reserved FROM fairsched.budget_status WHERE budget = 'bl_mean';
+SELECT fairsched_complete(job_id, token, usage => '{"cost": 0}') FROM fairsched.running_jobs WHERE lane = 'bl_kept';
 -- all removed at once
 TRUNCATE fairsched.budgets;
 DO $$

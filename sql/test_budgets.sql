@@ -366,6 +366,74 @@ SELECT spent FROM status('bud_cost');
 SELECT add(1, ARRAY(SELECT 'b' || n FROM generate_series(1, 8) n), (SELECT jsonb_object_agg('r' || n, n) FROM generate_series(1, 16) n));
 SELECT clear();
 
+-- Recorded and completed in one transaction: the estimate is not spent as well, and what is recorded is not passed on
+SELECT fairsched_set_budget('bud_once', 10, pause_at => NULL), fairsched_set_budget('bud_too', 100);
+SELECT add(4, '{bud_once,bud_too}', '{"cost": 6}');
+SELECT take();
+BEGIN;
+SELECT fairsched_record_spend('bud_once', 1, job_id), fairsched_record_spend('bud_once', 0.5, job_id) FROM fairsched.running_jobs WHERE lane = 'bud';
+SELECT finish(1);
+COMMIT;
+SELECT budget, spent, reserved FROM fairsched.budget_status WHERE budget IN ('bud_once', 'bud_too') ORDER BY 1;
+SELECT take();
+BEGIN;
+SELECT fairsched_record_spend('bud_once', 3, job_id) FROM fairsched.running_jobs WHERE lane = 'bud';
+-- 1.5 and 3 are spent, 5.5 is left
+SELECT count(*) FROM fairsched.running_jobs r, fairsched_complete_and_claim(ARRAY[r.job_id], ARRAY[r.token], 'bud', lanes => '{bud}') WHERE r.lane = 'bud';
+COMMIT;
+SELECT budget, spent, reserved FROM fairsched.budget_status WHERE budget IN ('bud_once', 'bud_too') ORDER BY 1;
+-- rolled back to a savepoint: all of the reservation may be passed on again
+SELECT fairsched_reset_budget('bud_once');
+SELECT take();
+SELECT fairsched_record_spend('bud_once', 0.5, job_id) FROM fairsched.running_jobs WHERE lane = 'bud';
+BEGIN;
+SELECT fairsched_record_spend('bud_once', 1, job_id) FROM fairsched.running_jobs WHERE lane = 'bud';
+SAVEPOINT a;
+SELECT finish(1);
+ROLLBACK TO a;
+ROLLBACK;
+SELECT fairsched_set_budget('bud_once', 6.5, pause_at => NULL);
+SELECT count(*) FROM fairsched.running_jobs r, fairsched_complete_and_claim(ARRAY[r.job_id], ARRAY[r.token], 'bud', lanes => '{bud}') WHERE r.lane = 'bud';
+SELECT spent, reserved FROM status('bud_once');
+SELECT clear();
+-- two budgets of a dimension are one observation
+SELECT fairsched_set_budget('bud_once', 100), fairsched_reset_budget('bud_once'), fairsched_reset_budget('bud_too');
+SELECT add(1, '{bud_once,bud_too}', '{"cost": 6}', kind => 'bud_two');
+SELECT take();
+SELECT fairsched_record_spend('bud_once', 2, job_id), fairsched_record_spend('bud_too', 4, job_id) FROM fairsched.running_jobs WHERE lane = 'bud';
+SELECT finish(1);
+SELECT add(1, '{bud_once,bud_too}', kind => 'bud_two');
+SELECT take();
+SELECT budget, spent, reserved FROM fairsched.budget_status WHERE budget IN ('bud_once', 'bud_too') ORDER BY 1;
+SELECT clear();
+-- What is recorded for a job is that job's: of the next one, whose lease lies in the same place, nothing is
+SELECT fairsched_set_budget('bud_once', 100), fairsched_reset_budget('bud_once'), fairsched_reset_budget('bud_too');
+SELECT add(2, '{bud_once,bud_too}', '{"cost": 6}');
+SELECT take();
+SELECT fairsched_record_spend('bud_once', 1, job_id), fairsched_record_spend('bud_too', 1, job_id) FROM fairsched.running_jobs WHERE lane = 'bud';
+SELECT finish(1);
+SELECT take();
+SELECT finish(1);
+SELECT budget, spent, reserved FROM fairsched.budget_status WHERE budget IN ('bud_once', 'bud_too') ORDER BY 1;
+-- not so of a job whose lease ran out: it gave its reservation back, and is charged anew
+SELECT fairsched_reset_budget('bud_once');
+SELECT add(1, '{bud_once}', '{"cost": 6}');
+TRUNCATE lost;
+BEGIN;
+INSERT INTO lost SELECT job_id, token FROM fairsched_claim('bud', lease => '1 ms', lanes => '{bud}');
+SELECT fairsched_record_spend('bud_once', 1, job_id) FROM lost;
+COMMIT;
+DO $$
+BEGIN
+	FOR i IN 1..6000 LOOP
+		EXIT WHEN (SELECT running FROM fairsched.budget_status WHERE budget = 'bud_once') = 0;
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+END
+$$;
+SELECT fairsched_complete(job_id, token) FROM lost;
+SELECT spent, reserved FROM status('bud_once');
+
 -- No transaction that spends or sets can be prepared
 BEGIN;
 SELECT fairsched_record_spend('bud_cost', 1);

@@ -178,4 +178,21 @@ SELECT fairsched_set_quota('uf_raise', 'cpu', 4);
 SELECT count(*) FROM fairsched_claim('uf', 1, lanes => '{uf_raise}', lease => '1 h');
 SELECT throttled_until > now() AS throttled_again FROM fairsched.workspace_usage_current WHERE workspace = 'uf_raise' AND resource = 'cpu';
 SELECT count(fairsched_complete(job_id, token)) FROM fairsched.running_jobs WHERE workspace LIKE 'uf\_%';
+-- a quota that is replaced by hand, in one transaction, is another one: the throttle of the one before is over
+SELECT fairsched_set_throttle('uf_hand', true, duration => '2 hours'), fairsched_set_quota('uf_hand', 'tokens', 100);
+SELECT fairsched_record_usage('uf_hand', 'tokens', 95);
+SELECT throttled_until IS NOT NULL AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_hand' AND resource = 'tokens';
+BEGIN;
+DELETE FROM fairsched.workspace_quotas WHERE workspace = 'uf_hand';
+INSERT INTO fairsched.workspace_quotas (workspace, resource, quota) VALUES ('uf_hand', 'tokens', 100);
+COMMIT;
+DO $$
+BEGIN
+	FOR i IN 1..6000 LOOP
+		EXIT WHEN (SELECT throttled_until IS NULL FROM fairsched.workspace_usage_current WHERE workspace = 'uf_hand' AND resource = 'tokens');
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END
+$$;
+SELECT used, quota, throttled_until IS NOT NULL AS throttled FROM fairsched.workspace_usage_current WHERE workspace = 'uf_hand' AND resource = 'tokens';
 SELECT fairsched_drop_quota(workspace, resource) FROM fairsched.workspace_quotas WHERE workspace LIKE 'uf\_%';

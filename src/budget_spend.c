@@ -281,6 +281,13 @@ named_by_lease(int32 lease, FsNamed *named)
 	return true;
 }
 
+/* What this transaction recorded of a budget for the job of a lease; it counts at commit. fs->lock held. */
+static int64
+recorded_here(int32 lease, int32 budget)
+{
+	return fs_ledger_recorded(budget, fs_leases[lease].job_id, fs_leases[lease].token);
+}
+
 /* Was something recorded for the job while it ran? fs->lock held. */
 static bool
 was_recorded(int32 lease)
@@ -288,7 +295,7 @@ was_recorded(int32 lease)
 	const FsBudgetSet *set = &fs_budget_sets[fs_leases[lease].budget_set];
 
 	for (int i = 0; i < set->n; i++)
-		if (fs_budget_part(lease, i)->recorded > 0)
+		if (fs_budget_part(lease, i)->recorded > 0 || recorded_here(lease, set->budget[i]) > 0)
 			return true;
 	return false;
 }
@@ -373,6 +380,8 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		int32		budget = named.budget[i];
 		int			place;
 		int64		amount;
+		int64		pending = 0;	/* recorded in this transaction */
+		int64		recorded = 0;	/* ... and before */
 		bool		reported = false;
 
 		if (budget == FS_NONE)
@@ -380,7 +389,12 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 		place = fs_budget_place(lease, budget);
 		amount = place >= 0 ? fs_budget_part(lease, place)->reserved
 			: fs_budget_estimate(&named.need, budget);
-		if (place >= 0 && fs_budget_part(lease, place)->recorded > 0)
+		if (place >= 0)
+		{
+			pending = recorded_here(lease, budget);
+			recorded = meter_add(fs_budget_part(lease, place)->recorded, pending);
+		}
+		if (recorded > 0)
 			amount = 0;
 		for (int u = 0; u < nused; u++)
 			if (dimension[u] == fs_budgets[budget].dimension)
@@ -390,7 +404,7 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			}
 		if (reported || amount == 0)
 		{
-			int64		all = meter_add(amount, place >= 0 ? fs_budget_part(lease, place)->recorded : 0);
+			int64		all = meter_add(amount, recorded);
 			bool		again = false;
 
 			/* one observation for each dimension, not for each budget */
@@ -401,11 +415,13 @@ fs_budget_usage(FsDatabase *db, int64 job_id, int64 token, FsJobRel *jr, HeapTup
 			if ((reported || all > 0) && !again && fs_budgets[budget].set.id != 0)
 				fs_budget_observe(slot, kind, fs_budgets[budget].set.dimension, all);
 		}
-		if (amount == 0 || !spend(budget, amount, lease, job_id, token, true, &sum->rows[sum->n]))
+		if (meter_add(amount, pending) == 0 ||
+			!spend(budget, amount, lease, job_id, token, true, &sum->rows[sum->n]))
 			continue;
 		if (place >= 0)
-			fs_budget_part(lease, place)->actual = amount;
-		sum->n++;
+			fs_budget_part(lease, place)->actual = meter_add(amount, pending);
+		sum->n += amount > 0;	/* else the item is for an abort: to forget
+								 * what will have been spent */
 	}
 	FsUnlock();
 	if (kind)

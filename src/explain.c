@@ -241,7 +241,7 @@ look(FsDatabase *db, int32 w, bool wait, const char *lane, const char *caps, int
 			continue;
 		memset(&why, 0, sizeof(why));
 		r = add(rows, quota_gates[i], fs_admit_resource(ws, i, spec->needs.amount[i], 0, now, &why), NULL);
-		snprintf(r->detail, sizeof(r->detail), "in use, of which the job needs %s more",
+		snprintf(r->detail, sizeof(r->detail), "in use; the job needs %s more",
 				 fs_amount_text(spec->needs.amount[i], need, sizeof(need)));
 		r->figures = limited;
 		r->value = ws->held[i] + (limited ? fs_limits_used(&fs_limits[ws->limits], i, now) : 0);

@@ -36,6 +36,8 @@ static FsLedgerItem *items = NULL;
 static int	nitems = 0;
 static int	capacity = 0;
 static bool has_budget = false; /* some item may be an ITEM_BUDGET */
+static bool has_recorded = false;	/* some item may be an ITEM_SPEND of a job
+									 * that runs */
 
 int
 fs_ledger_open_items(void)
@@ -71,7 +73,7 @@ add_item(FsItemKind kind)
 
 	Assert(nitems < capacity);
 	if (nitems == 0)
-		has_budget = false;
+		has_budget = has_recorded = false;
 	item = &items[nitems++];
 	memset(item, 0, sizeof(FsLedgerItem));
 	item->kind = kind;
@@ -389,6 +391,20 @@ fs_ledger_spend(const FsSpendItem *spend)
 {
 	add_item(ITEM_SPEND)->u.spend = *spend;
 	fs_budgets[spend->budget].refs++;
+	has_recorded |= spend->lease != FS_NONE && !spend->ends;
+}
+
+/* fs_ledger_recorded: what this transaction recorded of a budget for a job under this token, before it ends. */
+int64
+fs_ledger_recorded(int32 budget, int64 job_id, int64 token)
+{
+	int64		amount = 0;
+
+	for (int i = 0; has_recorded && i < nitems; i++)
+		if (items[i].kind == ITEM_SPEND && !items[i].u.spend.ends && items[i].u.spend.budget == budget &&
+			items[i].u.spend.job_id == job_id && items[i].u.spend.token == token)
+			amount = meter_add(amount, items[i].u.spend.amount);
+	return amount;
 }
 
 /* fs_ledger_budget_pending: what this transaction made of a budget; false: nothing. */

@@ -39,6 +39,7 @@ extern void fs_ledger_reserved(int32 workspace, int32 flow, int n);
 extern int	fs_ledger_reserved_into(int at, int32 workspace, int32 flow, int n);
 extern int64 fs_ledger_pending(int32 workspace, int cls);
 extern void fs_ledger_spend(const FsSpendItem *spend);
+extern int64 fs_ledger_recorded(int32 budget, int64 job_id, int64 token);
 extern bool fs_ledger_budget_pending(const char *name, FsBudgetSettings *set);
 extern void fs_ledger_budget_run(const FsBudgetRun *run);
 extern void fs_ledger_usage_stale(void);

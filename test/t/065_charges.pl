@@ -91,6 +91,19 @@ $node->safe_psql('postgres', q{SELECT fairsched_set_budget('going', 10)});
 is($node->safe_psql('postgres', sprintf($take, 1)), '1', 'made anew: who waited goes on');
 is($node->safe_psql('postgres', q{SELECT spent, reserved, running FROM fairsched.budget_status WHERE budget = 'going'}), '0|4|2', 'made anew: nothing is spent, and what runs is reserved');
 
+# ---------- a budget that is reset while a job's spending is not committed: it is the old period's, and no more reserved ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_budget('anew', 10), fairsched_enqueue('anew', lane => 'anew_b', budgets => '{anew}', resources => '{"cost": 6}')});
+($job, $token) = @{ (fs_rows($node, q{SELECT job_id, token FROM fairsched_claim('w', 1, lease => '1 h', lanes => '{anew_b}')}))[0] };
+my $spender = fs_session($node);
+$spender->ask("BEGIN; SELECT fairsched_record_spend('anew', 2, $job)");
+$node->safe_psql('postgres', q{SELECT fairsched_reset_budget('anew')});
+$spender->ask('COMMIT');
+$spender->quit;
+my $anew = q{SELECT spent, reserved FROM fairsched.budget_status WHERE budget = 'anew'};
+is($node->safe_psql('postgres', $anew), '0|4', 'anew: what was recorded before is not reserved any more');
+is($node->safe_psql('postgres', "SELECT fairsched_complete($job, $token)"), 't', 'anew: done');
+is($node->safe_psql('postgres', $anew), '0|0', 'anew: nothing is left reserved');
+
 # ---------- completions of one call: a row for each budget ----------
 $node->safe_psql('postgres', q{SELECT fairsched_set_budget('many', 1000), fairsched_set_budget('more', 1000, dimension => 'tokens'),
   count(fairsched_enqueue('many', lane => 'many', budgets => CASE WHEN n % 2 = 0 THEN '{many,more}' ELSE '{many}' END::text[], resources => '{"cost": 2, "tokens": 3}'))

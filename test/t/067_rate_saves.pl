@@ -7,7 +7,7 @@ use lib $FindBin::RealBin;
 use Fairsched;
 use Test::More;
 
-my $node = fs_node('saves', conf => { 'fairsched.background_workers' => 'off' });
+my $node = fs_node('saves', conf => { 'fairsched.background_workers' => 'off', max_prepared_transactions => 2 });
 
 sub claim
 {
@@ -91,12 +91,48 @@ $node->start;
 is(known('older'), '5', 'older: the newer one counts');
 is(claim('older', 9), '1', 'older: and the rest can be had');
 
+# ---------- one booking covers the claims that follow: a 64th of the limit, or as many as there were, and no more than it leaves ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_rate_limit('book', 640, '1 hour'), count(fairsched_enqueue('book', lane => 'book')) FROM generate_series(1, 20);
+  SELECT fairsched_set_rate_limit('cap', 20, '1 hour'), count(fairsched_enqueue('cap', lane => 'cap')) FROM generate_series(1, 20)});
+saved($_, 0) foreach 'book', 'cap';
+$holder = fs_session($node);
+$holder->ask('BEGIN; LOCK TABLE fairsched.quota_crossings IN ROW EXCLUSIVE MODE');    # nobody saves meanwhile
+my $booked = q{SELECT string_agg(claims::text, ',' ORDER BY ctid) FROM fairsched.rate_bookings WHERE workspace = '%s'};
+claim('book', 1) foreach 1 .. 10;
+is($node->safe_psql('postgres', sprintf($booked, 'book')), '10', 'book: ten claims write one row');
+claim('book', 1);
+is($node->safe_psql('postgres', sprintf($booked, 'book')), '10,11', 'book: the next one as many as there were');
+is(claim('cap', 12), '12', 'cap: twelve of one call');
+is($node->safe_psql('postgres', sprintf($booked, 'cap')), '12', 'cap: and they are booked');
+claim('cap', 1);
+is($node->safe_psql('postgres', sprintf($booked, 'cap')), '12,8', 'cap: no more than the limit leaves');
+$holder->quit;
+
+# ---------- what is written by a transaction that is prepared is not known to be ----------
+$node->safe_psql('postgres', q{SELECT fairsched_set_quota('prepared', 'cpu', 1)});
+is($node->safe_psql('postgres', q{SELECT allowed FROM fairsched_enforce_quota('prepared', 'cpu', 3)}), 'f', 'prepared: refused');
+my $there = q{SELECT count(*) FROM fairsched.quota_violations WHERE workspace = 'prepared'};
+my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+$holder = fs_session($node);
+while (1)
+{
+  $holder->ask('BEGIN');
+  $holder->ask($save);
+  last if $holder->ask($there) eq '1' || time > $until;
+  $holder->ask('ROLLBACK');
+}
+$holder->ask(q{PREPARE TRANSACTION 'noted'});
+$node->safe_psql('postgres', q{ROLLBACK PREPARED 'noted'});
+$holder->quit;
+is($node->safe_psql('postgres', $there), '0', 'prepared: and rolled back');
+ok($node->poll_query_until('postgres', "SELECT ($save) = 0 AND ($there) = 1"), 'prepared: it is written later');
+
 # ---------- violations that cannot be written ----------
 $node->safe_psql('postgres', q{SELECT fairsched_set_quota(w, 'cpu', 1) FROM unnest('{lost,dropped}'::text[]) w});
 $node->safe_psql('postgres', 'ALTER TABLE fairsched.quota_violations RENAME COLUMN overage TO other');
 is($node->safe_psql('postgres', qq{SELECT allowed FROM fairsched_enforce_quota('$_', 'cpu', 3, 77, 'run 1')}), 'f', "$_: refused") foreach qw(lost dropped);
 is($node->safe_psql('postgres', q{SELECT fairsched_drop_quota('dropped', 'cpu')}), 't', 'dropped: it has no limits any more');
-my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+$until = time + $PostgreSQL::Test::Utils::timeout_default;
 my $error = '';
 $error = fs_error($node, $save) while $error eq '' && time < $until;
 like($error, qr/42703/, 'lost: it cannot be written');

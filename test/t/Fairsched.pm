@@ -24,7 +24,7 @@ use Time::HiRes qw(usleep);
 our @EXPORT = qw(
   fs_node fs_conf fs_session fs_error fs_rows
   fs_pgbench fs_finish fs_ended fs_scheduler_pid fs_wait_scheduler
-  fs_check_ok fs_drain_all fs_claim_until fs_kill
+  fs_check_ok fs_drain_all fs_claim_until fs_kill fs_page_ok
 );
 
 # What happens by itself after some time, and would happen in the middle of a test on a slow machine: not
@@ -222,6 +222,38 @@ sub fs_drain_all
     push @ids, @got;
   }
   return @ids;
+}
+
+# fs_page_ok: docs/PAGE, run as it is written: each block of SQL, and what it says comes out. One SELECT that only reads from
+# what $read matches is repeated until it does: some things come a moment later.
+sub fs_page_ok
+{
+  my ($node, $page, $least, $read) = @_;
+  my $text = slurp_file("$FindBin::RealBin/../../docs/$page");
+  my @blocks;
+
+  push @blocks, [ $1, $2 ] while $text =~ /^```sql\n(.*?)^```\n(?:```text\n(.*?)^```\n)?/msg;
+  cmp_ok(scalar @blocks, '>', $least, "$page: it has blocks of SQL");
+  foreach my $block (@blocks)
+  {
+    my ($sql, $want) = @$block;
+    my ($first) = split /\n/, $sql;
+    my $got;
+    my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+
+    while (1)
+    {
+      $got = $node->safe_psql('postgres', $sql);
+      $got =~ s/^\n+//;
+      last if !defined $want || $got eq $want =~ s/\n\z//r || $sql !~ /\A\s*SELECT [^;]* FROM $read[^;]*;\s*\z/ || time > $until;
+      $node->safe_psql('postgres', 'SELECT pg_sleep(0.05)');
+    }
+    $got =~ s/^\n//mg;
+    if (defined $want) { is("$got\n", $want, $first) }
+    else { pass($first) }
+  }
+  fs_check_ok($node, 'memory equals the rows');
+  return;
 }
 
 # fs_claim_until: claims until there is something; job_id, token and attempt of the first job, or
