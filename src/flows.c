@@ -609,7 +609,7 @@ fs_sched_member_place(int32 m, int32 holders)
 		from->active--;
 		fs_fair_left(m);
 		member->ring = r;
-		member->foreign = fs_rings[r].foreign;
+		member->foreign = (uint32) fs_rings[r].foreign;
 		ringheap_insert(fs_nodes, &fs_rings[r].root, m);
 		fs_rings[r].active++;
 		fs_fair_entered(m);

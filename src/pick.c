@@ -411,7 +411,7 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 		lane->served_at = ++d->serve_clock;
 
 		if (!urgent && share->drr.round == lane->round)
-			share->visited = lane->round;
+			share->visited = (uint32) lane->round;
 		if (lane->round > before)
 			for (int i = 0; i < e->nrings; i++)
 				if (fs_rings[e->rings[i]].lane == share->lane)

@@ -268,16 +268,16 @@ in_step(int32 m)
 	FsMember   *member = &fs_members[m];
 	FsShare    *share = &fs_shares[member->share];
 
-	member->foreign = fs_rings[member->ring].foreign;
+	member->foreign = (uint32) fs_rings[member->ring].foreign;
 	member->returns = share->returns;
 	share->in_step = m;
 }
 
 /* Rounds that were foreign to a member's ring since. */
-static uint64
+static uint32
 foreign_since(const FsMember *member)
 {
-	return fs_rings[member->ring].foreign - member->foreign;
+	return (uint32) fs_rings[member->ring].foreign - member->foreign;
 }
 
 /*
@@ -304,8 +304,8 @@ fs_sched_share_shift(FsShare *share)
 	if (shift < PG_UINT64_MAX)
 	{
 		round = Min(share->drr.round + shift, fs_lanes[share->lane].round);
-		if (share->visited == share->drr.round)
-			share->visited = round;
+		if (share->visited == (uint32) share->drr.round)
+			share->visited = (uint32) round;
 		share->drr.round = round;
 	}
 	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
@@ -338,7 +338,7 @@ static void
 join(FsShare *share, int32 cost)
 {
 	uint64		round = fs_lanes[share->lane].round;
-	bool		broken_off = share->visited == share->drr.round;
+	bool		broken_off = share->visited == (uint32) share->drr.round;
 
 	drr_join(&share->drr, round);
 	if (broken_off)

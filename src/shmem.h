@@ -256,9 +256,9 @@ typedef struct FsShare
 	uint32		returns;		/* how often it came back */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
 	uint32		charges;		/* how often it was charged */
-	uint64		visited;		/* drr.round when it was served last in its
-								 * turn: while it is that, what it has left is
-								 * of a visit */
+	uint32		visited;		/* low bits of drr.round when it was served
+								 * last in its turn: while it is that, what it
+								 * has left is of a visit */
 	DrrShare	drr;
 	FairPeriod	period;			/* fairness.c */
 } FsShare;
@@ -276,7 +276,7 @@ typedef struct FsMember
 	int32		cost;			/* of its head, when it was put in its place */
 	uint32		charges;		/* of its share, then */
 	uint32		returns;		/* of its share, then */
-	uint64		foreign;		/* of its ring, then */
+	uint32		foreign;		/* of its ring, then: the low bits */
 	bool		waits;			/* it has something ready, parked or not */
 	bool		is_out;			/* on its share's list */
 	int32		out_next;
