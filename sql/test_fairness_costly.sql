@@ -104,6 +104,15 @@ SELECT count(fairsched_enqueue_many('fc_dear', array_fill('{"cost": 100}'::jsonb
 CALL in_turns('fc_5', '{}', '{fc_a}', 1, 500);
 SELECT count(*) > 5 AS served FROM fc_served WHERE lane = 'fc_5' AND workspace = 'fc_dear';
 
-SELECT count(fairsched_drop_workspace(w, true)) FROM unnest('{fc_big,fc_small,fc_hand,fc_dear,fc_cheap,fc_other}'::text[]) w;
+-- Its own cheap jobs in another ring do not spend what it saves for a more urgent one that the same worker serves:
+-- these come as if all were in one ring
+SELECT fairsched_create_workspace(w, max_running => 10000, own_table => false) FROM unnest('{fc_urgent}'::text[]) w;
+SELECT count(fairsched_enqueue_many('fc_urgent', array_fill('{}'::jsonb, ARRAY[3]), priority => 'P1', cost => 100, capabilities => '{fc_a}', lane => 'fc_6')),
+	count(fairsched_enqueue_many('fc_urgent', array_fill('{}'::jsonb, ARRAY[300]), priority => 'P3', lane => 'fc_6')),
+	count(fairsched_enqueue_many('fc_small', array_fill('{}'::jsonb, ARRAY[600]), lane => 'fc_6'));
+SELECT workspace, priority, count(*) FROM fairsched_claim('fc', 202, lanes => '{fc_6}', capabilities => '{fc_a}') GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT workspace, priority, count(*) FROM fairsched_claim('fc', 141, lanes => '{fc_6}', capabilities => '{fc_a}') GROUP BY 1, 2 ORDER BY 1, 2;
+
+SELECT count(fairsched_drop_workspace(w, true)) FROM unnest('{fc_urgent,fc_big,fc_small,fc_hand,fc_dear,fc_cheap,fc_other}'::text[]) w;
 DROP PROCEDURE take, take_until, in_turns;
 DROP TABLE fc_served;

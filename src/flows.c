@@ -273,7 +273,8 @@ share_get(int32 workspace, int32 lane)
 	memset(&fs_shares[s], 0, sizeof(FsShare));
 	fs_shares[s].workspace = workspace;
 	fs_shares[s].lane = lane;
-	fs_shares[s].members = fs_shares[s].home = fs_shares[s].costliest = fs_shares[s].in_step = fs_shares[s].out = FS_NONE;
+	fs_shares[s].members = fs_shares[s].home = fs_shares[s].costliest = fs_shares[s].in_step = fs_shares[s].saves_for =
+		fs_shares[s].out = FS_NONE;
 	fs_shares[s].away = ws->parked != FS_PARK_NONE;
 	fs_shares[s].drr.quantum = ws->set.quantum;
 	fs_shares[s].next = ws->shares;
@@ -523,6 +524,8 @@ member_free(int32 m)
 	fs_shares[member->share].nmembers--;
 	if (member->is_out)
 		FS_UNCHAIN(fs_shares[member->share].out, m, fs_members, FsMember, out_next);
+	if (fs_shares[member->share].saves_for == m)
+		fs_shares[member->share].saves_for = FS_NONE;
 	member_unhash(m);
 	fs_rings[member->ring].members--;
 	fs_dbs[fs_rings[member->ring].db].members_gen++;

@@ -224,11 +224,14 @@ rekey_mine(const FsEligible *e, int32 share)
 	fs_sched_members_rekey(e->members, mine.n);
 }
 
-/* Where a share is in several rings: the most urgent head that is due; rings take turns. */
+/*
+ * Where a share is in several rings: the most urgent head of those that the claimer
+ * may serve, whether or not the share can pay for it yet, as in a single ring;
+ * rings take turns.
+ */
 static int32
-best_member_of_share(const FsEligible *e, int32 member, uint64 due)
+best_member_of_share(const FsEligible *e, int32 member)
 {
-	const DrrShare *drr = &fs_shares[fs_members[member].share].drr;
 	int32		best = member;
 	int32		flow;
 	int			slot;
@@ -243,20 +246,30 @@ best_member_of_share(const FsEligible *e, int32 member, uint64 due)
 		int32		m = e->members[i];
 		int			counts;
 
-		if (m == best || !fs_nodes[m].linked || fs_nodes[m].round > due)
+		if (m == best || !fs_nodes[m].linked)
 			continue;
 		counts = fs_sched_member_next(m, &flow, &slot);
-		if (counts > best_counts)
-			continue;
-		if (drr_key(drr, fs_sched_flow_head_cost(&fs_flows[flow], slot)) > due)
-			continue;
-		if (counts < best_counts || (int32) (fs_members[m].served - fs_members[best].served) < 0)
+		if (counts < best_counts ||
+			(counts == best_counts && (int32) (fs_members[m].served - fs_members[best].served) < 0))
 		{
 			best = m;
 			best_counts = counts;
 		}
 	}
 	return best;
+}
+
+/* The share saves for this member's head, due in that round: its others that the claimer may serve wait too. */
+static void
+save_for(const FsEligible *e, int32 member, int32 cost, uint64 round)
+{
+	fs_sched_member_put_off(member, cost, round);
+	if (fs_shares[fs_members[member].share].active == 1)
+		return;
+	fs_shares[fs_members[member].share].saves_for = member;
+	for (int i = 0; i < mine.n; i++)
+		if (fs_nodes[e->members[i]].linked && fs_nodes[e->members[i]].round < round)
+			fs_sched_member_put_off(e->members[i], fs_members[e->members[i]].cost, round);
 }
 
 /*
@@ -357,7 +370,7 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 		else if (fs_nodes[m].round < lane->round)
 			fs_sched_share_join(share);
 		if (!urgent)
-			m = best_member_of_share(e, m, due);
+			m = best_member_of_share(e, m);
 		member = &fs_members[m];
 		(void) fs_sched_member_next(m, flow, &s);
 		f = &fs_flows[*flow];
@@ -397,7 +410,7 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 			if (key > due)
 			{
 				/* the same */
-				fs_sched_member_put_off(m, fs_sched_flow_head_cost(f, s), key);
+				save_for(e, m, fs_sched_flow_head_cost(f, s), key);
 				continue;
 			}
 			if (key > share->drr.round)
@@ -421,6 +434,7 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 		d->advance = fs_fair_served(e, m, cand->cost, before, urgent);
 		drr_charge(&share->drr, cand->cost);
 		member->charges = ++share->charges; /* it gets its new place at once */
+		share->saves_for = FS_NONE;
 		ws->running++;
 		d->running++;
 		if (f->list_slot == s && member->heads[s] == *flow)

@@ -26,7 +26,8 @@
  * served in one ring changes nothing in the others, however many they are; who
  * comes upon it there puts right what he can serve himself.  What must be known
  * of all members of a share is kept with the share: how many there are of a kind
- * (active, waiting, jumps_later), and the costliest head.
+ * (active, waiting, jumps_later), the costliest head, and the one that the others
+ * wait for (saves_for: only then is a place later than the truth).
  *
  * A share whose workspace is parked is away: it contends nowhere.  Its members
  * stay where they are until somebody comes upon them, who takes those out that
@@ -472,6 +473,25 @@ ring_rekey(int32 m)
 	member->charges = share->charges;
 }
 
+/*
+ * Put a member in its place, and if it was its head that the others wait for, and that is gone
+ * or cheaper now: they wait no more.
+ */
+static void
+rekey_with_others(int32 m)
+{
+	FsShare    *share = &fs_shares[fs_members[m].share];
+	uint64		before = fs_nodes[m].round;
+
+	ring_rekey(m);
+	if (share->saves_for != m || (fs_nodes[m].linked && fs_nodes[m].round >= before))
+		return;
+	share->saves_for = FS_NONE;
+	for (int32 other = share->members; other != FS_NONE; other = fs_members[other].next)
+		if (other != m && fs_nodes[other].linked)
+			ring_rekey(other);
+}
+
 /* What is kept with the share is what its members say, and none of these is later in its ring than it may be served. */
 static void
 assert_share(FsShare *share)
@@ -481,7 +501,11 @@ assert_share(FsShare *share)
 	int			active = 0;
 	int			waiting = 0;
 	int			jumps_later = 0;
+	int32		cost = 1;
 
+	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
+		if (fs_nodes[m].linked)
+			cost = Max(cost, fs_members[m].cost);
 	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
 	{
 		members++;
@@ -492,7 +516,7 @@ assert_share(FsShare *share)
 			continue;
 		active++;
 		Assert(!fs_members[m].is_out);
-		Assert(fs_nodes[m].round <= Max(drr_key(&share->drr, fs_members[m].cost), fs_lanes[share->lane].round));
+		Assert(fs_nodes[m].round <= Max(drr_key(&share->drr, cost), fs_lanes[share->lane].round));
 		Assert(share->costliest == FS_NONE || fs_members[m].cost <= fs_members[share->costliest].cost);
 	}
 	Assert(members == share->nmembers && active == share->active);
@@ -504,7 +528,7 @@ assert_share(FsShare *share)
 static void
 member_rekey(int32 m)
 {
-	ring_rekey(m);
+	rekey_with_others(m);
 	urgent_rekey(m);
 	assert_share(&fs_shares[fs_members[m].share]);
 }
@@ -657,7 +681,7 @@ fs_sched_workspace_returns(int32 w)
 
 			share->out = fs_members[m].out_next;
 			fs_members[m].is_out = false;
-			ring_rekey(m);
+			rekey_with_others(m);
 			urgent_rekey(m);
 		}
 		if (share->active > 0 && share->home == FS_NONE)

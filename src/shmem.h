@@ -253,6 +253,8 @@ typedef struct FsShare
 								 * FS_NONE: to be looked for */
 	int32		in_step;		/* of these, the last one that was put in its
 								 * place; FS_NONE: to be looked for */
+	int32		saves_for;		/* the one for whose head the others wait, if
+								 * any */
 	uint32		returns;		/* how often it came back */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
 	uint32		charges;		/* how often it was charged */
