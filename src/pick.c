@@ -429,6 +429,7 @@ fs_sched_pick(int32 db, FsEligible *e, int *visits, int32 *flow, int *slot,
 			for (int i = 0; i < e->nrings; i++)
 				if (fs_rings[e->rings[i]].lane == share->lane)
 					fs_rings[e->rings[i]].seen = lane->round;
+		fs_sched_member_in_step(m);
 
 		*cand = fs_sched_take(*flow, s);
 		d->advance = fs_fair_served(e, m, cand->cost, before, urgent);

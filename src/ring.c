@@ -262,23 +262,42 @@ fs_sched_rings_see(const int32 *rings, int n, int32 lane)
 		}
 }
 
-/* The member is in its place: rounds count for it from now on. */
-static void
-in_step(int32 m)
+/*
+ * fs_sched_member_in_step: its share has had all rounds up to the lane's, also
+ * those of which it is not known yet whether they are foreign to the member's ring.
+ */
+void
+fs_sched_member_in_step(int32 m)
 {
 	FsMember   *member = &fs_members[m];
 	FsShare    *share = &fs_shares[member->share];
+	const FsRing *ring = &fs_rings[member->ring];
 
-	member->foreign = (uint32) fs_rings[member->ring].foreign;
+	member->foreign = (uint32) (ring->foreign + fs_lanes[ring->lane].round - ring->seen);
 	member->returns = share->returns;
 	share->in_step = m;
 }
 
-/* Rounds that were foreign to a member's ring since. */
+/* Rounds that turned out to be foreign to a member's ring since. */
 static uint32
 foreign_since(const FsMember *member)
 {
-	return (uint32) fs_rings[member->ring].foreign - member->foreign;
+	int32		n = (int32) ((uint32) fs_rings[member->ring].foreign - member->foreign);
+
+	return Max(n, 0);
+}
+
+/* The last round of which it is known for some ring of a share whether it passed for it. */
+static uint64
+last_known(const FsShare *share)
+{
+	uint64		round = fs_lanes[share->lane].round;
+	uint64		known = 0;
+
+	for (int32 m = share->members; m != FS_NONE && known < round; m = fs_members[m].next)
+		if (fs_nodes[m].linked)
+			known = Max(known, fs_rings[fs_members[m].ring].seen);
+	return known;
 }
 
 /*
@@ -311,7 +330,7 @@ fs_sched_share_shift(FsShare *share)
 	}
 	for (int32 m = share->members; m != FS_NONE; m = fs_members[m].next)
 		if (fs_nodes[m].linked)
-			in_step(m);
+			fs_sched_member_in_step(m);
 }
 
 /*
@@ -323,13 +342,12 @@ fs_sched_share_shift(FsShare *share)
 void
 fs_sched_share_settle(FsShare *share)
 {
-	uint64		round = fs_lanes[share->lane].round;
 	uint64		due;
 
-	if (share->active == 0 || share->away || share->drr.round + 1 >= round)
+	if (share->active == 0 || share->away || share->drr.round + 1 >= fs_lanes[share->lane].round)
 		return;
 	fs_sched_share_shift(share);
-	due = Min(drr_key(&share->drr, highest_cost(share)), round);
+	due = Min(drr_key(&share->drr, highest_cost(share)), last_known(share));
 	if (due > 0)
 		drr_grant_until(&share->drr, due - 1);
 }
@@ -367,7 +385,11 @@ member_leave(int32 m)
 	if (share->costliest == m)
 		share->costliest = FS_NONE;
 	if (share->in_step == m)
+	{
+		/* the others may have been in step longer ago */
 		share->in_step = FS_NONE;
+		share->returns++;
+	}
 	fs_fair_left(m);
 }
 
@@ -397,7 +419,6 @@ fs_sched_member_put_off(int32 m, int32 cost, uint64 round)
 	ringheap_remove(fs_nodes, root, m);
 	fs_nodes[m].round = round;
 	ringheap_insert(fs_nodes, root, m);
-	in_step(m);
 }
 
 /* Put a member where its head's cost says; out of the ring when it has nothing to give. */
@@ -448,7 +469,7 @@ ring_rekey(int32 m)
 		node->round = Max(drr_key(&share->drr, cost), lane->round);
 		member->charges = share->charges;
 		ringheap_insert(fs_nodes, &ring->root, m);
-		in_step(m);
+		fs_sched_member_in_step(m);
 		ring->active++;
 		share->active++;
 		fs_fair_entered(m);
@@ -466,10 +487,7 @@ ring_rekey(int32 m)
 	if (key != node->round)
 		fs_sched_member_put_off(m, cost, key);
 	else
-	{
 		note_cost(m, cost);
-		in_step(m);
-	}
 	member->charges = share->charges;
 }
 

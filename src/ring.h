@@ -30,6 +30,7 @@ extern void fs_sched_members_take_out(const int32 *members, int n);
 /* Before a look at its places, in a ring that was seen: rounds that were foreign to it did not pass for it. */
 extern void fs_sched_rings_see(const int32 *rings, int n, int32 lane);
 extern void fs_sched_share_shift(FsShare *share);
+extern void fs_sched_member_in_step(int32 member);
 
 /* Of a claim that came to nothing; returns how much is lost. */
 extern int64 fs_sched_share_refund(int32 share, int32 cost);

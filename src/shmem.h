@@ -251,8 +251,8 @@ typedef struct FsShare
 								 * meanwhile, or that became ready */
 	int32		costliest;		/* of these, one whose head costs most;
 								 * FS_NONE: to be looked for */
-	int32		in_step;		/* of these, the last one that was put in its
-								 * place; FS_NONE: to be looked for */
+	int32		in_step;		/* of these, the last one that was served or
+								 * entered; FS_NONE: not known */
 	int32		saves_for;		/* the one for whose head the others wait, if
 								 * any */
 	uint32		returns;		/* how often it came back */
