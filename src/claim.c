@@ -38,6 +38,7 @@
 #include "park.h"
 #include "pick.h"
 #include "rate_book.h"
+#include "ring.h"
 #include "softclaim.h"
 #include "stats.h"
 #include "tasks.h"
@@ -357,6 +358,7 @@ take_rows(FsDatabase *db, const FsClaimArgs *a, TimestampTz now, FsTaken *taken,
 				fs_sched_ready_many(flow, slot, t->cand.position);
 			else if (t->cand.unseen)
 				fs_sched_doubt(flow, slot, t->cand.position);
+			fs_sched_nothing_left(FsShareOfFlow(flow));
 			fs_flows[flow].refs--;
 		}
 	}

@@ -623,6 +623,13 @@ fs_sched_share_refund(int32 s, int32 cost)
 }
 
 void
+fs_sched_nothing_left(int32 s)
+{
+	if (fs_shares[s].active == 0 && fs_shares[s].waiting == 0)
+		drr_empty(&fs_shares[s].drr);
+}
+
+void
 fs_sched_share_rekey(int32 s)
 {
 	fs_dbs[fs_workspaces[fs_shares[s].workspace].db].visits += fs_shares[s].nmembers;

@@ -35,6 +35,9 @@ extern void fs_sched_member_in_step(int32 member);
 /* Of a claim that came to nothing; returns how much is lost. */
 extern int64 fs_sched_share_refund(int32 share, int32 cost);
 
+/* The job of that claim is gone: a queue that is empty keeps nothing. */
+extern void fs_sched_nothing_left(int32 share);
+
 /* Its place says an earlier round than the lane's: it takes part in that one from now on. */
 extern void fs_sched_share_join(FsShare *share);
 
