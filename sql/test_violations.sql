@@ -175,6 +175,39 @@ SELECT viol('viol_m', 'throttle', 1, false);
 SELECT count(*) FROM fairsched.quota_violations WHERE workspace LIKE 'viol\_%' AND resolved_at < last_seen + interval '1 s' AND action <> 'throttle'
 	AND workspace NOT IN ('viol_b', 'viol_i');
 
+-- What a transaction ends and what it claims are one step: at the threshold a job for another is no crossing, nor one
+-- below it, whatever comes first; a job more is
+SELECT fairsched_create_workspace('viol_swap', own_table => false), fairsched_set_quota('viol_swap', 'cpu', 10),
+	fairsched_set_throttle('viol_swap', true, resources => '{cpu}', duration => '0.1 s');
+SELECT count(fairsched_enqueue('viol_swap', resources => '{"cpu": 1}', lane => 'viol_swap')) FROM generate_series(1, 20);
+CREATE FUNCTION viol_throttled() RETURNS boolean LANGUAGE sql AS
+	$$SELECT throttled_until IS NOT NULL FROM fairsched.workspace_usage_current WHERE workspace = 'viol_swap' AND resource = 'cpu'$$;
+CREATE FUNCTION viol_end() RETURNS bigint LANGUAGE sql AS
+	$$SELECT count(fairsched_complete(job_id, token)) FROM (SELECT job_id, token FROM fairsched.running_jobs WHERE workspace = 'viol_swap' LIMIT 1) j$$;
+SELECT count(*) FROM fairsched_claim('viol', 8, lanes => '{viol_swap}');
+BEGIN;
+SELECT count(*) FROM fairsched_claim('viol', 1, lanes => '{viol_swap}');
+SELECT viol_end();
+COMMIT;
+SELECT viol_throttled() AS below;
+SELECT count(*) FROM fairsched_claim('viol', 1, lanes => '{viol_swap}');
+SELECT viol_throttled() AS a_job_more;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT viol_throttled(); PERFORM pg_sleep(0.01); END LOOP; END $$;
+BEGIN;
+SELECT viol_end();
+SELECT count(*) FROM fairsched_claim('viol', 1, lanes => '{viol_swap}');
+COMMIT;
+SELECT viol_throttled() AS a_job_for_another;
+SELECT count(*) FROM fairsched_complete_and_claim(
+	(SELECT ARRAY[min(job_id)] FROM fairsched.running_jobs WHERE workspace = 'viol_swap'),
+	(SELECT ARRAY[token] FROM fairsched.running_jobs WHERE workspace = 'viol_swap' ORDER BY job_id LIMIT 1), 'viol', 1, lanes => '{viol_swap}');
+SELECT viol_throttled() AS in_one_call;
+SELECT viol_end();
+SELECT count(*) FROM fairsched_claim('viol', 1, lanes => '{viol_swap}');
+SELECT viol_throttled() AS in_two_steps;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT viol_throttled(); PERFORM pg_sleep(0.01); END LOOP; END $$;
+DROP FUNCTION viol_throttled, viol_end;
+
 -- Health counts open violations
 SELECT fairsched_workspace_health('viol_d') AS health;
 SELECT DISTINCT action FROM fairsched.quota_violations WHERE workspace LIKE 'viol\_%' ORDER BY 1;

@@ -244,23 +244,38 @@ fs_admit_confirm(int32 l, TimestampTz now)
 	if (lease->budget_set != FS_NONE)
 		fs_budget_confirm(l);
 	for_each_need(r, lease->held.mask)
+	{
+		int64		committed;
+
 		ws->open[r] -= lease->held.amount[r];
+		if (limits == NULL || !(FsResourceBit(r) & limits->set.has & FS_BURST_MASK) || limits->set.quota[r].burst <= 0)
+			continue;
+		committed = ws->held[r] - ws->open[r];
+		if (committed > limits->set.quota[r].quota)
+			(void) fs_limits_breach(ws->limits, r, FS_BREACH_BURST, committed, lease->job_id, NULL, now);
+	}
+}
+
+/*
+ * fs_admit_levels: the transaction is over, all of it: does what the workspace
+ * holds cross a threshold?  What it ended and what it claimed are one step, in
+ * whatever order.  `l` is a lease that it claimed; FS_NONE: none.
+ */
+void
+fs_admit_levels(int32 w, int32 l, TimestampTz now)
+{
+	FsWorkspace *ws = &fs_workspaces[w];
+	FsLimits   *limits = limits_of(ws);
+
 	if (limits == NULL)
 		return;
-	for_each_need(r, lease->held.mask & limits->set.has & FS_HELD_MASK)
+	for_each_need(r, limits->set.has & FS_HELD_MASK)
 	{
 		int64		committed = ws->held[r] - ws->open[r];
+		bool		armed = (limits->armed & FsResourceBit(r)) != 0;
 
-		if (committed < limits->threshold_at[r])
-		{
-			/* so it is within the quota, too */
-			if (!(limits->armed & FsResourceBit(r)))
-				arm(ws->limits, r);
-			continue;
-		}
-		fs_admit_crossed(ws->limits, r, committed, false, lease->job_id, NULL, now);
-		if (limits->set.quota[r].burst > 0 && committed > limits->set.quota[r].quota)
-			(void) fs_limits_breach(ws->limits, r, FS_BREACH_BURST, committed, lease->job_id, NULL, now);
+		if (armed == (committed >= limits->threshold_at[r]))
+			fs_admit_crossed(ws->limits, r, committed, false, l == FS_NONE ? 0 : fs_leases[l].job_id, NULL, now);
 	}
 }
 
@@ -280,8 +295,6 @@ fs_admit_end(int32 l, TimestampTz now)
 		if (lease->open)
 			ws->open[r] -= lease->held.amount[r];
 		level_changed(ws, limits, r, now);
-		if (limits && (FsResourceBit(r) & FS_HELD_MASK & ~limits->armed))
-			fs_admit_rearm(ws->limits, r, ws->held[r] - ws->open[r]);
 	}
 	lease->held.mask = 0;
 	lease->open = false;

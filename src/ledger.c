@@ -131,6 +131,7 @@ fs_ledger_finish(int32 lease, FsDirective tell, int how)
 	FsLedgerItem *item = add_item(ITEM_FINISH);
 
 	item->u.lease.lease = lease;
+	item->u.lease.workspace = fs_leases[lease].workspace;
 	item->u.lease.before = fs_leases[lease].state;
 
 	/*
@@ -751,6 +752,8 @@ commit_all(void)
 			fs_ledger_fetch_item(&items[i + FETCH_ITEMS]);
 		fs_ledger_commit_item(&items[i], now);
 	}
+	for (int i = 0; i < nitems; i++)
+		fs_ledger_settle_item(&items[i], now);
 	nitems = 0;
 	FsUnlock();
 }

@@ -391,6 +391,18 @@ fs_ledger_fetch_item(const FsLedgerItem *item)
 		__builtin_prefetch(&fs_flows[flow].refs);
 }
 
+/* fs_ledger_settle_item: all items of the transaction are confirmed. */
+void
+fs_ledger_settle_item(const FsLedgerItem *item, TimestampTz now)
+{
+	const FsLease *lease = &fs_leases[item->u.lease.lease];
+
+	if (item->kind == ITEM_CLAIM)
+		fs_admit_levels(item->u.lease.workspace, lease->stamp == item->u.lease.stamp ? item->u.lease.lease : FS_NONE, now);
+	else if (item->kind == ITEM_FINISH)
+		fs_admit_levels(item->u.lease.workspace, FS_NONE, now);
+}
+
 /* fs_ledger_commit_item: confirm it; `now` is the end of the transaction. */
 void
 fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)

@@ -173,6 +173,7 @@ typedef struct FsLedgerItem
 /* fs->lock held exclusively; they do not raise. */
 extern void fs_ledger_fetch_item(const FsLedgerItem *item);
 extern void fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now);
+extern void fs_ledger_settle_item(const FsLedgerItem *item, TimestampTz now);
 extern void fs_ledger_abort_item(FsLedgerItem *item);
 extern void fs_ledger_prepare_item(FsLedgerItem *item);
 extern void fs_ledger_undo_claim(int32 lease);
