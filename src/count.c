@@ -10,7 +10,7 @@
  * is exact without stopping anybody.  Who committed, can be seen and comes to
  * say so only when the count is over is in it already: so the snapshot's
  * transactions are kept, and such a change is left out (ledger_items.c).  Too
- * many notes: the count is given up and tried again.  What soft leases hold (softclaim.c) is no change of rows: it
+ * many notes, or another count began: the count is given up and tried again.  What soft leases hold (softclaim.c) is no change of rows: it
  * is taken off at the end, by the leases there are then.
  */
 #include "count.h"
@@ -142,6 +142,7 @@ fs_count_queues(FsDatabase *db)
 	Snapshot	snapshot;
 	FullTransactionId next;
 	uint64		gen;
+	uint64		number;			/* this count */
 	int			n;
 	int		   *tables;
 	bool	   *counts;
@@ -158,6 +159,7 @@ fs_count_queues(FsDatabase *db)
 		return now + USECS_PER_SEC;
 	}
 	fs->counting_db = slot;
+	number = ++fs->counts;
 	fs->ndeltas = 0;
 	gen = db->rescan_gen;
 	FsUnlock();
@@ -193,6 +195,11 @@ fs_count_queues(FsDatabase *db)
 		int			m = 0;
 
 		FsLock();
+		if (fs->counts != number)
+		{
+			FsUnlock();
+			break;
+		}
 		if (fs->counting_db == slot && gen != db->rescan_gen)
 			fs->counting_db = FS_NONE;	/* rows were looked at anew meanwhile:
 										 * whose changes nobody noted */

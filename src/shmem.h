@@ -852,6 +852,7 @@ typedef struct FsShared
 
 	/* the database whose queues are being counted, FS_NONE = none (count.c) */
 	int32		counting_db;
+	uint64		counts;			/* begun; who began last has the say */
 	int32		ndeltas;
 } FsShared;
 
