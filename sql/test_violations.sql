@@ -206,6 +206,17 @@ SELECT viol_end();
 SELECT count(*) FROM fairsched_claim('viol', 1, lanes => '{viol_swap}');
 SELECT viol_throttled() AS in_two_steps;
 DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN NOT viol_throttled(); PERFORM pg_sleep(0.01); END LOOP; END $$;
+-- one ended and more claimed: it is the claim that crosses, and its job is known
+SELECT fairsched_create_workspace('viol_swap2', own_table => false), fairsched_set_quota('viol_swap2', 'cpu', 10),
+	fairsched_set_throttle('viol_swap2', true, resources => '{cpu}');
+SELECT count(fairsched_enqueue('viol_swap2', resources => '{"cpu": 1}', lane => 'viol_swap2')) FROM generate_series(1, 12);
+SELECT count(*) FROM fairsched_claim('viol', 8, lanes => '{viol_swap2}');
+BEGIN;
+SELECT count(fairsched_complete(job_id, token)) FROM (SELECT job_id, token FROM fairsched.running_jobs WHERE workspace = 'viol_swap2' LIMIT 1) j;
+SELECT count(*) FROM fairsched_claim('viol', 2, lanes => '{viol_swap2}');
+COMMIT;
+DO $$ BEGIN FOR i IN 1..6000 LOOP EXIT WHEN EXISTS (SELECT FROM fairsched.quota_violations WHERE workspace = 'viol_swap2'); PERFORM pg_sleep(0.01); END LOOP; END $$;
+SELECT action, actual, job_id IS NOT NULL AS job_known FROM fairsched.quota_violations WHERE workspace = 'viol_swap2';
 DROP FUNCTION viol_throttled, viol_end;
 
 -- Health counts open violations

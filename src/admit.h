@@ -105,7 +105,7 @@ extern void fs_admit_restore(int32 lease, const FsFlowSpec *spec, TimestampTz no
 extern void fs_admit_unclaim(int32 lease);
 extern void fs_admit_ungift(int32 lease);
 extern void fs_admit_confirm(int32 lease, TimestampTz now);
-extern void fs_admit_levels(int32 workspace, int32 lease, TimestampTz now);
+extern void fs_admit_levels(int32 workspace, bool claimed, int64 job_id, TimestampTz now);
 extern void fs_admit_end(int32 lease, TimestampTz now);
 
 /* Usage of a resource is, as of commit, what it is now: throttle, or an alert, at the threshold. */

@@ -257,12 +257,13 @@ fs_admit_confirm(int32 l, TimestampTz now)
 }
 
 /*
- * fs_admit_levels: the transaction is over, all of it: does what the workspace
- * holds cross a threshold?  What it ended and what it claimed are one step, in
- * whatever order.  `l` is a lease that it claimed; FS_NONE: none.
+ * fs_admit_levels: the transaction is over, all of it: where is what the workspace
+ * holds, as to its thresholds?  What it ended and what it claimed are one step, in
+ * whatever order; only what it claimed may cross one.  job_id: what it claimed
+ * last; 0: not known.
  */
 void
-fs_admit_levels(int32 w, int32 l, TimestampTz now)
+fs_admit_levels(int32 w, bool claimed, int64 job_id, TimestampTz now)
 {
 	FsWorkspace *ws = &fs_workspaces[w];
 	FsLimits   *limits = limits_of(ws);
@@ -272,10 +273,11 @@ fs_admit_levels(int32 w, int32 l, TimestampTz now)
 	for_each_need(r, limits->set.has & FS_HELD_MASK)
 	{
 		int64		committed = ws->held[r] - ws->open[r];
-		bool		armed = (limits->armed & FsResourceBit(r)) != 0;
 
-		if (armed == (committed >= limits->threshold_at[r]))
-			fs_admit_crossed(ws->limits, r, committed, false, l == FS_NONE ? 0 : fs_leases[l].job_id, NULL, now);
+		if (!(limits->armed & FsResourceBit(r)))
+			fs_admit_rearm(ws->limits, r, committed);
+		else if (claimed && committed >= limits->threshold_at[r])
+			fs_admit_crossed(ws->limits, r, committed, false, job_id, NULL, now);
 	}
 }
 

@@ -752,7 +752,7 @@ commit_all(void)
 			fs_ledger_fetch_item(&items[i + FETCH_ITEMS]);
 		fs_ledger_commit_item(&items[i], now);
 	}
-	for (int i = 0; i < nitems; i++)
+	for (int i = nitems - 1; i >= 0; i--)
 		fs_ledger_settle_item(&items[i], now);
 	nitems = 0;
 	FsUnlock();

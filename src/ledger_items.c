@@ -391,16 +391,18 @@ fs_ledger_fetch_item(const FsLedgerItem *item)
 		__builtin_prefetch(&fs_flows[flow].refs);
 }
 
-/* fs_ledger_settle_item: all items of the transaction are confirmed. */
+/* fs_ledger_settle_item: all items of the transaction are confirmed; newest first. */
 void
 fs_ledger_settle_item(const FsLedgerItem *item, TimestampTz now)
 {
-	const FsLease *lease = &fs_leases[item->u.lease.lease];
-
 	if (item->kind == ITEM_CLAIM)
-		fs_admit_levels(item->u.lease.workspace, lease->stamp == item->u.lease.stamp ? item->u.lease.lease : FS_NONE, now);
-	else if (item->kind == ITEM_FINISH)
-		fs_admit_levels(item->u.lease.workspace, FS_NONE, now);
+	{
+		const FsLease *lease = &fs_leases[item->u.lease.lease];
+
+		fs_admit_levels(item->u.lease.workspace, true, lease->stamp == item->u.lease.stamp ? lease->job_id : 0, now);
+	}
+	else if (item->kind == ITEM_FINISH && item->u.lease.workspace != FS_NONE)
+		fs_admit_levels(item->u.lease.workspace, false, 0, now);
 }
 
 /* fs_ledger_commit_item: confirm it; `now` is the end of the transaction. */
@@ -459,7 +461,11 @@ fs_ledger_commit_item(FsLedgerItem *item, TimestampTz now)
 				fs_stats_ended(item->u.lease.lane, item->u.lease.how,
 							   lease->stamp == item->u.lease.stamp ? Max(now - lease->claimed_at, 0) : 0);
 				if (lease->stamp != item->u.lease.stamp)
-					break;		/* somebody who had the row ended it */
+				{
+					/* somebody who had the row ended it */
+					item->u.lease.workspace = FS_NONE;
+					break;
+				}
 				fs_placement_note_end(item->u.lease.lease, now);
 				fs_admit_end(item->u.lease.lease, now);
 				if (lease->directive == FS_PREEMPT)

@@ -510,7 +510,7 @@ rekey_with_others(int32 m)
 			ring_rekey(other);
 }
 
-/* What is kept with the share is what its members say, and none of these is later in its ring than it may be served. */
+/* What is kept with the share is what its members say, and none of these is later in its ring than its costliest head. */
 static void
 assert_share(FsShare *share)
 {

@@ -125,7 +125,7 @@ typedef struct FsOverflowHead
 /*
  * Up to max visible, available rows of one flow and rank with positions from
  * `from` to `to`, and their jobs' numbers; *more: there are more of them;
- * *others: there were entries of jobs that do not wait, or not yet.
+ * *others is set where there were entries of jobs that do not wait, or not yet.
  */
 extern int	fs_rows_scan_ready(FsJobRel *jr, int32 flow, int rank, int64 from, int64 to, int max,
 							   FsCandidate *found, int64 *jobs, bool *more, bool *others,

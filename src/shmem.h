@@ -255,7 +255,8 @@ typedef struct FsShare
 								 * entered; FS_NONE: not known */
 	int32		saves_for;		/* the one for whose head the others wait, if
 								 * any */
-	uint32		returns;		/* how often it came back */
+	uint32		returns;		/* how often it came back, or what its members
+								 * know of rounds became void in another way */
 	int32		jumps_later;	/* members whose P0 job may not jump yet */
 	uint32		charges;		/* how often it was charged */
 	uint32		visited;		/* low bits of drr.round when it was served
