@@ -442,6 +442,25 @@ runs(int biggest, int kinds)
 	return true;
 }
 
+/* Of shares that are all backlogged: the widest |Si/fi - Sj/fj| so far as a part of the bound, `most` up to now. */
+static double
+widest(int n, double bound, double most)
+{
+	for (int a = 0; a < n; a++)
+		for (int b = a + 1; b < n; b++)
+		{
+			double		d = served[a] * (double) qmin / quanta[a] - served[b] * (double) qmin / quanta[b];
+
+			if (d > high[a][b])
+				high[a][b] = d;
+			if (d < low[a][b])
+				low[a][b] = d;
+			if ((high[a][b] - low[a][b]) / bound > most)
+				most = (high[a][b] - low[a][b]) / bound;
+		}
+	return most;
+}
+
 /* ---------- urgent work, as ring.c and pick.c serve it ---------- */
 
 static int64_t urgent_left[MAX_SHARES]; /* urgent jobs of a share, cost 1 + i % 3 */
@@ -569,18 +588,7 @@ run_urgent(int n, int steps, int *jumps, int *late)
 		}
 		rejoin(i);
 		served[i] += cost;
-		for (int a = 0; a < n; a++)
-			for (int b = a + 1; b < n; b++)
-			{
-				double		d = served[a] * (double) qmin / quanta[a] - served[b] * (double) qmin / quanta[b];
-
-				if (d > high[a][b])
-					high[a][b] = d;
-				if (d < low[a][b])
-					low[a][b] = d;
-				if ((high[a][b] - low[a][b]) / bound > most)
-					most = (high[a][b] - low[a][b]) / bound;
-			}
+		most = widest(n, bound, most);
 	}
 	return most;
 }
@@ -654,18 +662,7 @@ run_late_refunds(int n, int biggest, int every, int bunch, int steps, double *ne
 		pop(i);
 		push(i, 1 + (int) rnd(biggest));
 		ring_place(i, false);
-		for (int a = 0; a < n; a++)
-			for (int b = a + 1; b < n; b++)
-			{
-				double		d = served[a] * (double) qmin / quanta[a] - served[b] * (double) qmin / quanta[b];
-
-				if (d > high[a][b])
-					high[a][b] = d;
-				if (d < low[a][b])
-					low[a][b] = d;
-				if ((high[a][b] - low[a][b]) / (2.0 * qmin + 3.0 * biggest) > most)
-					most = (high[a][b] - low[a][b]) / (2.0 * qmin + 3.0 * biggest);
-			}
+		most = widest(n, 2.0 * qmin + 3.0 * biggest, most);
 		for (int k = 0; k < OPEN; k++)
 			if (open[k].at != 0 && (bunch > 1 ? open[k].at <= step : rnd(OPEN) == 0))
 			{
